@@ -1,0 +1,180 @@
+"""Proof of work among the administrators: Algorithm 2 corrected (E19, E20), with forks and confirmations.
+
+Each administrator searches a nonce for a block on the heaviest chain that it knows.  A block is final once
+`WorkRule.confirmations` successors lie on it, and their headers are its certificate.  Empty blocks are mined only
+to confirm what is not final yet, so an idle network rests.  The search itself is the driver's, in bounded slices.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from ehrcore.block import Block, Header, WorkCertificate
+from ehrcore.consensus.finality import check_work, header_hash
+from ehrcore.consensus.seam import ConsensusMessage, Decided, Seat, Step, Tip, build_block, validate_content
+from ehrcore.consensus.work import has_work, next_difficulty
+from ehrcore.effects import Send, Work
+from ehrcore.errors import ValidationError
+from ehrcore.messages import Mined
+
+_ORPHAN_LIMIT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A block that is not final yet."""
+
+    block: Block
+    block_hash: bytes
+    tx_ids: frozenset[bytes]
+    total_work: int
+
+
+class ProofOfWork:
+    """One administrator's state machine."""
+
+    def __init__(self, seat: Seat, tip: Tip) -> None:
+        self._seat, self._root = seat, tip
+        self._recent: deque[Header] = deque(maxlen=max(seat.params.work.retarget_window, 1))
+        self._nodes: dict[bytes, _Node] = {}
+        self._best = tip.block_hash
+        self._root_work = 0
+        self._orphans: dict[bytes, list[Mined]] = {}
+        self._job = 0
+        self._mining: Block | None = None
+        self._mining_on = b""
+
+    # -- inputs ------------------------------------------------------------------------------------------------
+
+    def on_ready(self, now: int) -> list[Step]:
+        """Start, restart or stop the search as the pool and the tip ask for."""
+        steps: list[Step] = []
+        path = list(self._path(self._best))
+        known = frozenset[bytes]().union(*(node.tx_ids for node in path))
+        batch = self._seat.pool.batch(now, known)
+        if not batch and not known:
+            self._stop(steps)
+            return steps
+        if self._mining is not None and self._mining_on == self._best and (self._mining.transactions or not batch):
+            return steps
+        recent = [*self._recent, *(node.block.header for node in path)]
+        difficulty = next_difficulty(self._seat.params.work, recent)
+        self._mining = build_block(self._seat, self._tip_of(self._best), batch, now, difficulty)
+        self._mining_on = self._best
+        self._job += 1
+        steps.append(Work(self._job, self._mining.header))
+        return steps
+
+    def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
+        """A nonce was found: publish the block if the search is still wanted."""
+        steps: list[Step] = []
+        if self._mining is None or job != self._job:
+            return steps
+        header = msgspec.structs.replace(self._mining.header, nonce=nonce)
+        if not has_work(self._seat.crypto, header):
+            return steps
+        block = Block(header, self._mining.transactions)
+        self._mining = None
+        if self._seat.peers:
+            steps.append(Send(self._seat.peers, Mined(block)))
+        self._adopt(block, now, steps)
+        return steps + self.on_ready(now)
+
+    def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
+        """A block of another administrator, and the orphans that waited for it."""
+        del sender  # the work says that it was done, and that is all that counts
+        steps: list[Step] = []
+        if not isinstance(message, Mined):
+            return steps
+        waiting = [message]
+        while waiting:
+            block = waiting.pop().block
+            previous = block.header.previous
+            if previous != self._root.block_hash and previous not in self._nodes:
+                self._keep_orphan(Mined(block))
+                continue
+            block_hash = self._adopt(block, now, steps)
+            waiting += self._orphans.pop(block_hash, ())
+        return steps + self.on_ready(now)
+
+    def on_timer(self, name: str, now: int) -> list[Step]:
+        """No timers of its own."""
+        del name, now
+        return []
+
+    # -- the tree of blocks ------------------------------------------------------------------------------------
+
+    def _path(self, block_hash: bytes) -> Iterator[_Node]:
+        """Blocks after the last final one up to ``block_hash``, in order."""
+        path: list[_Node] = []
+        while (node := self._nodes.get(block_hash)) is not None:
+            path.append(node)
+            block_hash = node.block.header.previous
+        return reversed(path)
+
+    def _tip_of(self, block_hash: bytes) -> Tip:
+        node = self._nodes.get(block_hash)
+        if node is None:
+            return self._root
+        return Tip(node.block.header.height, block_hash, node.block.header.timestamp)
+
+    def _adopt(self, block: Block, now: int, steps: list[Step]) -> bytes:
+        """Add a block whose parent is known; what does not validate is dropped.  Returns the block's hash."""
+        block_hash = header_hash(self._seat.crypto, block.header)
+        if block_hash in self._nodes:
+            return block_hash
+        parent = block.header.previous
+        path = list(self._path(parent))
+        try:
+            check_work(
+                self._seat.crypto, self._seat.params, block.header,
+                [*self._recent, *(node.block.header for node in path)],
+            )  # fmt: skip
+            tx_ids = frozenset(validate_content(self._seat, block, self._tip_of(parent), now))
+        except ValidationError:
+            return block_hash
+        if any(tx_ids & node.tx_ids for node in path):
+            return block_hash
+        work = (path[-1].total_work if path else self._root_work) + block.header.difficulty
+        self._nodes[block_hash] = _Node(block, block_hash, tx_ids, work)
+        best = self._nodes.get(self._best)
+        if work > (best.total_work if best else self._root_work):
+            self._best = block_hash
+            self._finalise(steps)
+        return block_hash
+
+    def _finalise(self, steps: list[Step]) -> None:
+        """Decide every block with enough successors on the heaviest chain."""
+        needed = self._seat.params.work.confirmations
+        path = list(self._path(self._best))
+        while len(path) > needed:
+            node = path.pop(0)
+            header = node.block.header
+            successors = tuple(later.block.header for later in path[:needed])
+            steps.append(Decided(node.block, WorkCertificate(successors), node.block_hash))
+            self._recent.append(header)
+            self._root, self._root_work = Tip(header.height, node.block_hash, header.timestamp), node.total_work
+            del self._nodes[node.block_hash]
+        kept = {node.block_hash for node in self._nodes.values() if self._is_rooted(node)}
+        self._nodes = {block_hash: node for block_hash, node in self._nodes.items() if block_hash in kept}
+
+    def _is_rooted(self, node: _Node) -> bool:
+        """Whether a block descends from the last final one; a stale branch never will again."""
+        first = next(iter(self._path(node.block_hash)))
+        return first.block.header.previous == self._root.block_hash
+
+    def _keep_orphan(self, message: Mined) -> None:
+        if message.block.header.height <= self._root.height:
+            return
+        if sum(map(len, self._orphans.values())) >= _ORPHAN_LIMIT:
+            del self._orphans[next(iter(self._orphans))]
+        self._orphans.setdefault(message.block.header.previous, []).append(message)
+
+    def _stop(self, steps: list[Step]) -> None:
+        if self._mining is not None:
+            self._mining = None
+            self._job += 1
+            steps.append(Work(self._job, None))

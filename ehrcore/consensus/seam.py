@@ -1,0 +1,125 @@
+"""The seam between administrators and the rule by which they agree.
+
+A rule is a state machine like a role: it takes messages, timers and finished work, and returns effects, plus
+`Decided` for each block that has become final, in order of height.  It holds no transactions: the pool does.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from ehrcore.block import Block, CommitCertificate, EndorsedTransaction, Header, leaf_bytes
+from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.consensus.work import EMPTY_NONCE
+from ehrcore.crypto import Crypto
+from ehrcore.effects import Effect
+from ehrcore.errors import ValidationError
+from ehrcore.messages import Finalised, Mined, Propose, Vote
+from ehrcore.params import ChainParams
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A block is final, and this certificate shows it to anyone."""
+
+    block: Block
+    certificate: CommitCertificate
+    block_hash: bytes
+
+
+Step = Effect | Decided
+ConsensusMessage = Propose | Vote | Mined | Finalised
+
+
+class Pool(Protocol):
+    """What a rule may ask about waiting transactions."""
+
+    def batch(self, now: int, exclude: Collection[bytes] = ()) -> tuple[EndorsedTransaction, ...]:
+        """The next block's transactions if one should be cut at ``now``, without those whose ids to exclude."""
+
+    def check(self, transactions: tuple[EndorsedTransaction, ...], now: int) -> tuple[bytes, ...]:
+        """Ids of another administrator's transactions; `ValidationError` if one lacks its approvals."""
+
+
+class Consensus(Protocol):
+    """One administrator's part in one rule."""
+
+    def on_ready(self, now: int) -> list[Step]:
+        """The pool or the tip has changed: propose if it is time to."""
+
+    def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
+        """A message from another administrator; what does not verify is dropped."""
+
+    def on_timer(self, name: str, now: int) -> list[Step]:
+        """A timer that this rule has set."""
+
+    def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
+        """A nonce for a search that this rule has asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What an administrator knows from the start."""
+
+    me: str
+    peers: tuple[str, ...]
+    params: ChainParams
+    chain: bytes
+    validators: ValidatorSet
+    crypto: Crypto
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The block to build on."""
+
+    height: int
+    block_hash: bytes
+    timestamp: int
+
+
+def build_block(
+    seat: Seat, tip: Tip, transactions: tuple[EndorsedTransaction, ...], now: int, difficulty: int = 0
+) -> Block:
+    """A block on ``tip`` by this administrator; its nonce is yet to be found if there is a difficulty."""
+    tree = seat.crypto.merkle_tree(tuple(map(leaf_bytes, transactions)))
+    header = Header(
+        seat.chain,
+        tip.height + 1,
+        tip.block_hash,
+        tree.root,
+        len(transactions),
+        max(now, tip.timestamp),
+        seat.me,
+        seat.validators.digest,
+        difficulty,
+        EMPTY_NONCE,
+    )
+    return Block(header, transactions)
+
+
+def validate_content(seat: Seat, block: Block, tip: Tip, now: int) -> tuple[bytes, ...]:
+    """Check a block against its parent and the pool's policy; the ids of its transactions.
+
+    Everything but the certificate: that is what the rule is about to make.
+    """
+    header = block.header
+    for rule, expected, found in (
+        ("chain", seat.chain, header.chain),
+        ("height", tip.height + 1, header.height),
+        ("previous", tip.block_hash, header.previous),
+        ("validators", seat.validators.digest, header.validators),
+        ("size", len(block.transactions), header.size),
+    ):
+        if expected != found:
+            raise ValidationError(rule, f"expected {expected!r}, found {found!r}")
+    if header.timestamp < tip.timestamp:
+        raise ValidationError("timestamp", f"expected at least {tip.timestamp}, found {header.timestamp}")
+    if seat.validators.find(header.proposer) is None:
+        raise ValidationError("proposer", f"expected an administrator, found {header.proposer}")
+    root = seat.crypto.merkle_tree(tuple(map(leaf_bytes, block.transactions))).root
+    if root != header.merkle_root:
+        raise ValidationError("merkle-root", f"expected {root.hex()}, found {header.merkle_root.hex()}")
+    return seat.pool.check(block.transactions, now)

@@ -1,0 +1,65 @@
+"""The arithmetic of proof of work: Algorithm 2 with its comparison put right (H < target, E19).
+
+The target is ``2^bits / difficulty``, so ``difficulty`` is the expected number of hashes for any suite.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ehrcore.block import Header
+from ehrcore.codec import encode
+from ehrcore.crypto import MODELLED_NONCE, Crypto
+from ehrcore.hashing import HashSuite
+from ehrcore.params import WorkRule
+
+NONCE_BYTES: Final = 8
+EMPTY_NONCE: Final = bytes(NONCE_BYTES)
+#: Bound on one retargeting step, either way (as Bitcoin's).
+MAX_STEP: Final = 4
+
+
+def target(suite: HashSuite, difficulty: int) -> int:
+    """The number that a block's hash must stay below."""
+    return (1 << 8 * suite.digest_size) // difficulty
+
+
+def has_work(crypto: Crypto, header: Header) -> bool:
+    """Whether the header's hash is below its target; modelled chains accept the modelled nonce instead."""
+    if header.difficulty < 1:
+        return False
+    if crypto.is_modelled and header.nonce == MODELLED_NONCE:
+        return True
+    return int.from_bytes(crypto.hash_struct(header)) < target(crypto.suite, header.difficulty)
+
+
+def grind(suite: HashSuite, header: Header, start: int, count: int) -> bytes | None:
+    """Try the nonces of the half-open range ``[start, start + count)``; the first that works, or None.
+
+    The bytes before the nonce are hashed once; each try copies that state.
+    """
+    prefix = encode(header)[:-NONCE_BYTES]
+    bound = target(suite, header.difficulty)
+    state = suite.new(prefix)
+    for number in range(start, start + count):
+        nonce = number.to_bytes(NONCE_BYTES)
+        attempt = state.copy()
+        attempt.update(nonce)
+        if int.from_bytes(attempt.digest()) < bound:
+            return nonce
+    return None
+
+
+def next_difficulty(rule: WorkRule, recent: Sequence[Header]) -> int:
+    """Difficulty of the block after ``recent`` (headers in order, oldest first; none: the chain's first block).
+
+    At each multiple of the window it is scaled by wanted over real time since the window began, within `MAX_STEP`.
+    """
+    if not recent:
+        return rule.difficulty
+    parent, window = recent[-1], rule.retarget_window
+    if window == 0 or (parent.height + 1) % window or len(recent) < window:
+        return parent.difficulty
+    wanted = rule.block_interval_ns * (window - 1)
+    real = max(parent.timestamp - recent[-window].timestamp, 1)
+    real = min(max(real, wanted // MAX_STEP), wanted * MAX_STEP) or 1
+    return max(parent.difficulty * wanted // real, 1)

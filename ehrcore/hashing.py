@@ -1,0 +1,74 @@
+"""Hash suites as a table: a variant is a row, never a copied module.
+
+SHA-256 is the paper's choice; SHA-1 and MD5 are its opponents and are broken (they stay here as measured
+variants only); the others are what a new design would weigh.  Sources: FIPS 180-4 (SHA-1, SHA-2), FIPS 202
+(SHA-3), RFC 1321 (MD5), RFC 7693 (BLAKE2b), the BLAKE3 paper.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from ehrcore.errors import ParameterError
+
+
+@dataclass(frozen=True, slots=True)
+class HashSuite:
+    """One hash function: ``new(data)`` returns an object with ``digest()``, as in `hashlib`.
+
+    ``collision_bits`` is the cost, in bits, of the best published collision attack (the birthday bound where
+    there is none); a suite below 112 bits must not be used outside measurements (NIST SP 800-131A).
+    """
+
+    name: str
+    digest_size: int
+    block_size: int
+    collision_bits: int
+    new: Callable[[bytes], Any]
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether collisions are practical: such a suite is a measured variant and labelled so."""
+        return self.collision_bits < 112
+
+    def hash(self, data: bytes) -> bytes:
+        """Digest of ``data``, ``digest_size`` bytes."""
+        digest: bytes = self.new(data).digest()
+        return digest
+
+
+def _blake3(data: bytes) -> Any:
+    from blake3 import blake3  # noqa: PLC0415 - optional extra, imported where it is used
+
+    return blake3(data)
+
+
+# ``usedforsecurity=False`` lets the weak variants run on hosts whose policy forbids them elsewhere.
+_ROWS: Final = (
+    HashSuite("sha256", 32, 64, 128, hashlib.sha256),
+    # Stevens et al. 2017: 2^63.1 SHA-1 calls; Leurent and Peyrin 2020: chosen prefix 2^63.4.
+    HashSuite("sha1", 20, 64, 63, partial(hashlib.sha1, usedforsecurity=False)),
+    # Stevens 2009: 2^16 for identical prefix.
+    HashSuite("md5", 16, 64, 16, partial(hashlib.md5, usedforsecurity=False)),
+    HashSuite("sha512-256", 32, 128, 128, partial(hashlib.new, "sha512_256")),
+    HashSuite("sha3-256", 32, 136, 128, hashlib.sha3_256),
+    HashSuite("blake2b", 32, 128, 128, partial(hashlib.blake2b, digest_size=32)),
+    HashSuite("blake3", 32, 64, 128, _blake3),
+)
+SUITES: Final[dict[str, HashSuite]] = {suite.name: suite for suite in _ROWS}
+OPTIONAL: Final = frozenset({"blake3"})
+
+
+def find_suite(name: str) -> HashSuite:
+    """The suite called ``name``; raises `ParameterError` for an unknown name or a missing optional package."""
+    suite = SUITES.get(name)
+    if suite is None:
+        raise ParameterError(f"hash suite: expected one of {', '.join(SUITES)}, found {name!r}")
+    if name in OPTIONAL:
+        try:
+            suite.hash(b"")
+        except ImportError:
+            raise ParameterError(f"hash suite {name}: the optional package '{name}' is not installed") from None
+    return suite

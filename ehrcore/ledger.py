@@ -1,0 +1,205 @@
+"""Where blocks are kept: in memory for simulations, in SQLite for real.
+
+The SQLite ledger is append-only (its own triggers refuse updates and deletes) and takes one commit per block, durable
+when `append` returns.  Opening it checks what it is; `verify` replays the whole chain from genesis and trusts nothing
+that it reads.
+"""
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from ehrcore.block import Block, CommitCertificate, genesis_hash
+from ehrcore.codec import decode, encode
+from ehrcore.crypto import Crypto
+from ehrcore.effects import Persist
+from ehrcore.errors import CodecError, EhrError, LedgerError, ParameterError
+from ehrcore.hashing import find_suite
+from ehrcore.identity import Certificate, Reason
+from ehrcore.params import ChainParams
+from ehrcore.signing import find_scheme
+from ehrcore.state import ChainState
+
+APPLICATION_ID: Final = 0x45485242  # "EHRB"
+SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE genesis (id INTEGER PRIMARY KEY CHECK (id = 0), content BLOB NOT NULL);
+CREATE TABLE blocks (height INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TRIGGER genesis_is_kept BEFORE DELETE ON genesis BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER genesis_stays BEFORE UPDATE ON genesis BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER blocks_are_kept BEFORE DELETE ON blocks BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER blocks_stay BEFORE UPDATE ON blocks BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+"""
+
+
+class Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis"):
+    """What a ledger starts from."""
+
+    params: ChainParams
+    certificates: tuple[Certificate, ...]
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, tag="entry"):
+    """One block with its certificate, what became of its transactions, and the state after it."""
+
+    block: Block
+    certificate: CommitCertificate
+    reasons: tuple[Reason, ...]
+    state: bytes
+
+
+class Ledger(Protocol):
+    """What a driver honours `Persist` with."""
+
+    def append(self, persist: Persist) -> None:
+        """Keep the next block; durable when this returns.  `LedgerError` if it is not the next."""
+
+
+class MemoryLedger:
+    """The last blocks, in memory, within bounds."""
+
+    def __init__(self, keep: int = 64) -> None:
+        self.entries: deque[Persist] = deque(maxlen=keep)
+        self.height = 0
+
+    def append(self, persist: Persist) -> None:
+        """See `Ledger.append`."""
+        self.height = _require_next(self.height, persist)
+        self.entries.append(persist)
+
+
+def _require_next(height: int, persist: Persist) -> int:
+    found = persist.block.header.height
+    if found != height + 1:
+        raise LedgerError(f"ledger: expected block {height + 1}, found block {found}")
+    return found
+
+
+class SqliteLedger:
+    """One SQLite file; use as a context manager, or call `close`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, genesis: Genesis) -> None:
+        self.path, self.genesis, self._db = path, genesis, connection
+        self.height = self._count()
+        self._crypto = open_crypto(genesis.params)
+
+    @classmethod
+    def create(cls, path: Path, genesis: Genesis) -> "SqliteLedger":
+        """Start a ledger in a new file; `LedgerError` if the file exists or cannot be made."""
+        if genesis.params.is_modelled:
+            raise LedgerError(f"{path}: expected a chain with real signatures, found a modelled one")
+        if path.exists():
+            raise LedgerError(f"{path}: expected no file, found one")
+        try:
+            db = _connect(path, "rwc")
+            with db:
+                db.executescript(
+                    f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
+                )
+                db.execute("INSERT INTO genesis VALUES (0, ?)", (encode(genesis),))
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path}: expected a place to write a ledger, found: {error}") from None
+        return cls(path, db, genesis)
+
+    @classmethod
+    def open(cls, path: Path) -> "SqliteLedger":
+        """Open an existing ledger; `LedgerError` names what is wrong with the file."""
+        if not path.is_file():
+            raise LedgerError(f"{path}: expected a ledger file, found none")
+        try:
+            db = _connect(path, "rw")
+            for pragma, expected in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
+                found = db.execute(f"PRAGMA {pragma}").fetchone()[0]
+                if found != expected:
+                    raise LedgerError(f"{path}: expected {pragma} {expected}, found {found}")
+            row = db.execute("SELECT content FROM genesis").fetchone()
+            if row is None:
+                raise LedgerError(f"{path}: expected a genesis, found none")
+            return cls(path, db, decode(row[0], Genesis))
+        except (sqlite3.Error, CodecError) as error:
+            raise LedgerError(f"{path}: expected a ledger, found: {error}") from None
+
+    def __enter__(self) -> "SqliteLedger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def _count(self) -> int:
+        height = self._db.execute("SELECT max(height) FROM blocks").fetchone()[0]
+        return int(height or 0)
+
+    def append(self, persist: Persist) -> None:
+        """See `Ledger.append`."""
+        height = _require_next(self.height, persist)
+        entry = Entry(persist.block, persist.certificate, persist.reasons, persist.state)
+        block_hash = self._crypto.hash_struct(persist.block.header)
+        try:
+            with self._db:
+                self._db.execute("INSERT INTO blocks VALUES (?, ?, ?)", (height, block_hash, encode(entry)))
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self.path}: block {height} could not be kept: {error}") from None
+        self.height = height
+
+    def entries(self) -> Iterator[Entry]:
+        """All blocks in order; `LedgerError` at the first that cannot be read."""
+        expected = 1
+        try:
+            for height, content in self._db.execute("SELECT height, content FROM blocks ORDER BY height"):
+                if height != expected:
+                    raise LedgerError(f"{self.path}: expected block {expected}, found block {height}")
+                yield decode(content, Entry)
+                expected += 1
+        except (sqlite3.Error, CodecError) as error:
+            raise LedgerError(f"{self.path}: block {expected} cannot be read: {error}") from None
+
+    def verify(self) -> ChainState:
+        """Replay the chain from genesis, checking everything; the state after the last block.
+
+        `LedgerError` names the first block that does not hold and the rule that it breaks.
+        """
+        genesis = self.genesis
+        crypto = open_crypto(genesis.params)
+        chain = genesis_hash(crypto, genesis.params, genesis.certificates)
+        height = 0
+        try:
+            state = ChainState(genesis.params, chain, genesis.certificates, crypto)
+            for height, entry in enumerate(self.entries(), start=1):
+                verdict = state.validate(entry.block, entry.certificate)
+                digest = state.apply(entry.block, verdict)
+                if (verdict.reasons, digest) != (entry.reasons, entry.state):
+                    raise LedgerError(f"{self.path}: block {height}: expected state {digest.hex()}, found another")
+        except LedgerError:
+            raise
+        except EhrError as error:
+            raise LedgerError(f"{self.path}: block {height}: {error}") from None
+        return state
+
+
+def open_crypto(params: ChainParams) -> Crypto:
+    """Verifying cryptography for a chain, with the default backend; `LedgerError` if it cannot be had."""
+    backend = "modelled" if params.is_modelled else "cryptography"
+    try:
+        return Crypto(find_suite(params.hash_suite), find_scheme(f"{params.curve}/{backend}"))
+    except ParameterError as error:
+        raise LedgerError(f"ledger: {error}") from None
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection that never creates a file it should only open; WAL with a full sync per commit."""
+    db = sqlite3.connect(f"file:{_quote(path)}?mode={mode}", uri=True)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    return db
+
+
+def _quote(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,99 @@
+"""What nodes say to each other: one class per message, all of them canonical on the wire."""
+
+from typing import Annotated
+
+import msgspec
+
+from ehrcore.block import Attestation, Block, CommitCertificate, Header, Transaction, VoteBody
+from ehrcore.identity import Reason
+from ehrcore.types import Digest, NodeId, Round, Signature
+
+
+class Submit(msgspec.Struct, frozen=True, array_like=True, tag="submit"):
+    """Visitor (or authority) to every agent: please process (step 1)."""
+
+    transaction: Transaction
+
+
+class Endorse(msgspec.Struct, frozen=True, array_like=True, tag="endorse"):
+    """Agent to every coordinator: the transaction and the agent's signed verdict (step 1)."""
+
+    transaction: Transaction
+    reason: Reason
+    endorsement: Attestation
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """Agent or coordinator to the author: why the transaction goes no further."""
+
+    transaction: Digest
+    reason: Reason
+    detail: Annotated[str, msgspec.Meta(max_length=256)]
+
+
+class Approve(msgspec.Struct, frozen=True, array_like=True, tag="approve"):
+    """Coordinator to every administrator: policy and contracts hold (step 2)."""
+
+    transaction: Transaction
+    endorsements: tuple[Attestation, ...]
+    outcome: Digest
+    approval: Attestation
+
+
+class ProposalBody(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
+    """What the proposer of a round signs; ``valid_round`` is -1 unless the block had a quorum of prevotes before."""
+
+    chain: Digest
+    height: int
+    round: Round
+    valid_round: Annotated[int, msgspec.Meta(ge=-1, lt=1 << 31)]
+    block: Digest
+
+
+class Propose(msgspec.Struct, frozen=True, array_like=True, tag="propose"):
+    """Proposer to the other administrators: the block of this round."""
+
+    body: ProposalBody
+    block: Block
+    signature: Signature
+
+
+class Vote(msgspec.Struct, frozen=True, array_like=True, tag="signed-vote"):
+    """Administrator to the others: its prevote (step 1) or precommit (step 2)."""
+
+    body: VoteBody
+    voter: NodeId
+    signature: Signature
+
+
+class Mined(msgspec.Struct, frozen=True, array_like=True, tag="mined"):
+    """Administrator to the others: a block with proof of work."""
+
+    block: Block
+
+
+class Finalised(msgspec.Struct, frozen=True, array_like=True, tag="finalised"):
+    """Administrator to ledger keepers (step 4), and down the contributors' hierarchy: a final block."""
+
+    block: Block
+    certificate: CommitCertificate
+
+
+class ReceiptEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One transaction of the receipt: its place, its proof, and what became of it."""
+
+    leaf: bytes
+    index: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+    path: tuple[Digest, ...]
+    reason: Reason
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
+    """Contributor to an author: its transactions in one final block, provable from this alone."""
+
+    header: Header
+    certificate: CommitCertificate
+    entries: tuple[ReceiptEntry, ...]
+
+
+Message = Submit | Endorse | Refused | Approve | Propose | Vote | Mined | Finalised | Receipt

@@ -1,0 +1,122 @@
+"""Parameters of a chain: everything that all nodes must agree on, and that its id therefore covers.
+
+A variant of the framework is a value here (hash suite, curve, consensus rule, policy, limits), never a copied module.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from ehrcore.errors import ParameterError
+from ehrcore.hashing import find_suite
+from ehrcore.types import MILLISECOND, MINUTE, SECOND, Nanos
+
+
+class ConsensusRule(StrEnum):
+    """How administrators agree on the next block."""
+
+    PROOF_OF_STAKE = "pos"
+    PROOF_OF_WORK = "pow"
+    SINGLE_ORDERER = "single"
+
+
+class Dissemination(StrEnum):
+    """Who sends a final block to whom (paper, step 4 and section 3 item 4).
+
+    ``ALL``: every administrator to every coordinator and contributor.  ``TREE``: every administrator to every
+    coordinator and to the first contributor; contributors forward down their hierarchy.
+    """
+
+    ALL = "all"
+    TREE = "tree"
+
+
+class Topology(msgspec.Struct, frozen=True, array_like=True):
+    """Number of nodes by role; each at least 1."""
+
+    agents: int
+    coordinators: int
+    administrators: int
+    contributors: int
+    visitors: int = 1
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            count = getattr(self, name)
+            if count < 1:
+                raise ParameterError(f"topology: {name}: expected at least 1, found {count}")
+
+    @property
+    def nodes(self) -> int:
+        """All nodes, visitors included."""
+        return self.agents + self.coordinators + self.administrators + self.contributors + self.visitors
+
+
+class Limits(msgspec.Struct, frozen=True, array_like=True):
+    """When a block is cut: whichever comes first (paper section 3; E41 for the byte count)."""
+
+    max_transactions: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 15
+    max_block_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=1 << 19)] = 30_720
+    max_wait_ns: Nanos = 6 * MINUTE
+
+
+class StakeRule(msgspec.Struct, frozen=True, array_like=True):
+    """Time-outs of proof of stake; each grows by ``timeout_step_ns`` per round."""
+
+    propose_timeout_ns: Nanos = 3 * SECOND
+    vote_timeout_ns: Nanos = 1 * SECOND
+    timeout_step_ns: Nanos = 500 * MILLISECOND
+
+
+class WorkRule(msgspec.Struct, frozen=True, array_like=True):
+    """Proof of work: ``difficulty`` is the expected number of hashes per block (Algorithm 2, E19).
+
+    Every ``retarget_window`` blocks it is scaled by wanted over real time, by at most 4 either way; 0 keeps it.
+    A block is final under ``confirmations`` successors.
+    """
+
+    difficulty: Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)] = 1 << 16
+    block_interval_ns: Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)] = 10 * SECOND
+    retarget_window: Annotated[int, msgspec.Meta(ge=0, le=4_096)] = 0
+    confirmations: Annotated[int, msgspec.Meta(ge=0, le=128)] = 6
+
+
+class ChainParams(msgspec.Struct, frozen=True, array_like=True):
+    """All that the nodes of one chain agree on before it starts.
+
+    ``endorsements`` of the agents and ``approvals`` of the coordinators make a transaction orderable (m of n).
+    """
+
+    name: str
+    topology: Topology
+    endorsements: int
+    approvals: int
+    hash_suite: str = "sha256"
+    curve: str = "p256"
+    is_modelled: bool = False
+    consensus: ConsensusRule = ConsensusRule.PROOF_OF_STAKE
+    dissemination: Dissemination = Dissemination.ALL
+    fanout: int = 2
+    limits: Limits = Limits()
+    stake: StakeRule = StakeRule()
+    work: WorkRule = WorkRule()
+    authority_key: bytes = b""
+    genesis_time: Nanos = 0
+
+    def validate(self) -> None:
+        """Raise `ParameterError` that names the first parameter outside its domain."""
+        find_suite(self.hash_suite)
+        for name, value, most in (
+            ("endorsements", self.endorsements, self.topology.agents),
+            ("approvals", self.approvals, self.topology.coordinators),
+        ):
+            if not 1 <= value <= most:
+                raise ParameterError(f"{name}: expected 1 to {most} of {most}, found {value}")
+        if self.fanout < 1:
+            raise ParameterError(f"fanout: expected at least 1, found {self.fanout}")
+
+
+def majority(count: int) -> int:
+    """More than half of ``count``."""
+    return count // 2 + 1

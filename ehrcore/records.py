@@ -1,0 +1,56 @@
+"""Health records as the framework sees them: a kind, a patient, and raw bytes that stay off the chain.
+
+The kinds follow the paper's list (section 3): medications, diagnostic reports, bills, insurance policies,
+births and deaths; sensor readings are the ECDSA-signed streams of its abstract.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+
+class RecordKind(IntEnum):
+    """What a record is about; the number is its canonical encoding."""
+
+    MEDICATION = 1
+    DIAGNOSTIC_REPORT = 2
+    BILL = 3
+    INSURANCE = 4
+    BIRTH = 5
+    DEATH = 6
+    SENSOR = 7
+
+
+class ClinicalRecord(msgspec.Struct, frozen=True):
+    """One off-chain object, before it is stored: never sent over the chain itself.
+
+    ``body`` is hashed as the raw bytes it came as; ``location`` is the path under which storage keeps it and must
+    not contain personal data; ``patient_id`` is replaced by a pseudonym before anything leaves the visitor.
+    """
+
+    kind: RecordKind
+    patient_id: str
+    resource_type: str
+    location: str
+    body: bytes
+
+
+#: FHIR R4 resource types that carry one of the paper's kinds.  A `Patient` resource yields a birth, and a death
+#: if it says so; types that are not listed are none of the paper's kinds.
+FHIR_KINDS: Final[dict[str, RecordKind]] = {
+    "Medication": RecordKind.MEDICATION,
+    "MedicationAdministration": RecordKind.MEDICATION,
+    "MedicationDispense": RecordKind.MEDICATION,
+    "MedicationRequest": RecordKind.MEDICATION,
+    "MedicationStatement": RecordKind.MEDICATION,
+    "Immunization": RecordKind.MEDICATION,
+    "DiagnosticReport": RecordKind.DIAGNOSTIC_REPORT,
+    "DocumentReference": RecordKind.DIAGNOSTIC_REPORT,
+    "ImagingStudy": RecordKind.DIAGNOSTIC_REPORT,
+    "Observation": RecordKind.DIAGNOSTIC_REPORT,
+    "Claim": RecordKind.BILL,
+    "Invoice": RecordKind.BILL,
+    "Coverage": RecordKind.INSURANCE,
+    "ExplanationOfBenefit": RecordKind.INSURANCE,
+}

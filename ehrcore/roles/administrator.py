@@ -1,0 +1,109 @@
+"""Administrator (the paper's ordering node): orders approved transactions and agrees on blocks (step 3).
+
+It keeps the hash of the last block and no ledger (section 3, item 1).  How administrators agree is the consensus
+rule's business; this role feeds it and hands out what it decides.
+"""
+
+from ehrcore.consensus import RULES, Consensus, Seat, Tip
+from ehrcore.consensus.seam import Decided, Step
+from ehrcore.effects import (
+    Effect,
+    Effects,
+    Event,
+    Observed,
+    ObservedKind,
+    PersistTip,
+    Received,
+    Send,
+    SetTimer,
+    TimerFired,
+    WorkFound,
+)
+from ehrcore.messages import Approve, Finalised, Mined, Propose, Vote
+from ehrcore.params import Dissemination
+from ehrcore.roles.context import Context
+from ehrcore.roles.pool import ApprovalPool
+from ehrcore.types import Role
+
+_CUT = "cut"
+
+
+class Administrator:
+    """A pool, a consensus rule, and the dissemination of what is decided."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pool = ApprovalPool(context.params, context.chain, context.open_registry(), context.crypto)
+        peers = tuple(name for name in context.names(Role.ADMINISTRATOR) if name != context.me)
+        seat = Seat(
+            context.me, peers, context.params, context.chain, context.validators(), context.crypto, self._pool
+        )
+        tip = Tip(0, context.chain, context.params.genesis_time)
+        self._rule: Consensus = RULES[context.params.consensus](seat, tip)
+        self._keepers = self._ledger_keepers()
+        self._cut_at: int | None = None
+
+    def _ledger_keepers(self) -> tuple[str, ...]:
+        contributors = self._context.names(Role.CONTRIBUTOR)
+        if self._context.params.dissemination is Dissemination.TREE:
+            contributors = contributors[:1]
+        return self._context.names(Role.COORDINATOR) + contributors
+
+    def start(self, now: int) -> Effects:
+        """Nothing to do."""
+        del now
+        return ()
+
+    def handle(self, event: Event, now: int) -> Effects:
+        """Approvals, the rule's messages, timers and work; anything else is not for an administrator."""
+        match event:
+            case Received(message=Approve() as message):
+                if not self._pool.add(message, now):
+                    return ()
+                return self._carry_out(self._rule.on_ready(now), now)
+            case Received(sender=sender, message=Propose() | Vote() | Mined() | Finalised() as message):
+                return self._carry_out(self._rule.on_message(sender, message, now), now)
+            case TimerFired(name=name) if name == _CUT:
+                self._cut_at = None
+                return self._carry_out(self._rule.on_ready(now), now)
+            case TimerFired(name=name):
+                return self._carry_out(self._rule.on_timer(name, now), now)
+            case WorkFound(job=job, nonce=nonce):
+                return self._carry_out(self._rule.on_work(job, nonce, now), now)
+            case _:
+                return ()
+
+    def _carry_out(self, steps: list[Step], now: int) -> Effects:
+        """Hand out decided blocks and go on with the next height until the rule has nothing more to say."""
+        effects: list[Effect] = []
+        while True:
+            is_decided = False
+            for step in steps:
+                if isinstance(step, Decided):
+                    is_decided = True
+                    effects += self._decided(step, now)
+                else:
+                    effects.append(step)
+            if not is_decided:
+                break
+            steps = self._rule.on_ready(now)
+        self._arm_cutter(now, effects)
+        return tuple(effects)
+
+    def _decided(self, decided: Decided, now: int) -> Effects:
+        self._pool.settle(decided.block.transactions, now)
+        return (
+            PersistTip(decided.block.header.height, decided.block_hash),
+            Observed(ObservedKind.DECIDED, (decided.block_hash,), str(len(decided.block.transactions))),
+            Send(self._keepers, Finalised(decided.block, decided.certificate)),
+        )
+
+    def _arm_cutter(self, now: int, effects: list[Effect]) -> None:
+        """Make sure that the oldest waiting transaction is cut in time (paper section 3: 6 minutes)."""
+        oldest = self._pool.oldest()
+        if oldest is None:
+            return
+        due = oldest + self._context.params.limits.max_wait_ns
+        if now < due and (self._cut_at is None or self._cut_at > due):
+            self._cut_at = due
+            effects.append(SetTimer(_CUT, due - now))

@@ -1,0 +1,57 @@
+"""Agent (the paper's authoritative node): first to judge a transaction (Algorithm 4 made right, E28 to E32).
+
+It checks who signed, whether they may, and whether it is new; it answers every coordinator with a signed 'A' or 'R',
+and tells a refused author why.
+"""
+
+from ehrcore.block import Attestation, EndorsementBody, Enrolment, Revocation, Transaction
+from ehrcore.effects import Effects, Event, Observed, ObservedKind, Received, Send
+from ehrcore.identity import Reason
+from ehrcore.messages import Endorse, Refused, Submit
+from ehrcore.replay import ReplayWindows
+from ehrcore.roles.context import Context
+from ehrcore.rules import AUTHORITY, check_transaction
+from ehrcore.state import apply_authority
+from ehrcore.types import Role
+
+
+class Agent:
+    """Endorses what visitors submit."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._coordinators = context.names(Role.COORDINATOR)
+        self._registry = context.open_registry()
+        self._replay = ReplayWindows()
+
+    def start(self, now: int) -> Effects:
+        """Nothing to do."""
+        del now
+        return ()
+
+    def handle(self, event: Event, now: int) -> Effects:
+        """Submissions; anything else is not for an agent."""
+        match event:
+            case Received(sender=sender, message=Submit(transaction=transaction)):
+                return self._judge(sender, transaction, now)
+            case _:
+                return ()
+
+    def _judge(self, sender: str, tx: Transaction, now: int) -> Effects:
+        context = self._context
+        crypto, body = context.crypto, tx.body
+        reason = check_transaction(crypto, self._registry, self._replay, context.chain, tx, now)
+        if reason is Reason.ACCEPTED:
+            self._replay.add(body.author, body.nonce)
+            if isinstance(body.payload, Enrolment | Revocation):
+                reason = apply_authority(self._registry, body, crypto)
+        tx_id = crypto.hash_struct(body)
+        signature = crypto.sign(EndorsementBody(context.chain, tx_id, context.me, reason))
+        verdict = Send(self._coordinators, Endorse(tx, reason, Attestation(context.me, signature)))
+        if reason is Reason.ACCEPTED:
+            return (verdict,)
+        observed = Observed(ObservedKind.DROPPED, (tx_id,), reason.value)
+        if sender == AUTHORITY:
+            return (observed, verdict)
+        # The transport's sender is told, not the claimed author: a forged name must not reach a stranger.
+        return (observed, verdict, Send((sender,), Refused(tx_id, reason, "")))

@@ -1,0 +1,126 @@
+"""Coordinator: gathers endorsements, applies the policy, runs the contracts and approves (paper, step 2).
+
+It also validates final blocks, since who may act is decided by the chain; the first coordinator keeps a copy of the
+ledger (section 4).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ehrcore.block import ApprovalBody, Attestation, EndorsementBody, Transaction
+from ehrcore.bounded import RecentSet
+from ehrcore.contracts import CONTRACTS, Contract, run_contracts
+from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Send
+from ehrcore.identity import Reason
+from ehrcore.messages import Approve, Endorse, Finalised, Refused
+from ehrcore.roles.context import Context
+from ehrcore.roles.keeper import LedgerKeeper
+from ehrcore.rules import AUTHORITY, check_transaction, is_attested
+from ehrcore.storage import ObjectStore
+from ehrcore.types import Role, node_id
+
+PENDING_LIMIT: Final = 16_384
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A transaction that waits for endorsements."""
+
+    transaction: Transaction
+    given: dict[str, Attestation] = field(default_factory=dict)
+    rejected: set[str] = field(default_factory=set)
+
+
+class Coordinator:
+    """Approves to every administrator what enough agents endorsed and the contracts confirm."""
+
+    def __init__(self, context: Context, store: ObjectStore, contracts: dict[str, Contract] | None = None) -> None:
+        self._context, self._store = context, store
+        self._contracts = CONTRACTS if contracts is None else contracts
+        self._administrators = context.names(Role.ADMINISTRATOR)
+        self._keeper = LedgerKeeper(context)
+        self._keeps_ledger = context.me == node_id(Role.COORDINATOR, 0)
+        self._pending: dict[bytes, _Pending] = {}
+        self._settled = RecentSet(PENDING_LIMIT)
+
+    def start(self, now: int) -> Effects:
+        """Nothing to do."""
+        del now
+        return ()
+
+    def handle(self, event: Event, now: int) -> Effects:
+        """Endorsements and final blocks; anything else is not for a coordinator."""
+        match event:
+            case Received(message=Endorse() as message):
+                return self._endorsed(message, now)
+            case Received(message=Finalised() as message):
+                return self._finalised(message)
+            case _:
+                return ()
+
+    def _endorsed(self, message: Endorse, now: int) -> Effects:
+        context, crypto = self._context, self._context.crypto
+        agent = message.endorsement.node
+        tx_id = crypto.hash_struct(message.transaction.body)
+        pending = self._pending.get(tx_id)
+        if tx_id in self._settled or (pending and (agent in pending.given or agent in pending.rejected)):
+            return ()
+        body = EndorsementBody(context.chain, tx_id, agent, message.reason)
+        if not is_attested(crypto, self._keeper.state.registry, Role.AGENT, body, message.endorsement, now):
+            return (Observed(ObservedKind.DROPPED, (tx_id,), Reason.BAD_SIGNATURE.value),)
+        if pending is None:
+            pending = self._open(tx_id, message.transaction)
+        if message.reason is not Reason.ACCEPTED:
+            pending.rejected.add(agent)
+            return self._give_up(tx_id, pending, message.reason)
+        pending.given[agent] = message.endorsement
+        if len(pending.given) < context.params.endorsements:
+            return ()
+        return self._approve(tx_id, pending, now)
+
+    def _open(self, tx_id: bytes, transaction: Transaction) -> _Pending:
+        if len(self._pending) >= PENDING_LIMIT:
+            del self._pending[next(iter(self._pending))]
+        pending = self._pending[tx_id] = _Pending(transaction)
+        return pending
+
+    def _give_up(self, tx_id: bytes, pending: _Pending, reason: Reason) -> Effects:
+        """Forget a transaction that so many agents rejected that the policy cannot be met."""
+        params = self._context.params
+        if params.topology.agents - len(pending.rejected) >= params.endorsements:
+            return ()
+        self._settle(tx_id)
+        return (Observed(ObservedKind.DROPPED, (tx_id,), reason.value),)
+
+    def _approve(self, tx_id: bytes, pending: _Pending, now: int) -> Effects:
+        context, crypto, tx = self._context, self._context.crypto, pending.transaction
+        self._settle(tx_id)
+        reason = check_transaction(crypto, self._keeper.state.registry, None, context.chain, tx, now)
+        outcome, refused_by = b"", ""
+        if reason is Reason.ACCEPTED:
+            outcome, refused_by = run_contracts(crypto, self._store, tx, self._contracts)
+            reason = Reason.CONTRACT if refused_by else reason
+        if reason is not Reason.ACCEPTED:
+            observed = Observed(ObservedKind.DROPPED, (tx_id,), reason.value)
+            if tx.body.author == AUTHORITY:
+                return (observed,)
+            return (observed, Send((tx.body.author,), Refused(tx_id, reason, refused_by)))
+        signature = crypto.sign(ApprovalBody(context.chain, tx_id, context.me, outcome))
+        endorsements = tuple(sorted(pending.given.values(), key=lambda item: item.node))
+        return (Send(self._administrators, Approve(tx, endorsements, outcome, Attestation(context.me, signature))),)
+
+    def _settle(self, tx_id: bytes) -> None:
+        self._pending.pop(tx_id, None)
+        self._settled.add(tx_id)
+
+    def _finalised(self, message: Finalised) -> Effects:
+        appended, error = self._keeper.take(message)
+        effects: list[Effect] = []
+        for item in appended:
+            for tx_id in item.verdict.tx_ids:
+                self._settle(tx_id)
+            if self._keeps_ledger:
+                effects.append(item.persist)
+        if error is not None:
+            effects.append(Observed(ObservedKind.DROPPED, (), str(error)))
+        return tuple(effects)

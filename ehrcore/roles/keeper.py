@@ -1,0 +1,52 @@
+"""Keeping the ledger: what coordinators and contributors share (paper, step 4).
+
+Blocks may arrive early, twice or from anyone; each is validated in its turn against the state before it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ehrcore.effects import Persist
+from ehrcore.errors import ValidationError
+from ehrcore.messages import Finalised
+from ehrcore.roles.context import Context
+from ehrcore.state import ChainState, Verdict
+
+#: How far ahead of the ledger blocks are kept until those before them come.
+EARLY_LIMIT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A block that has become part of the ledger."""
+
+    final: Finalised
+    verdict: Verdict
+    persist: Persist
+
+
+class LedgerKeeper:
+    """A chain state with a buffer for early blocks."""
+
+    def __init__(self, context: Context) -> None:
+        self.state = ChainState(context.params, context.chain, context.certificates, context.crypto)
+        self._early: dict[int, Finalised] = {}
+
+    def take(self, final: Finalised) -> tuple[list[Appended], ValidationError | None]:
+        """Append what can be appended, in order; the error tells of the block that was refused, if one was."""
+        height = final.block.header.height
+        if not self.state.height < height <= self.state.height + EARLY_LIMIT:
+            return [], None
+        self._early.setdefault(height, final)
+        appended: list[Appended] = []
+        while (following := self._early.pop(self.state.height + 1, None)) is not None:
+            try:
+                appended.append(self._append(following))
+            except ValidationError as error:
+                return appended, error
+        return appended, None
+
+    def _append(self, final: Finalised) -> Appended:
+        verdict = self.state.validate(final.block, final.certificate)
+        digest = self.state.apply(final.block, verdict)
+        return Appended(final, verdict, Persist(final.block, final.certificate, verdict.reasons, digest))

@@ -1,0 +1,150 @@
+"""An administrator's waiting transactions: gathered from coordinators' approvals, ordered by when they became ready."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from ehrcore.block import (
+    ApprovalBody,
+    Attestation,
+    BatchCutter,
+    EndorsedTransaction,
+    Enrolment,
+    Revocation,
+    leaf_bytes,
+)
+from ehrcore.bounded import RecentSet
+from ehrcore.crypto import Crypto
+from ehrcore.errors import ValidationError
+from ehrcore.identity import Reason, Registry
+from ehrcore.messages import Approve
+from ehrcore.params import ChainParams
+from ehrcore.rules import check_endorsed, check_transaction, has_endorsements, is_attested
+from ehrcore.state import apply_authority
+from ehrcore.types import Role
+
+#: Transactions that may wait for approvals, and ids of settled ones that are remembered.
+CANDIDATE_LIMIT: Final = 16_384
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A transaction on its way to enough approvals, which are kept by contract outcome."""
+
+    first: Approve
+    approvals: dict[bytes, dict[str, Attestation]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    endorsed: EndorsedTransaction
+    size_bytes: int
+    since: int
+
+
+class ApprovalPool:
+    """Verifies approvals, keeps what is ready, and cuts batches from it."""
+
+    def __init__(self, params: ChainParams, chain: bytes, registry: Registry, crypto: Crypto) -> None:
+        self._params, self._chain, self._registry, self._crypto = params, chain, registry, crypto
+        self._cutter = BatchCutter(params.limits)
+        self._candidates: dict[bytes, _Candidate] = {}
+        self._ready: dict[bytes, _Ready] = {}
+        self._settled = RecentSet(CANDIDATE_LIMIT)
+
+    def add(self, message: Approve, now: int) -> bool:
+        """Take a coordinator's approval; whether the transaction has just become ready.
+
+        Approvals that do not verify, come twice or come late count for nothing.
+        """
+        tx_id = self._crypto.hash_struct(message.transaction.body)
+        if tx_id in self._settled or tx_id in self._ready:
+            return False
+        candidate = self._candidates.get(tx_id)
+        known = candidate.approvals.get(message.outcome, {}) if candidate else {}
+        if message.approval.node in known or not self._is_genuine(message, tx_id, now, is_new=candidate is None):
+            return False
+        if candidate is None:
+            if len(self._candidates) >= CANDIDATE_LIMIT:
+                del self._candidates[next(iter(self._candidates))]
+            candidate = self._candidates[tx_id] = _Candidate(message)
+        approvals = candidate.approvals.setdefault(message.outcome, {})
+        approvals[message.approval.node] = message.approval
+        if len(approvals) < self._params.approvals:
+            return False
+        return self._promote(tx_id, candidate, message.outcome, now)
+
+    def _is_genuine(self, message: Approve, tx_id: bytes, now: int, *, is_new: bool) -> bool:
+        """The coordinator's signature always, the endorsements where they would be the ones put in the block."""
+        body = ApprovalBody(self._chain, tx_id, message.approval.node, message.outcome)
+        if not is_attested(self._crypto, self._registry, Role.COORDINATOR, body, message.approval, now):
+            return False
+        return not is_new or has_endorsements(
+            self._crypto, self._registry, self._params.endorsements, self._chain, tx_id, message.endorsements, now
+        )
+
+    def _promote(self, tx_id: bytes, candidate: _Candidate, outcome: bytes, now: int) -> bool:
+        first = candidate.first
+        approvals = tuple(sorted(candidate.approvals[outcome].values(), key=lambda item: item.node))
+        endorsed = EndorsedTransaction(first.transaction, first.endorsements, outcome, approvals)
+        del self._candidates[tx_id]
+        size = len(leaf_bytes(endorsed))
+        if not self._cutter.fits(size):
+            self._settled.add(tx_id)
+            return False
+        self._ready[tx_id] = _Ready(endorsed, size, now)
+        return True
+
+    def batch(self, now: int, exclude: Collection[bytes] = ()) -> tuple[EndorsedTransaction, ...]:
+        """The transactions of the next block, if count, bytes or time say that one is to be cut."""
+        ready = [item for tx_id, item in self._first(exclude)]
+        if not ready:
+            return ()
+        total = sum(item.size_bytes for item in ready)
+        if not self._cutter.is_full(len(ready), total) and not self._cutter.is_due(ready[0].since, now):
+            return ()
+        return tuple(item.endorsed for item in ready[: self._cutter.take([item.size_bytes for item in ready])])
+
+    def _first(self, exclude: Collection[bytes]) -> list[tuple[bytes, _Ready]]:
+        """The oldest ready transactions, one more than a block can hold at most."""
+        most = self._params.limits.max_transactions + 1
+        found = []
+        for tx_id, item in self._ready.items():
+            if tx_id not in exclude:
+                found.append((tx_id, item))
+                if len(found) == most:
+                    break
+        return found
+
+    def oldest(self) -> int | None:
+        """When the oldest ready transaction became ready, or None if none is."""
+        return next(iter(self._ready.values())).since if self._ready else None
+
+    def check(self, transactions: tuple[EndorsedTransaction, ...], now: int) -> tuple[bytes, ...]:
+        """Ids of the transactions of another's block; `ValidationError` if policy or limits do not hold."""
+        policy = self._params.endorsements, self._params.approvals
+        tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in transactions)
+        if len(set(tx_ids)) != len(tx_ids):
+            raise ValidationError("duplicate", "expected distinct transactions, found one twice")
+        sizes = [len(leaf_bytes(item)) for item in transactions]
+        if self._cutter.take(sizes) != len(sizes):
+            raise ValidationError("bytes", f"expected a block within its limits, found {len(sizes)} transactions")
+        for item, tx_id in zip(transactions, tx_ids, strict=True):
+            if tx_id in self._settled:
+                raise ValidationError("duplicate", f"expected new transactions, found {tx_id.hex()} again")
+            reason = check_endorsed(self._crypto, self._registry, policy, self._chain, item, tx_id, now)
+            if reason:
+                raise ValidationError("policy", f"expected endorsed and approved, found {reason.value}")
+        return tx_ids
+
+    def settle(self, transactions: tuple[EndorsedTransaction, ...], now: int) -> None:
+        """A block is final: forget its transactions, and carry out what the authority ordered in it."""
+        for item in transactions:
+            tx_id = self._crypto.hash_struct(item.transaction.body)
+            self._settled.add(tx_id)
+            self._candidates.pop(tx_id, None)
+            self._ready.pop(tx_id, None)
+            if isinstance(item.transaction.body.payload, Enrolment | Revocation):
+                reason = check_transaction(self._crypto, self._registry, None, self._chain, item.transaction, now)
+                if reason is Reason.ACCEPTED:
+                    apply_authority(self._registry, item.transaction.body, self._crypto)

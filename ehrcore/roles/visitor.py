@@ -1,0 +1,98 @@
+"""Visitor: signs transactions about records, and believes a receipt only after checking it (paper, step 1)."""
+
+from ehrcore.block import EndorsedTransaction, RecordRef, Transaction, TransactionBody
+from ehrcore.bounded import RecentSet
+from ehrcore.codec import decode
+from ehrcore.consensus.finality import header_hash, verify_certificate
+from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Requested, Send, Store
+from ehrcore.errors import EhrError
+from ehrcore.merkle import verify_inclusion
+from ehrcore.messages import Receipt, ReceiptEntry, Refused, Submit
+from ehrcore.roles.context import Context
+from ehrcore.types import Role
+
+
+class Visitor:
+    """Submits records to every agent and keeps what has no receipt yet."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._agents = context.names(Role.AGENT)
+        self._validators = context.validators()
+        self._nonce = 0
+        self._pending: dict[bytes, set[str]] = {}
+        self._verified = RecentSet(1_024)
+
+    def start(self, now: int) -> Effects:
+        """Nothing to do."""
+        del now
+        return ()
+
+    def handle(self, event: Event, now: int) -> Effects:
+        """Requests of the user, refusals and receipts; anything else is not for a visitor."""
+        match event:
+            case Requested():
+                return self._submit(event, now)
+            case Received(sender=sender, message=Refused() as message):
+                return self._refused(sender, message)
+            case Received(message=Receipt() as message):
+                return self._receipt(message)
+            case _:
+                return ()
+
+    def _submit(self, request: Requested, now: int) -> Effects:
+        context, record = self._context, request.record
+        crypto = context.crypto
+        reference = RecordRef(int(record.kind), request.pseudonym, crypto.hash(record.body), record.location)
+        body = TransactionBody(context.chain, context.me, self._nonce, now, reference)
+        self._nonce += 1
+        tx_id = crypto.hash_struct(body)
+        self._pending[tx_id] = set()
+        return (
+            Store(record.location, record.body),
+            Observed(ObservedKind.SUBMITTED, (tx_id,)),
+            Send(self._agents, Submit(Transaction(body, crypto.sign(body)))),
+        )
+
+    def _refused(self, sender: str, message: Refused) -> Effects:
+        """Final once so many nodes refuse that the policy cannot be met; one liar among them refuses nothing."""
+        refusals = self._pending.get(message.transaction)
+        if refusals is None:
+            return ()
+        refusals.add(sender)
+        params = self._context.params
+        needed = {Role.AGENT: params.endorsements, Role.COORDINATOR: params.approvals}
+        for role, least in needed.items():
+            names = self._context.names(role)
+            if len(names) - sum(name in refusals for name in names) < least:
+                del self._pending[message.transaction]
+                return (Observed(ObservedKind.REFUSED, (message.transaction,), message.reason.value),)
+        return ()
+
+    def _receipt(self, receipt: Receipt) -> Effects:
+        """Check certificate and proofs; what is not proven stays pending."""
+        crypto, header = self._context.crypto, receipt.header
+        effects: list[Effect] = []
+        block_hash = header_hash(crypto, header)
+        try:
+            if block_hash not in self._verified:
+                verify_certificate(
+                    crypto, self._context.params, self._validators, header, block_hash, receipt.certificate, None
+                )
+                self._verified.add(block_hash)
+            for entry in receipt.entries:
+                effects += self._settle(receipt, entry)
+        except EhrError as error:
+            return (Observed(ObservedKind.DROPPED, (block_hash,), str(error)),)
+        return tuple(effects)
+
+    def _settle(self, receipt: Receipt, entry: ReceiptEntry) -> Effects:
+        crypto, header = self._context.crypto, receipt.header
+        tx_id = crypto.hash_struct(decode(entry.leaf, EndorsedTransaction).transaction.body)
+        if tx_id not in self._pending or header.chain != self._context.chain:
+            return ()
+        crypto.meter.hashes += len(entry.path) + 1
+        crypto.meter.hashed_bytes += len(entry.leaf) + 65 * len(entry.path)
+        verify_inclusion(crypto.suite, header.merkle_root, header.size, entry.index, entry.leaf, entry.path)
+        del self._pending[tx_id]
+        return (Observed(ObservedKind.FINAL, (tx_id,), entry.reason.value),)

@@ -1,0 +1,127 @@
+"""Who may do what: the checks on one transaction, the same for agents, coordinators and ledger keepers.
+
+Cheap checks come first and signatures last; each returns the first reason to refuse.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from ehrcore.block import (
+    ApprovalBody,
+    Attestation,
+    EndorsedTransaction,
+    EndorsementBody,
+    Enrolment,
+    RecordRef,
+    Transaction,
+)
+from ehrcore.crypto import Crypto
+from ehrcore.identity import Reason, Registry
+from ehrcore.replay import ReplayWindows
+from ehrcore.types import Role, node_id
+
+AUTHORITY: Final = node_id(Role.AUTHORITY, 0)
+
+
+def check_transaction(
+    crypto: Crypto, registry: Registry, replay: ReplayWindows | None, chain: bytes, tx: Transaction, now: int
+) -> Reason:
+    """Chain, author, rights, replay (unless ``replay`` is None) and signature, at ``now``."""
+    body = tx.body
+    if body.chain != chain:
+        return Reason.WRONG_CHAIN
+    if body.author == AUTHORITY:
+        if isinstance(body.payload, RecordRef):
+            return Reason.NO_RIGHT
+        key = registry.authority_key
+    else:
+        reason, certificate = registry.check(body.author, Role.VISITOR, now)
+        if certificate is None:
+            return reason
+        if not isinstance(body.payload, RecordRef) or body.payload.kind not in certificate.kinds:
+            return Reason.NO_RIGHT
+        key = certificate.public_key
+    if replay is not None and not replay.is_fresh(body.author, body.nonce):
+        return Reason.REPLAYED
+    if not crypto.verify(key, body, tx.signature):
+        return Reason.BAD_SIGNATURE
+    return _check_enrolment(crypto, registry, tx)
+
+
+def _check_enrolment(crypto: Crypto, registry: Registry, tx: Transaction) -> Reason:
+    payload = tx.body.payload
+    if not isinstance(payload, Enrolment):
+        return Reason.ACCEPTED
+    body = payload.certificate.body
+    is_ours = body.network == registry.network and crypto.verify(
+        registry.authority_key, body, payload.certificate.signature
+    )
+    return Reason.ACCEPTED if is_ours else Reason.BAD_CERTIFICATE
+
+
+def is_attested(  # noqa: PLR0913 - what was signed, by whom, under which rule
+    crypto: Crypto,
+    registry: Registry,
+    role: Role,
+    body: EndorsementBody | ApprovalBody,
+    attestation: Attestation,
+    now: int,
+) -> bool:
+    """Whether ``attestation`` is a valid signature over ``body`` by a node that may act in ``role`` at ``now``."""
+    _, certificate = registry.check(attestation.node, role, now)
+    return certificate is not None and crypto.verify(certificate.public_key, body, attestation.signature)
+
+
+def has_endorsements(  # noqa: PLR0913 - the policy's inputs
+    crypto: Crypto, registry: Registry, needed: int, chain: bytes, tx_id: bytes, given: Sequence[Attestation], now: int
+) -> bool:
+    """Whether at least ``needed`` distinct agents endorsed the transaction with 'A', and nothing else is in ``given``."""
+    if len({item.node for item in given}) != len(given) or len(given) < needed:
+        return False
+    return all(
+        is_attested(
+            crypto, registry, Role.AGENT, EndorsementBody(chain, tx_id, item.node, Reason.ACCEPTED), item, now
+        )
+        for item in given
+    )
+
+
+def has_approvals(  # noqa: PLR0913 - the policy's inputs
+    crypto: Crypto,
+    registry: Registry,
+    needed: int,
+    chain: bytes,
+    tx_id: bytes,
+    outcome: bytes,
+    given: Sequence[Attestation],
+    now: int,
+) -> bool:
+    """Whether at least ``needed`` distinct coordinators approved the same contract outcome."""
+    if len({item.node for item in given}) != len(given) or len(given) < needed:
+        return False
+    return all(
+        is_attested(
+            crypto, registry, Role.COORDINATOR, ApprovalBody(chain, tx_id, item.node, outcome), item, now
+        )
+        for item in given
+    )
+
+
+def check_endorsed(  # noqa: PLR0913 - the policy's inputs
+    crypto: Crypto,
+    registry: Registry,
+    policy: tuple[int, int],
+    chain: bytes,
+    endorsed: EndorsedTransaction,
+    tx_id: bytes,
+    now: int,
+) -> Reason:
+    """Endorsement and approval policy ``(m, q)`` on a transaction inside a block."""
+    endorsements, approvals = policy
+    if not has_endorsements(crypto, registry, endorsements, chain, tx_id, endorsed.endorsements, now):
+        return Reason.POLICY
+    if not has_approvals(
+        crypto, registry, approvals, chain, tx_id, endorsed.outcome, endorsed.approvals, now
+    ):
+        return Reason.APPROVALS
+    return Reason.ACCEPTED

@@ -1,0 +1,74 @@
+"""Backend `cryptography` (OpenSSL), the default: constant-time signing, the fastest on P-256."""
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
+    decode_dss_signature,
+    encode_dss_signature,
+)
+
+from ehrcore.errors import SignatureError
+from ehrcore.signing.base import Curve, check_secret, join, split, widen
+
+_CURVES: dict[str, type[ec.EllipticCurve]] = {"p256": ec.SECP256R1, "secp256k1": ec.SECP256K1}
+_ALGORITHM = ec.ECDSA(Prehashed(hashes.SHA256()), deterministic_signing=True)
+
+
+class OpensslVerifyingKey:
+    """A parsed public key of `cryptography`."""
+
+    __slots__ = ("_curve", "_key")
+
+    def __init__(self, curve: Curve, key: ec.EllipticCurvePublicKey) -> None:
+        self._curve, self._key = curve, key
+
+    def verify(self, digest: bytes, signature: bytes) -> bool:
+        """See `VerifyingKey.verify`."""
+        numbers = split(self._curve, signature)
+        if numbers is None:
+            return False
+        try:
+            self._key.verify(encode_dss_signature(*numbers), widen(digest), _ALGORITHM)
+        except (InvalidSignature, SignatureError):
+            return False
+        return True
+
+
+class OpensslPrivateKey:
+    """A private key of `cryptography`."""
+
+    __slots__ = ("_curve", "_key", "public_bytes")
+
+    def __init__(self, curve: Curve, secret: int) -> None:
+        self._curve = curve
+        self._key = ec.derive_private_key(check_secret(curve, secret), _CURVES[curve.name]())
+        self.public_bytes = self._key.public_key().public_bytes(
+            serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
+        )
+
+    def sign(self, digest: bytes) -> bytes:
+        """See `PrivateKey.sign`."""
+        return join(self._curve, *decode_dss_signature(self._key.sign(widen(digest), _ALGORITHM)))
+
+
+class OpensslScheme:
+    """`cryptography` on one curve."""
+
+    is_modelled = False
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve, self.name = curve, f"{curve.name}/cryptography"
+
+    def private_key(self, secret: int) -> OpensslPrivateKey:
+        """See `Scheme.private_key`."""
+        return OpensslPrivateKey(self.curve, secret)
+
+    def verifying_key(self, public_bytes: bytes) -> OpensslVerifyingKey:
+        """See `Scheme.verifying_key`."""
+        try:
+            key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[self.curve.name](), public_bytes)
+        except (ValueError, UnsupportedAlgorithm):
+            raise SignatureError(f"{self.name} public key: expected a compressed point, found another") from None
+        return OpensslVerifyingKey(self.curve, key)

@@ -1,0 +1,85 @@
+"""Backend `pycryptodome`: C arithmetic of its own, between OpenSSL and pure Python in speed."""
+
+from typing import Any
+
+from Crypto.Hash import SHA256
+from Crypto.PublicKey import ECC
+from Crypto.Signature import DSS
+
+from ehrcore.errors import SignatureError
+from ehrcore.signing.base import PUBLIC_KEY_BYTES, SCALAR_BYTES, Curve, check_secret, join, split, widen
+
+
+class _Digest:
+    """A finished digest in the shape of a `Crypto.Hash` object, since `DSS` takes nothing else."""
+
+    digest_size = SCALAR_BYTES
+    block_size = SHA256.block_size
+    oid = SHA256.SHA256Hash.oid
+
+    def __init__(self, digest: bytes) -> None:
+        self._digest = digest
+
+    def digest(self) -> bytes:
+        return self._digest
+
+    @staticmethod
+    def new(data: bytes = b"") -> Any:
+        """What HMAC inside RFC 6979 hashes with: SHA-256 itself."""
+        return SHA256.new(data)
+
+
+class PycryptodomeVerifyingKey:
+    """A parsed public key of `pycryptodome`."""
+
+    def __init__(self, curve: Curve, key: ECC.EccKey) -> None:
+        self._curve = curve
+        self._verifier = DSS.new(key, "deterministic-rfc6979")
+
+    def verify(self, digest: bytes, signature: bytes) -> bool:
+        """See `VerifyingKey.verify`."""
+        if split(self._curve, signature) is None:
+            return False
+        try:
+            self._verifier.verify(_Digest(widen(digest)), signature)  # type: ignore[arg-type]  # duck-typed digest
+        except (ValueError, SignatureError):
+            return False
+        return True
+
+
+class PycryptodomePrivateKey:
+    """A private key of `pycryptodome`."""
+
+    def __init__(self, curve: Curve, secret: int) -> None:
+        self._curve = curve
+        key = ECC.construct(curve=curve.name, d=check_secret(curve, secret))
+        self._signer = DSS.new(key, "deterministic-rfc6979")
+        self.public_bytes = bytes(key.public_key().export_key(format="SEC1", compress=True))
+
+    def sign(self, digest: bytes) -> bytes:
+        """See `PrivateKey.sign`."""
+        raw = self._signer.sign(_Digest(widen(digest)))  # type: ignore[arg-type]  # duck-typed digest
+        return join(self._curve, int.from_bytes(raw[:SCALAR_BYTES]), int.from_bytes(raw[SCALAR_BYTES:]))
+
+
+class PycryptodomeScheme:
+    """`pycryptodome` on one curve."""
+
+    is_modelled = False
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve, self.name = curve, f"{curve.name}/pycryptodome"
+
+    def private_key(self, secret: int) -> PycryptodomePrivateKey:
+        """See `Scheme.private_key`."""
+        return PycryptodomePrivateKey(self.curve, secret)
+
+    def verifying_key(self, public_bytes: bytes) -> PycryptodomeVerifyingKey:
+        """See `Scheme.verifying_key`."""
+        try:
+            if len(public_bytes) != PUBLIC_KEY_BYTES:
+                raise ValueError(public_bytes)
+            key = ECC.import_key(public_bytes, curve_name=self.curve.name)
+        except ValueError:
+            raise SignatureError(f"{self.name} public key: expected a compressed point, found another") from None
+        return PycryptodomeVerifyingKey(self.curve, key)

@@ -1,0 +1,152 @@
+"""The chain's state and its transition: validate all of a block first, change the state last.
+
+A block that breaks a rule of the chain is refused whole (`ValidationError`).  A transaction that is no longer valid
+when its block comes, because its author was revoked in between, say, stays in the block, marked with the reason,
+and changes nothing: the paper's second validation (step 4).  Administrators hold no state, so they could not have
+left it out.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from ehrcore.block import (
+    HEADER_BYTES,
+    Block,
+    CommitCertificate,
+    Enrolment,
+    Header,
+    Revocation,
+    TransactionBody,
+    leaf_bytes,
+)
+from ehrcore.codec import encode
+from ehrcore.consensus.finality import header_hash, verify_certificate
+from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.crypto import Crypto
+from ehrcore.errors import IdentityError, ValidationError
+from ehrcore.identity import Certificate, Reason, Registry
+from ehrcore.merkle import MerkleTree
+from ehrcore.params import ChainParams
+from ehrcore.replay import ReplayWindows
+from ehrcore.rules import check_endorsed, check_transaction
+from ehrcore.types import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What validation found, and all that applying needs: nothing is computed twice."""
+
+    block_hash: bytes
+    reasons: tuple[Reason, ...]
+    tx_ids: tuple[bytes, ...]
+    leaves: tuple[bytes, ...]
+    tree: MerkleTree
+    registry: Registry
+
+
+def open_registry(params: ChainParams, certificates: tuple[Certificate, ...], crypto: Crypto) -> Registry:
+    """The registry of a chain's first block; `IdentityError` if a certificate does not verify."""
+    registry = Registry(params.name, params.authority_key)
+    for certificate in certificates:
+        registry.enrol(certificate, crypto)
+    return registry
+
+
+class ChainState:
+    """What a ledger keeper knows after its last block."""
+
+    def __init__(
+        self, params: ChainParams, chain: bytes, certificates: tuple[Certificate, ...], crypto: Crypto
+    ) -> None:
+        self.params, self.chain, self._crypto = params, chain, crypto
+        self.registry = open_registry(params, certificates, crypto)
+        self.validators = ValidatorSet.of(crypto, self.registry.members(Role.ADMINISTRATOR))
+        self.height, self.tip, self.timestamp = 0, chain, params.genesis_time
+        self.digest = crypto.hash_struct(("state", chain))
+        self._replay = ReplayWindows()
+        self._recent: deque[Header] = deque(maxlen=max(params.work.retarget_window, 1))
+
+    def validate(self, block: Block, certificate: CommitCertificate) -> Verdict:
+        """Check a block that claims to follow the last one; `ValidationError` names the first broken rule."""
+        header = block.header
+        self._validate_link(header)
+        block_hash = header_hash(self._crypto, header)
+        verify_certificate(
+            self._crypto, self.params, self.validators, header, block_hash, certificate, tuple(self._recent)
+        )
+        leaves = tuple(map(leaf_bytes, block.transactions))
+        self._validate_limits(block, leaves)
+        tree = self._crypto.merkle_tree(leaves)
+        if tree.root != header.merkle_root:
+            raise ValidationError("merkle-root", f"expected {tree.root.hex()}, found {header.merkle_root.hex()}")
+        tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in block.transactions)
+        reasons, registry = self._judge(block, tx_ids)
+        return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry)
+
+    def _validate_link(self, header: Header) -> None:
+        for rule, expected, found in (
+            ("chain", self.chain.hex(), header.chain.hex()),
+            ("height", self.height + 1, header.height),
+            ("previous", self.tip.hex(), header.previous.hex()),
+            ("validators", self.validators.digest.hex(), header.validators.hex()),
+        ):
+            if expected != found:
+                raise ValidationError(rule, f"expected {expected}, found {found}")
+        if header.timestamp < self.timestamp:
+            raise ValidationError("timestamp", f"expected at least {self.timestamp}, found {header.timestamp}")
+        if self.validators.find(header.proposer) is None:
+            raise ValidationError("proposer", f"expected an administrator, found {header.proposer}")
+
+    def _validate_limits(self, block: Block, leaves: tuple[bytes, ...]) -> None:
+        limits, count = self.params.limits, len(leaves)
+        if block.header.size != count or count > limits.max_transactions:
+            raise ValidationError(
+                "size", f"expected {block.header.size} <= {limits.max_transactions} transactions, found {count}"
+            )
+        total = HEADER_BYTES + sum(map(len, leaves))
+        if total > limits.max_block_bytes:
+            raise ValidationError("bytes", f"expected at most {limits.max_block_bytes}, found {total}")
+
+    def _judge(self, block: Block, tx_ids: tuple[bytes, ...]) -> tuple[tuple[Reason, ...], Registry]:
+        """Reasons in order; each transaction sees what the accepted ones before it in the block have changed."""
+        registry, used, reasons = self.registry, set[tuple[str, int]](), []
+        policy = self.params.endorsements, self.params.approvals
+        now = block.header.timestamp
+        for endorsed, tx_id in zip(block.transactions, tx_ids, strict=True):
+            tx = endorsed.transaction
+            reason = check_transaction(self._crypto, registry, self._replay, self.chain, tx, now)
+            if not reason and (tx.body.author, tx.body.nonce) in used:
+                reason = Reason.REPLAYED
+            reason = reason or check_endorsed(self._crypto, registry, policy, self.chain, endorsed, tx_id, now)
+            if not reason and isinstance(tx.body.payload, Enrolment | Revocation):
+                if registry is self.registry:
+                    registry = registry.copy()
+                reason = apply_authority(registry, tx.body, self._crypto)
+            if not reason:
+                used.add((tx.body.author, tx.body.nonce))
+            reasons.append(reason)
+        return tuple(reasons), registry
+
+    def apply(self, block: Block, verdict: Verdict) -> bytes:
+        """Advance to ``block``, which ``verdict`` found valid; returns the digest of the new state."""
+        self.registry = verdict.registry
+        for endorsed, reason in zip(block.transactions, verdict.reasons, strict=True):
+            if not reason:
+                self._replay.add(endorsed.transaction.body.author, endorsed.transaction.body.nonce)
+        self._recent.append(block.header)
+        self.height, self.tip, self.timestamp = block.header.height, verdict.block_hash, block.header.timestamp
+        codes = tuple(reason.value for reason in verdict.reasons)
+        self.digest = self._crypto.hash(encode(("state", self.digest, self.tip, codes)))
+        return self.digest
+
+
+def apply_authority(registry: Registry, body: TransactionBody, crypto: Crypto) -> Reason:
+    """Carry out an enrolment or a revocation on ``registry``; a certificate that does not verify is refused."""
+    if isinstance(body.payload, Revocation):
+        registry.revoke(body.payload.serial)
+    elif isinstance(body.payload, Enrolment):
+        try:
+            registry.enrol(body.payload.certificate, crypto)
+        except IdentityError:
+            return Reason.BAD_CERTIFICATE
+    return Reason.ACCEPTED

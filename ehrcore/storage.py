@@ -1,0 +1,25 @@
+"""Off-chain storage as contracts see it: a path leads to bytes, or to nothing."""
+
+from typing import Protocol
+
+
+class ObjectStore(Protocol):
+    """Reads are what a contract may do; nothing on the chain trusts what they return before hashing it."""
+
+    def get(self, location: str) -> bytes | None:
+        """The object's bytes, or None if there is none at ``location``."""
+
+
+class MemoryStore:
+    """Objects by location, in memory."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+
+    def put(self, location: str, body: bytes) -> None:
+        """Keep ``body`` under ``location``, replacing what was there."""
+        self._objects[location] = body
+
+    def get(self, location: str) -> bytes | None:
+        """See `ObjectStore.get`."""
+        return self._objects.get(location)
