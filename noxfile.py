@@ -1,0 +1,138 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox>=2025.2.9"]
+#
+# [tool.nox]
+# script-download-python = "never"
+# ///
+"""Every task of the project, each in an environment of its own.
+
+`nox -l` lists the sessions; words after `--` go to the command that a session runs.  All of them run under the
+Python that runs nox.  An environment holds exactly what its group's lock, `locks/<group>.txt`, names: hashes are
+required and nothing is resolved; the project itself is built without isolation, so nothing unpinned joins in.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import nox
+
+if sys.version_info < (3, 11):  # noqa: UP036 - nox may run under an older Python than the project's
+    found = ".".join(map(str, sys.version_info[:2]))
+    sys.exit(f"ehrbench needs Python 3.11 or newer, and nox runs under {found}: install nox in a newer one")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).parent
+
+
+def install(session: nox.Session, group: str) -> None:
+    """Install what the lock of ``group`` names, and nothing else."""
+    session.install("--require-hashes", "--no-deps", "--requirement", f"locks/{group}.txt")
+
+
+def install_with_project(session: nox.Session, group: str) -> None:
+    """Install the lock of ``group``, then this directory as an editable install; the group holds hatchling."""
+    install(session, group)
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+def log_newest_run(session: nox.Session) -> None:
+    """Say where the run that was written last is."""
+    manifests = [path for path in ROOT.glob("results/*/manifest.json") if path.parent.name != "reference"]
+    if manifests:
+        newest = max(manifests, key=lambda path: path.stat().st_mtime).parent
+        session.log(f"The newest run is in {newest.relative_to(ROOT)}")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check rules and format with ruff; `-- --fix` mends what it can."""
+    install(session, "lint")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of both packages with mypy, strictly."""
+    install(session, "types")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests that take a moment each, in two processes."""
+    install_with_project(session, "tests")
+    # pytest-benchmark warns that it cannot measure beside xdist, and a warning is an error here.
+    session.run("pytest", "-n", "2", "--benchmark-disable", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the slow tests, one after another: they start processes and look at the clock."""
+    install_with_project(session, "tests")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure the branch coverage of the tests, of the processes they start too."""
+    install_with_project(session, "tests")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "--benchmark-disable", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run experiments: `ehrbench run` with the words after `--`, or else with its quick profile."""
+    install_with_project(session, "bench")
+    session.run("ehrbench", "run", *(session.posargs or ["--profile", "quick"]))
+    log_newest_run(session)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of a run again: `ehrbench report` with the words after `--`."""
+    install_with_project(session, "bench")
+    session.run("ehrbench", "report", *session.posargs)
+
+
+@nox.session
+def speed(session: nox.Session) -> None:
+    """Compare the project's speed with its limits and its peers: `ehrbench run limits`."""
+    install_with_project(session, "speed")
+    session.run("ehrbench", "run", "limits", *session.posargs)
+    log_newest_run(session)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write the lock of every dependency group; `-- --upgrade` takes the newest versions."""
+    install(session, "lock")
+    for group in nox.project.load_toml("pyproject.toml")["dependency-groups"]:
+        # What is tested and compared is of the versions that are measured.
+        constraint = [] if group == "bench" else ["--constraint", "locks/bench.txt"]
+        session.run(
+            *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"),
+            *("--no-header", "--no-annotate", "--no-emit-package", "ehrbench", *constraint),
+            *("--group", group, "--output-file", f"locks/{group}.txt", *session.posargs),
+        )
+    pins = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", Path("locks/tests.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    if pins["cryptography"] != pins["cryptography-vectors"]:
+        session.error(
+            f"cryptography is {pins['cryptography']} and its vectors are {pins['cryptography-vectors']}: "
+            "set both groups to one version"
+        )
+
+
+if __name__ == "__main__":
+    nox.main()
