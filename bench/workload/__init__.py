@@ -1,0 +1,21 @@
+"""Where the records come from: synthetic patients, anybody's FHIR files, or simulated sensors."""
+
+from bench.workload.cache import CACHE_VARIABLE, default_cache
+from bench.workload.fhir import load_folder
+from bench.workload.model import SizeRow, Skipped, Workload, build_workload, compute_digest, make_record
+from bench.workload.sensor import vital_signs
+from bench.workload.synthetic import synthesise
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "SizeRow",
+    "Skipped",
+    "Workload",
+    "build_workload",
+    "compute_digest",
+    "default_cache",
+    "load_folder",
+    "make_record",
+    "synthesise",
+    "vital_signs",
+]
