@@ -15,6 +15,7 @@ class RecentSet:
 
     def add(self, item: bytes) -> None:
         """Remember ``item`` as the newest."""
+        self._items.pop(item, None)
         if len(self._items) >= self._limit:
             del self._items[next(iter(self._items))]
         self._items[item] = None

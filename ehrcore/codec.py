@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ehrcore.errors import CodecError
+from ehrcore.errors import CodecError, ParameterError
 
 T = TypeVar("T")
 
@@ -36,9 +36,13 @@ def decode(data: bytes, kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
     try:
         value: T = decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ParameterError, RecursionError, UnicodeDecodeError) as error:
         name = getattr(kind, "__name__", "message")
-        raise CodecError(f"{name}: expected canonical bytes, found {len(data)} bytes that do not decode ({error})") from None
+        raise CodecError(
+            f"{name}: expected canonical bytes, found {len(data)} bytes that do not decode ({error})"
+        ) from None
     if encode(value) != data:
-        raise CodecError(f"{type(value).__name__}: expected the canonical form, found another spelling of the same value")
+        raise CodecError(
+            f"{type(value).__name__}: expected the canonical form, found another spelling of the same value"
+        )
     return value

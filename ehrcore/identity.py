@@ -136,7 +136,7 @@ class Authority:
         self._network, self._crypto, self._secret = network, crypto, pseudonym_secret
         self._next_serial = 1
 
-    def certify(  # noqa: PLR0913 - the fields of a certificate
+    def certify(
         self,
         subject: str,
         role: Role,
@@ -150,7 +150,7 @@ class Authority:
         """A signed certificate with the next serial; `IdentityError` for a role that cannot be certified."""
         if role is Role.AUTHORITY:
             raise IdentityError("certificate: expected one of the five roles, found the authority itself")
-        if (stake > 0) != (role is Role.ADMINISTRATOR):
+        if stake < 0 or (stake > 0) != (role is Role.ADMINISTRATOR):
             raise IdentityError(f"certificate of {subject}: expected stake for administrators alone, found {stake}")
         body = CertificateBody(
             self._network, self._next_serial, subject, role, public_key, kinds, stake, not_before, not_after

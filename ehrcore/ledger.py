@@ -8,8 +8,9 @@ that it reads.
 import sqlite3
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -33,6 +34,13 @@ CREATE TRIGGER genesis_is_kept BEFORE DELETE ON genesis BEGIN SELECT RAISE(ABORT
 CREATE TRIGGER genesis_stays BEFORE UPDATE ON genesis BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER blocks_are_kept BEFORE DELETE ON blocks BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER blocks_stay BEFORE UPDATE ON blocks BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+-- INSERT OR REPLACE deletes without firing delete triggers, so what it would replace is refused beforehand.
+CREATE TRIGGER genesis_is_one BEFORE INSERT ON genesis WHEN EXISTS (SELECT 1 FROM genesis)
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER blocks_follow BEFORE INSERT ON blocks
+WHEN NEW.height IS NOT (SELECT coalesce(max(height), 0) + 1 FROM blocks)
+OR EXISTS (SELECT 1 FROM blocks WHERE hash = NEW.hash)
+BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
 
 
@@ -90,37 +98,47 @@ class SqliteLedger:
     @classmethod
     def create(cls, path: Path, genesis: Genesis) -> "SqliteLedger":
         """Start a ledger in a new file; `LedgerError` if the file exists or cannot be made."""
-        if genesis.params.is_modelled:
-            raise LedgerError(f"{path}: expected a chain with real signatures, found a modelled one")
-        if path.exists():
-            raise LedgerError(f"{path}: expected no file, found one")
+        content = encode(genesis)
+        _check_genesis(path, content)
         try:
-            db = _connect(path, "rwc")
-            with db:
-                db.executescript(
-                    f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
-                )
-                db.execute("INSERT INTO genesis VALUES (0, ?)", (encode(genesis),))
-        except sqlite3.Error as error:
+            if path.exists():
+                raise LedgerError(f"{path}: expected no file, found one")
+            with ExitStack() as stack:
+                db = stack.enter_context(closing(_connect(path, "rwc")))
+                _make_durable(db)
+                with db:
+                    db.executescript(
+                        f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
+                    )
+                    db.execute("INSERT INTO genesis VALUES (0, ?)", (content,))
+                ledger = cls(path, db, genesis)
+                stack.pop_all()
+                return ledger
+        except (sqlite3.Error, OSError, ValueError) as error:
             raise LedgerError(f"{path}: expected a place to write a ledger, found: {error}") from None
-        return cls(path, db, genesis)
 
     @classmethod
     def open(cls, path: Path) -> "SqliteLedger":
         """Open an existing ledger; `LedgerError` names what is wrong with the file."""
-        if not path.is_file():
-            raise LedgerError(f"{path}: expected a ledger file, found none")
         try:
-            db = _connect(path, "rw")
-            for pragma, expected in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
-                found = db.execute(f"PRAGMA {pragma}").fetchone()[0]
-                if found != expected:
-                    raise LedgerError(f"{path}: expected {pragma} {expected}, found {found}")
-            row = db.execute("SELECT content FROM genesis").fetchone()
-            if row is None:
-                raise LedgerError(f"{path}: expected a genesis, found none")
-            return cls(path, db, decode(row[0], Genesis))
-        except (sqlite3.Error, CodecError) as error:
+            if not path.is_file():
+                raise LedgerError(f"{path}: expected a ledger file, found none")
+            with ExitStack() as stack:
+                db = stack.enter_context(closing(_connect(path, "rw")))
+                for pragma, expected in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
+                    found = db.execute(f"PRAGMA {pragma}").fetchone()[0]
+                    if found != expected:
+                        raise LedgerError(f"{path}: expected {pragma} {expected}, found {found}")
+                row = db.execute("SELECT content FROM genesis").fetchone()
+                if row is None:
+                    raise LedgerError(f"{path}: expected a genesis, found none")
+                genesis = _check_genesis(path, row[0])
+                # Only now: it writes to the file, which until here might have been anybody's.
+                _make_durable(db)
+                ledger = cls(path, db, genesis)
+                stack.pop_all()
+                return ledger
+        except (sqlite3.Error, OSError) as error:
             raise LedgerError(f"{path}: expected a ledger, found: {error}") from None
 
     def __enter__(self) -> "SqliteLedger":
@@ -135,7 +153,7 @@ class SqliteLedger:
 
     def _count(self) -> int:
         height = self._db.execute("SELECT max(height) FROM blocks").fetchone()[0]
-        return int(height or 0)
+        return height if isinstance(height, int) else 0
 
     def append(self, persist: Persist) -> None:
         """See `Ledger.append`."""
@@ -150,13 +168,17 @@ class SqliteLedger:
         self.height = height
 
     def entries(self) -> Iterator[Entry]:
-        """All blocks in order; `LedgerError` at the first that cannot be read."""
+        """All blocks in order; `LedgerError` at the first that cannot be read or is kept under another's hash."""
         expected = 1
         try:
-            for height, content in self._db.execute("SELECT height, content FROM blocks ORDER BY height"):
+            for height, kept, content in self._db.execute("SELECT height, hash, content FROM blocks ORDER BY height"):
                 if height != expected:
                     raise LedgerError(f"{self.path}: expected block {expected}, found block {height}")
-                yield decode(content, Entry)
+                entry = decode(_as_blob(content), Entry)
+                block_hash = self._crypto.hash_struct(entry.block.header)
+                if kept != block_hash:
+                    raise LedgerError(f"{self.path}: block {height}: expected hash {block_hash.hex()}, found another")
+                yield entry
                 expected += 1
         except (sqlite3.Error, CodecError) as error:
             raise LedgerError(f"{self.path}: block {expected} cannot be read: {error}") from None
@@ -193,12 +215,34 @@ def open_crypto(params: ChainParams) -> Crypto:
         raise LedgerError(f"ledger: {error}") from None
 
 
+def _check_genesis(path: Path, content: Any) -> Genesis:
+    """The genesis in these bytes if a ledger can be kept from it: decodable, real, with known cryptography."""
+    try:
+        genesis = decode(_as_blob(content), Genesis)
+    except CodecError as error:
+        raise LedgerError(f"{path}: expected a genesis, found: {error}") from None
+    if genesis.params.is_modelled:
+        raise LedgerError(f"{path}: expected a chain with real signatures, found a modelled one")
+    open_crypto(genesis.params)
+    return genesis
+
+
+def _as_blob(value: Any) -> bytes:
+    """A column that must be a blob, which SQLite does not enforce."""
+    if not isinstance(value, bytes):
+        raise CodecError(f"column: expected a blob, found {type(value).__name__}")
+    return value
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that never creates a file it should only open; WAL with a full sync per commit."""
-    db = sqlite3.connect(f"file:{_quote(path)}?mode={mode}", uri=True)
+    """A connection that never creates a file it should only open."""
+    return sqlite3.connect(f"file://{_quote(path)}?mode={mode}", uri=True)
+
+
+def _make_durable(db: sqlite3.Connection) -> None:
+    """WAL with a full sync per commit."""
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
-    return db
 
 
 def _quote(path: Path) -> str:

@@ -51,7 +51,8 @@ class MerkleTree:
     @property
     def root(self) -> bytes:
         """The tree's root; the hash of nothing for the empty tree."""
-        return self._levels[-1][0] if self.size else self._suite.hash(b"")
+        root: bytes = self._levels[-1][0] if self.size else self._suite.hash(b"")
+        return root
 
     def prove_inclusion(self, index: int) -> tuple[bytes, ...]:
         """Audit path of the leaf at ``0 <= index < size``, from the bottom up (section 2.1.1)."""
@@ -90,9 +91,7 @@ class MerkleTree:
         return self._levels[height][start >> height]
 
 
-def verify_inclusion(
-    suite: HashSuite, root: bytes, size: int, index: int, leaf: bytes, path: Sequence[bytes]
-) -> None:
+def verify_inclusion(suite: HashSuite, root: bytes, size: int, index: int, leaf: bytes, path: Sequence[bytes]) -> None:
     """Raise `ProofError` unless ``path`` shows ``leaf`` at ``index`` of the tree (RFC 9162 section 2.1.3.2)."""
     if not 0 <= index < size:
         raise ProofError(f"inclusion proof: expected 0 <= index < {size}, found {index}")

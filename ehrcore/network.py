@@ -60,11 +60,18 @@ class Network:
         return machine
 
 
-def found_network(params: ChainParams, backend: str, label: str, stakes: Sequence[int] = ()) -> Network:
+def found_network(
+    params: ChainParams,
+    backend: str,
+    label: str,
+    stakes: Sequence[int] = (),
+    rights: Mapping[str, Sequence[RecordKind]] | None = None,
+) -> Network:
     """Found a chain whose keys derive from ``label``.
 
     ``backend`` signs on the chain's curve (``modelled`` exactly if the chain is).  ``stakes`` are the administrators'
-    in order; equal ones if empty.  Raises `ParameterError` if they do not fit the topology.
+    in order; equal ones if empty.  ``rights`` narrows the kinds that a visitor may submit; all of them if it is not
+    named.  Raises `ParameterError` if the stakes do not fit the topology.
     """
     if (backend == "modelled") != params.is_modelled:
         raise ParameterError(f"signature backend: expected modelled={params.is_modelled}, found {backend!r}")
@@ -83,10 +90,14 @@ def found_network(params: ChainParams, backend: str, label: str, stakes: Sequenc
     crypto = Crypto(suite, scheme, keys[AUTHORITY])
     authority = Authority(params.name, crypto, suite.hash(f"pseudonyms|{label}".encode()))
     weights = {node_id(Role.ADMINISTRATOR, index): stake for index, stake in enumerate(stakes)}
-    kinds = tuple(int(kind) for kind in RecordKind)
+    kinds = {name: tuple(RecordKind) for name, role in roles.items() if role is Role.VISITOR} | dict(rights or {})
     certificates = tuple(
         authority.certify(
-            name, role, keys[name].public_bytes, kinds=kinds if role is Role.VISITOR else (), stake=weights.get(name, 0)
+            name,
+            role,
+            keys[name].public_bytes,
+            kinds=tuple(map(int, kinds.get(name, ()))),
+            stake=weights.get(name, 0),
         )
         for name, role in roles.items()
     )

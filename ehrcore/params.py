@@ -4,12 +4,13 @@ A variant of the framework is a value here (hash suite, curve, consensus rule, p
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from ehrcore.errors import ParameterError
 from ehrcore.hashing import find_suite
+from ehrcore.signing import CURVES
 from ehrcore.types import MILLISECOND, MINUTE, SECOND, Nanos
 
 
@@ -106,7 +107,10 @@ class ChainParams(msgspec.Struct, frozen=True, array_like=True):
 
     def validate(self) -> None:
         """Raise `ParameterError` that names the first parameter outside its domain."""
+        _validate_fields(self, "")
         find_suite(self.hash_suite)
+        if self.curve not in CURVES:
+            raise ParameterError(f"curve: expected one of {', '.join(CURVES)}, found {self.curve!r}")
         for name, value, most in (
             ("endorsements", self.endorsements, self.topology.agents),
             ("approvals", self.approvals, self.topology.coordinators),
@@ -115,6 +119,19 @@ class ChainParams(msgspec.Struct, frozen=True, array_like=True):
                 raise ParameterError(f"{name}: expected 1 to {most} of {most}, found {value}")
         if self.fanout < 1:
             raise ParameterError(f"fanout: expected at least 1, found {self.fanout}")
+
+
+def _validate_fields(params: Any, prefix: str) -> None:
+    """Raise unless every field is in its type's range, which the codec checks on the way in but no constructor does."""
+    for field in msgspec.structs.fields(params):
+        value = getattr(params, field.name)
+        if isinstance(value, msgspec.Struct):
+            _validate_fields(value, f"{field.name}.")
+            continue
+        try:
+            msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            raise ParameterError(f"{prefix}{field.name}: {error}, found {value!r}") from None
 
 
 def majority(count: int) -> int:

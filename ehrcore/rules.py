@@ -59,7 +59,7 @@ def _check_enrolment(crypto: Crypto, registry: Registry, tx: Transaction) -> Rea
     return Reason.ACCEPTED if is_ours else Reason.BAD_CERTIFICATE
 
 
-def is_attested(  # noqa: PLR0913 - what was signed, by whom, under which rule
+def is_attested(
     crypto: Crypto,
     registry: Registry,
     role: Role,
@@ -72,21 +72,19 @@ def is_attested(  # noqa: PLR0913 - what was signed, by whom, under which rule
     return certificate is not None and crypto.verify(certificate.public_key, body, attestation.signature)
 
 
-def has_endorsements(  # noqa: PLR0913 - the policy's inputs
+def has_endorsements(
     crypto: Crypto, registry: Registry, needed: int, chain: bytes, tx_id: bytes, given: Sequence[Attestation], now: int
 ) -> bool:
     """Whether at least ``needed`` distinct agents endorsed the transaction with 'A', and nothing else is in ``given``."""
     if len({item.node for item in given}) != len(given) or len(given) < needed:
         return False
     return all(
-        is_attested(
-            crypto, registry, Role.AGENT, EndorsementBody(chain, tx_id, item.node, Reason.ACCEPTED), item, now
-        )
+        is_attested(crypto, registry, Role.AGENT, EndorsementBody(chain, tx_id, item.node, Reason.ACCEPTED), item, now)
         for item in given
     )
 
 
-def has_approvals(  # noqa: PLR0913 - the policy's inputs
+def has_approvals(
     crypto: Crypto,
     registry: Registry,
     needed: int,
@@ -100,14 +98,12 @@ def has_approvals(  # noqa: PLR0913 - the policy's inputs
     if len({item.node for item in given}) != len(given) or len(given) < needed:
         return False
     return all(
-        is_attested(
-            crypto, registry, Role.COORDINATOR, ApprovalBody(chain, tx_id, item.node, outcome), item, now
-        )
+        is_attested(crypto, registry, Role.COORDINATOR, ApprovalBody(chain, tx_id, item.node, outcome), item, now)
         for item in given
     )
 
 
-def check_endorsed(  # noqa: PLR0913 - the policy's inputs
+def check_endorsed(
     crypto: Crypto,
     registry: Registry,
     policy: tuple[int, int],
@@ -120,8 +116,6 @@ def check_endorsed(  # noqa: PLR0913 - the policy's inputs
     endorsements, approvals = policy
     if not has_endorsements(crypto, registry, endorsements, chain, tx_id, endorsed.endorsements, now):
         return Reason.POLICY
-    if not has_approvals(
-        crypto, registry, approvals, chain, tx_id, endorsed.outcome, endorsed.approvals, now
-    ):
+    if not has_approvals(crypto, registry, approvals, chain, tx_id, endorsed.outcome, endorsed.approvals, now):
         return Reason.APPROVALS
     return Reason.ACCEPTED

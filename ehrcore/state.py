@@ -27,7 +27,7 @@ from ehrcore.errors import IdentityError, ValidationError
 from ehrcore.identity import Certificate, Reason, Registry
 from ehrcore.merkle import MerkleTree
 from ehrcore.params import ChainParams
-from ehrcore.replay import ReplayWindows
+from ehrcore.replay import WINDOW, ReplayWindows
 from ehrcore.rules import check_endorsed, check_transaction
 from ehrcore.types import Role
 
@@ -76,12 +76,27 @@ class ChainState:
         )
         leaves = tuple(map(leaf_bytes, block.transactions))
         self._validate_limits(block, leaves)
-        tree = self._crypto.merkle_tree(leaves)
-        if tree.root != header.merkle_root:
-            raise ValidationError("merkle-root", f"expected {tree.root.hex()}, found {header.merkle_root.hex()}")
+        tree = self._build_tree(header, leaves)
         tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in block.transactions)
         reasons, registry = self._judge(block, tx_ids)
         return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry)
+
+    def validate_final(self, block: Block, certificate: CommitCertificate) -> None:
+        """Check what can be checked before the blocks between: that it is final, and that its content is its own."""
+        header, crypto = block.header, self._crypto
+        if header.chain != self.chain:
+            raise ValidationError("chain", f"expected {self.chain.hex()}, found {header.chain.hex()}")
+        block_hash = header_hash(crypto, header)
+        verify_certificate(crypto, self.params, self.validators, header, block_hash, certificate, None)
+        leaves = tuple(map(leaf_bytes, block.transactions))
+        self._validate_limits(block, leaves)
+        self._build_tree(header, leaves)
+
+    def _build_tree(self, header: Header, leaves: tuple[bytes, ...]) -> MerkleTree:
+        tree = self._crypto.merkle_tree(leaves)
+        if tree.root != header.merkle_root:
+            raise ValidationError("merkle-root", f"expected {tree.root.hex()}, found {header.merkle_root.hex()}")
+        return tree
 
     def _validate_link(self, header: Header) -> None:
         for rule, expected, found in (
@@ -109,13 +124,16 @@ class ChainState:
 
     def _judge(self, block: Block, tx_ids: tuple[bytes, ...]) -> tuple[tuple[Reason, ...], Registry]:
         """Reasons in order; each transaction sees what the accepted ones before it in the block have changed."""
-        registry, used, reasons = self.registry, set[tuple[str, int]](), []
+        registry, reasons = self.registry, list[Reason]()
+        used: dict[str, set[int]] = {}
         policy = self.params.endorsements, self.params.approvals
         now = block.header.timestamp
         for endorsed, tx_id in zip(block.transactions, tx_ids, strict=True):
             tx = endorsed.transaction
             reason = check_transaction(self._crypto, registry, self._replay, self.chain, tx, now)
-            if not reason and (tx.body.author, tx.body.nonce) in used:
+            mine, nonce = used.setdefault(tx.body.author, set()), tx.body.nonce
+            # A nonce that an earlier one of this block pushes out of the window is too old, as in the next block.
+            if not reason and (nonce in mine or max(mine, default=0) - nonce >= WINDOW):
                 reason = Reason.REPLAYED
             reason = reason or check_endorsed(self._crypto, registry, policy, self.chain, endorsed, tx_id, now)
             if not reason and isinstance(tx.body.payload, Enrolment | Revocation):
@@ -123,7 +141,7 @@ class ChainState:
                     registry = registry.copy()
                 reason = apply_authority(registry, tx.body, self._crypto)
             if not reason:
-                used.add((tx.body.author, tx.body.nonce))
+                mine.add(nonce)
             reasons.append(reason)
         return tuple(reasons), registry
 

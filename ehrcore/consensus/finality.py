@@ -11,7 +11,7 @@ from ehrcore.block import (
     WorkCertificate,
 )
 from ehrcore.consensus.validators import ValidatorSet
-from ehrcore.consensus.work import has_work, next_difficulty
+from ehrcore.consensus.work import has_work, least_difficulty, next_difficulty
 from ehrcore.crypto import Crypto
 from ehrcore.errors import ValidationError
 from ehrcore.params import ChainParams, ConsensusRule
@@ -24,7 +24,7 @@ def header_hash(crypto: Crypto, header: Header) -> bytes:
     return crypto.hash_struct(header)
 
 
-def verify_certificate(  # noqa: PLR0913 - the rule's inputs
+def verify_certificate(
     crypto: Crypto,
     params: ChainParams,
     validators: ValidatorSet,
@@ -36,7 +36,7 @@ def verify_certificate(  # noqa: PLR0913 - the rule's inputs
     """Raise `ValidationError` unless ``certificate`` makes ``header`` final under the chain's rule.
 
     ``recent`` holds the final headers before this one, oldest first, as far back as the retarget window;
-    None if the caller does not know them: then the work is checked, not the rule that set its difficulty.
+    None if the caller does not know them: then a difficulty is checked against the least that the rule allows.
     """
     rule = params.consensus
     if rule is ConsensusRule.PROOF_OF_STAKE and isinstance(certificate, StakeCertificate):
@@ -68,9 +68,7 @@ def _verify_stake(
         raise ValidationError("certificate", f"expected more than two thirds of stake {total}, found {stake}")
 
 
-def _verify_orderer(
-    crypto: Crypto, validators: ValidatorSet, header: Header, certificate: OrdererCertificate
-) -> None:
+def _verify_orderer(crypto: Crypto, validators: ValidatorSet, header: Header, certificate: OrdererCertificate) -> None:
     orderer = validators.members[0]
     if header.proposer != orderer.node:
         raise ValidationError("certificate", f"expected the orderer {orderer.node}, found {header.proposer}")
@@ -97,8 +95,10 @@ def _verify_work(
 
 def check_work(crypto: Crypto, params: ChainParams, header: Header, recent: Sequence[Header] | None) -> None:
     """Raise unless ``header`` has the difficulty that the rule asks for and the work to show for it."""
-    difficulty = header.difficulty if recent is None else next_difficulty(params.work, recent)
-    if header.difficulty != difficulty:
-        raise ValidationError("difficulty", f"expected {difficulty}, found {header.difficulty}")
+    rule, found = params.work, header.difficulty
+    if recent is not None and found != (difficulty := next_difficulty(rule, recent)):
+        raise ValidationError("difficulty", f"expected {difficulty}, found {found}")
+    if recent is None and found < (difficulty := least_difficulty(rule, header.height)):
+        raise ValidationError("difficulty", f"expected at least {difficulty}, found {found}")
     if not has_work(crypto, header):
-        raise ValidationError("work", f"expected a hash below the target of difficulty {difficulty}, found another")
+        raise ValidationError("work", f"expected a hash below the target of difficulty {found}, found another")

@@ -9,6 +9,9 @@ administrator's message for this height arrives.  In a round, the proposer (draw
 prevotes for it or for none; more than two thirds of prevotes lock it and call for a precommit; more than two
 thirds of precommits decide it, and those signatures are its certificate.  Every wait has a time-out that leads on to
 the next round, and time-outs grow by the round.
+
+The algorithm assumes that what an honest node says arrives in the end; links lose messages.  So a node that is stuck
+in a height repeats what it said there, ever more rarely, and whoever is past that height answers with its blocks.
 """
 
 from enum import IntEnum
@@ -16,16 +19,26 @@ from typing import Final
 
 from ehrcore.block import Attestation, Block, StakeCertificate, VoteBody
 from ehrcore.consensus.finality import header_hash
-from ehrcore.consensus.rounds import HeightVotes
-from ehrcore.consensus.seam import ConsensusMessage, Decided, Seat, Step, Tip, build_block, validate_content
+from ehrcore.consensus.laggards import CATCH_UP_LIMIT, RecentBlocks, is_final
+from ehrcore.consensus.rounds import ROUND_LIMIT, HeightVotes
+from ehrcore.consensus.seam import (
+    ConsensusMessage,
+    Decided,
+    Seat,
+    Step,
+    Tip,
+    build_block,
+    is_timely,
+    validate_content,
+)
 from ehrcore.effects import Send, SetTimer
 from ehrcore.errors import ValidationError
-from ehrcore.messages import ProposalBody, Propose, Vote
+from ehrcore.messages import Finalised, Mined, ProposalBody, Propose, Vote
 
 PREVOTE: Final = 1
 PRECOMMIT: Final = 2
 _NONE: Final = -1
-#: How many messages for later heights are kept while this height is being decided.
+#: How many messages for later heights are kept while this height is being decided, shared evenly among the peers.
 _FUTURE_LIMIT: Final = 4_096
 
 
@@ -42,7 +55,8 @@ class ProofOfStake:
     """One administrator's state machine."""
 
     def __init__(self, seat: Seat, tip: Tip) -> None:
-        self._seat, self._future = seat, list[tuple[str, Propose | Vote]]()
+        self._seat, self._future = seat, list[tuple[str, Propose | Vote | Finalised]]()
+        self._past = RecentBlocks(seat.peers, seat.params.stake.vote_timeout_ns)
         self._enter_height(tip)
 
     def _enter_height(self, tip: Tip) -> None:
@@ -53,8 +67,11 @@ class ProofOfStake:
         self._valid: Block | None = None
         self._votes = HeightVotes(self._seat.validators)
         self._proposals: dict[int, Propose] = {}
-        self._validity: dict[bytes, bool] = {}
+        # By round, not by hash: the header's hash vouches for the transactions only once they have been compared.
+        self._validity: dict[int, bool] = {}
         self._once: set[tuple[str, int]] = set()
+        self._said: list[Propose | Vote] = []
+        self._repeat_ns = 0
 
     # -- inputs ------------------------------------------------------------------------------------------------
 
@@ -74,23 +91,54 @@ class ProofOfStake:
         return self._progress(now, steps)
 
     @staticmethod
-    def _height_of(message: Propose | Vote) -> int:
-        return message.body.height
+    def _height_of(message: Propose | Vote | Finalised) -> int:
+        return message.block.header.height if isinstance(message, Finalised) else message.body.height
 
     def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
-        """A proposal or a vote; kept for later if its height is to come, dropped if past or not verified."""
+        """A proposal, a vote or a final block; kept if its height is to come, dropped if it does not verify."""
         steps: list[Step] = []
-        if not isinstance(message, Propose | Vote) or message.body.chain != self._seat.chain:
+        if isinstance(message, Mined) or self._chain_of(message) != self._seat.chain:
             return steps
-        if message.body.height > self._height:
-            if len(self._future) < _FUTURE_LIMIT:
-                self._future.append((sender, message))
+        height = self._height_of(message)
+        if height < self._height:
+            if not isinstance(message, Finalised):
+                steps += self._past.answer(sender, height, now)
             return steps
-        if message.body.height < self._height or not self._admit(message):
+        if isinstance(message, Finalised) and not is_final(self._seat, message):
+            return steps
+        if height > self._height:
+            # A sign that this height has begun, and perhaps is over.
+            is_heard = self._keep(sender, message)
+        elif isinstance(message, Finalised):
+            self._follow(message, now, steps)
+            return steps
+        else:
+            is_heard = self._admit(message)
+        if not is_heard:
             return steps
         if self._phase is Phase.IDLE:
             self._start_round(0, now, steps)
         return self._progress(now, steps)
+
+    @staticmethod
+    def _chain_of(message: Propose | Vote | Finalised) -> bytes:
+        return message.block.header.chain if isinstance(message, Finalised) else message.body.chain
+
+    def _keep(self, sender: str, message: Propose | Vote | Finalised) -> bool:
+        """Keep a message for a later height, if there is room; nobody's flood takes another's."""
+        peers = self._seat.peers
+        if sender not in peers or self._height_of(message) > self._height + CATCH_UP_LIMIT:
+            return False
+        if sum(held == sender for held, _ in self._future) >= _FUTURE_LIMIT // len(peers):
+            return False
+        self._future.append((sender, message))
+        return True
+
+    def _follow(self, message: Finalised, now: int, steps: list[Step]) -> None:
+        """Take over a block that the others have decided."""
+        if message.block.header.previous == self._tip.block_hash:
+            block_hash = header_hash(self._seat.crypto, message.block.header)
+            self._conclude(Decided(message.block, message.certificate, block_hash), now, steps)
 
     def on_timer(self, name: str, now: int) -> list[Step]:
         """A time-out of this height and round (lines 57 to 67); any other is stale."""
@@ -104,6 +152,9 @@ class ProofOfStake:
             self._vote(PRECOMMIT, b"", steps)
         elif kind == "precommit":
             self._start_round(self._round + 1, now, steps)
+        elif kind == "repeat" and self._phase is not Phase.IDLE:
+            steps += [Send(self._seat.peers, message) for message in self._said]
+            self._set_repeat(2 * self._repeat_ns, steps)
         return self._progress(now, steps)
 
     def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
@@ -116,6 +167,8 @@ class ProofOfStake:
     def _admit(self, message: Propose | Vote) -> bool:
         """Verify and record a message of this height; False if it is not to be believed or not new."""
         crypto, validators = self._seat.crypto, self._seat.validators
+        if message.body.round > self._round + ROUND_LIMIT:
+            return False
         if isinstance(message, Vote):
             voter = validators.find(message.voter)
             if voter is None or self._votes.has(message):
@@ -134,15 +187,15 @@ class ProofOfStake:
         self._proposals[body.round] = message
         return True
 
-    def _is_valid(self, proposal: Propose, now: int) -> bool:
-        known = self._validity.get(proposal.body.block)
+    def _is_valid(self, proposal: Propose) -> bool:
+        known = self._validity.get(proposal.body.round)
         if known is None:
             try:
-                validate_content(self._seat, proposal.block, self._tip, now)
+                validate_content(self._seat, proposal.block, self._tip)
                 known = True
             except ValidationError:
                 known = False
-            self._validity[proposal.body.block] = known
+            self._validity[proposal.body.round] = known
         return known
 
     # -- rules -------------------------------------------------------------------------------------------------
@@ -160,9 +213,13 @@ class ProofOfStake:
         """Lines 11 to 21."""
         self._round, self._phase = round_, Phase.PROPOSE
         self._propose(now, steps)
-        if round_ not in self._proposals:
-            rule = self._seat.params.stake
+        rule = self._seat.params.stake
+        proposal = self._proposals.get(round_)
+        # One that builds on an earlier round's prevotes cannot be answered before these have come.
+        if proposal is None or proposal.body.valid_round != _NONE:
             self._set_timer("propose", rule.propose_timeout_ns, steps)
+        if self._seat.peers:
+            self._set_repeat(rule.propose_timeout_ns + 2 * rule.vote_timeout_ns, steps)
 
     def _propose(self, now: int, steps: list[Step]) -> None:
         seat, round_ = self._seat, self._round
@@ -178,7 +235,7 @@ class ProofOfStake:
         body = ProposalBody(seat.chain, self._height, round_, self._valid_round, block_hash)
         proposal = Propose(body, block, seat.crypto.sign(body))
         self._proposals[round_] = proposal
-        self._validity.setdefault(block_hash, True)
+        self._validity[round_] = True
         self._broadcast(proposal, steps)
 
     def _prevote(self, now: int, steps: list[Step]) -> bool:
@@ -191,7 +248,9 @@ class ProofOfStake:
             return False
         is_free = self._locked_round == _NONE or self._locked == wanted
         is_released = valid_round != _NONE and self._locked_round <= valid_round
-        accepts = (is_free or is_released) and self._is_valid(proposal, now)
+        # Only here does the local clock count: whether a block is valid must be the same for everyone.
+        is_welcome = (is_free or is_released) and is_timely(proposal.block, now)
+        accepts = is_welcome and self._is_valid(proposal)
         self._vote(PREVOTE, wanted if accepts else b"", steps)
         return True
 
@@ -203,7 +262,7 @@ class ProofOfStake:
             self._phase >= Phase.PREVOTE
             and proposal is not None
             and votes.has_quorum(round_, PREVOTE, proposal.body.block)
-            and self._is_valid(proposal, now)
+            and self._is_valid(proposal)
             and self._first("polka", round_)
         ):
             self._valid, self._valid_round = proposal.block, round_
@@ -224,8 +283,8 @@ class ProofOfStake:
 
     def _skip_round(self, now: int, steps: list[Step]) -> bool:
         """Lines 55 and 56: more than a third of the stake is already in a later round."""
-        later = self._votes.latest_round(self._proposals)
-        if later <= self._round or not self._votes.is_third_at(later):
+        later = self._votes.latest_third(self._round)
+        if later is None:
             return False
         self._start_round(later, now, steps)
         return True
@@ -234,14 +293,18 @@ class ProofOfStake:
         """Lines 49 to 54: a quorum of precommits of any round decides."""
         for round_, proposal in self._proposals.items():
             wanted = proposal.body.block
-            if not self._votes.has_quorum(round_, PRECOMMIT, wanted) or not self._is_valid(proposal, now):
+            if not self._votes.has_quorum(round_, PRECOMMIT, wanted) or not self._is_valid(proposal):
                 continue
             votes = self._votes.signatures(round_, PRECOMMIT, wanted)
             certificate = StakeCertificate(round_, tuple(Attestation(*vote) for vote in votes))
-            steps.append(Decided(proposal.block, certificate, wanted))
-            self._enter_height(Tip(self._height, wanted, proposal.block.header.timestamp))
+            self._conclude(Decided(proposal.block, certificate, wanted), now, steps)
             return True
         return False
+
+    def _conclude(self, decided: Decided, now: int, steps: list[Step]) -> None:
+        steps.append(decided)
+        self._past.add(Finalised(decided.block, decided.certificate), now)
+        self._enter_height(Tip(self._height, decided.block_hash, decided.block.header.timestamp))
 
     # -- outputs -----------------------------------------------------------------------------------------------
 
@@ -258,11 +321,16 @@ class ProofOfStake:
 
     def _broadcast(self, message: Propose | Vote, steps: list[Step]) -> None:
         if self._seat.peers:
+            self._said.append(message)
             steps.append(Send(self._seat.peers, message))
 
     def _set_timer(self, kind: str, delay_ns: int, steps: list[Step]) -> None:
         delay_ns += self._round * self._seat.params.stake.timeout_step_ns
         steps.append(SetTimer(f"{kind}/{self._height}/{self._round}", delay_ns))
+
+    def _set_repeat(self, delay_ns: int, steps: list[Step]) -> None:
+        self._repeat_ns = delay_ns
+        self._set_timer("repeat", delay_ns, steps)
 
     def _first(self, mark: str, round_: int) -> bool:
         if (mark, round_) in self._once:

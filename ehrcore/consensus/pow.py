@@ -14,7 +14,16 @@ import msgspec
 
 from ehrcore.block import Block, Header, WorkCertificate
 from ehrcore.consensus.finality import check_work, header_hash
-from ehrcore.consensus.seam import ConsensusMessage, Decided, Seat, Step, Tip, build_block, validate_content
+from ehrcore.consensus.seam import (
+    ConsensusMessage,
+    Decided,
+    Seat,
+    Step,
+    Tip,
+    build_block,
+    is_timely,
+    validate_content,
+)
 from ehrcore.consensus.work import has_work, next_difficulty
 from ehrcore.effects import Send, Work
 from ehrcore.errors import ValidationError
@@ -81,7 +90,13 @@ class ProofOfWork:
         if self._seat.peers:
             steps.append(Send(self._seat.peers, Mined(block)))
         self._adopt(block, now, steps)
-        return steps + self.on_ready(now)
+        return self._go_on(steps, now)
+
+    def _go_on(self, steps: list[Step], now: int) -> list[Step]:
+        """Look for work, but not before the pool has settled what was decided: the caller asks again after that."""
+        if not any(isinstance(step, Decided) for step in steps):
+            steps += self.on_ready(now)
+        return steps
 
     def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
         """A block of another administrator, and the orphans that waited for it."""
@@ -98,7 +113,7 @@ class ProofOfWork:
                 continue
             block_hash = self._adopt(block, now, steps)
             waiting += self._orphans.pop(block_hash, ())
-        return steps + self.on_ready(now)
+        return self._go_on(steps, now)
 
     def on_timer(self, name: str, now: int) -> list[Step]:
         """No timers of its own."""
@@ -124,7 +139,7 @@ class ProofOfWork:
     def _adopt(self, block: Block, now: int, steps: list[Step]) -> bytes:
         """Add a block whose parent is known; what does not validate is dropped.  Returns the block's hash."""
         block_hash = header_hash(self._seat.crypto, block.header)
-        if block_hash in self._nodes:
+        if block_hash in self._nodes or not is_timely(block, now):
             return block_hash
         parent = block.header.previous
         path = list(self._path(parent))
@@ -133,7 +148,7 @@ class ProofOfWork:
                 self._seat.crypto, self._seat.params, block.header,
                 [*self._recent, *(node.block.header for node in path)],
             )  # fmt: skip
-            tx_ids = frozenset(validate_content(self._seat, block, self._tip_of(parent), now))
+            tx_ids = frozenset(validate_content(self._seat, block, self._tip_of(parent)))
         except ValidationError:
             return block_hash
         if any(tx_ids & node.tx_ids for node in path):

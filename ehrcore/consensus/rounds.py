@@ -1,9 +1,12 @@
 """The votes of one height, counted by stake as they come in."""
 
-from collections.abc import Iterable
+from typing import Final
 
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.messages import Vote
+
+#: How far ahead of a node's own round it listens, which bounds what a height takes to remember.
+ROUND_LIMIT: Final = 256
 
 
 class HeightVotes:
@@ -42,13 +45,14 @@ class HeightVotes:
         """Whether more than two thirds of the stake voted there, for whatever."""
         return self._validators.is_quorum(self._stake.get((round_, step), 0))
 
-    def latest_round(self, proposed: Iterable[int]) -> int:
-        """The latest round that anyone spoke in (0 if none)."""
-        return max((*self._voters, *proposed), default=0)
-
-    def is_third_at(self, round_: int) -> bool:
-        """Whether more than a third of the stake voted in ``round_``."""
-        return self._validators.is_third(sum(self._voters.get(round_, {}).values()))
+    def latest_third(self, after: int) -> int | None:
+        """The latest round above ``after`` in which more than a third of the stake voted, if there is one."""
+        rounds = (
+            round_
+            for round_, voters in self._voters.items()
+            if round_ > after and self._validators.is_third(sum(voters.values()))
+        )
+        return max(rounds, default=None)
 
     def signatures(self, round_: int, step: int, block: bytes) -> list[tuple[str, bytes]]:
         """Voters for ``block`` there and their signatures, by name."""

@@ -6,7 +6,7 @@ A rule is a state machine like a role: it takes messages, timers and finished wo
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,10 @@ from ehrcore.effects import Effect
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Finalised, Mined, Propose, Vote
 from ehrcore.params import ChainParams
+from ehrcore.types import SECOND
+
+#: How far ahead of the local clock a block's time may lie (ns).
+CLOCK_TOLERANCE: Final = 10 * SECOND
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -100,10 +104,16 @@ def build_block(
     return Block(header, transactions)
 
 
-def validate_content(seat: Seat, block: Block, tip: Tip, now: int) -> tuple[bytes, ...]:
+def is_timely(block: Block, now: int) -> bool:
+    """Whether the block's time is not ahead of the clock: one far ahead would let every certificate expire."""
+    return block.header.timestamp <= now + CLOCK_TOLERANCE
+
+
+def validate_content(seat: Seat, block: Block, tip: Tip) -> tuple[bytes, ...]:
     """Check a block against its parent and the pool's policy; the ids of its transactions.
 
-    Everything but the certificate: that is what the rule is about to make.
+    Everything but the certificate: that is what the rule is about to make.  Who may act is asked at the block's time,
+    so that every administrator finds the same.
     """
     header = block.header
     for rule, expected, found in (
@@ -122,4 +132,4 @@ def validate_content(seat: Seat, block: Block, tip: Tip, now: int) -> tuple[byte
     root = seat.crypto.merkle_tree(tuple(map(leaf_bytes, block.transactions))).root
     if root != header.merkle_root:
         raise ValidationError("merkle-root", f"expected {root.hex()}, found {header.merkle_root.hex()}")
-    return seat.pool.check(block.transactions, now)
+    return seat.pool.check(block.transactions, header.timestamp)

@@ -4,7 +4,8 @@ It shows what agreement costs: the same blocks, signatures and dissemination wit
 """
 
 from ehrcore.block import OrdererCertificate
-from ehrcore.consensus.finality import header_hash, verify_certificate
+from ehrcore.consensus.finality import header_hash
+from ehrcore.consensus.laggards import CATCH_UP_LIMIT, is_final
 from ehrcore.consensus.seam import ConsensusMessage, Decided, Seat, Step, Tip, build_block, validate_content
 from ehrcore.effects import Send
 from ehrcore.errors import ValidationError
@@ -41,24 +42,23 @@ class SingleOrderer:
         """Follow the orderer's blocks in order; one that came early waits for those before it."""
         del sender  # the certificate says who made it
         steps: list[Step] = []
+        del now
         if self._is_orderer or not isinstance(message, Finalised):
             return steps
-        self._early[message.block.header.height] = message
+        height = message.block.header.height
+        if not self._tip.height < height <= self._tip.height + CATCH_UP_LIMIT or height in self._early:
+            return steps
+        # Checked before it is kept: a forgery must not take the place of the block that it pretends to be.
+        if not is_final(self._seat, message):
+            return steps
+        self._early[height] = message
         while (final := self._early.pop(self._tip.height + 1, None)) is not None:
             try:
-                self._verify(final, now)
+                validate_content(self._seat, final.block, self._tip)
             except ValidationError:
                 break
             steps.append(self._decide(final))
-        for height in [height for height in self._early if height > self._tip.height + 64]:
-            del self._early[height]
         return steps
-
-    def _verify(self, final: Finalised, now: int) -> None:
-        seat, header = self._seat, final.block.header
-        validate_content(seat, final.block, self._tip, now)
-        block_hash = header_hash(seat.crypto, header)
-        verify_certificate(seat.crypto, seat.params, seat.validators, header, block_hash, final.certificate)
 
     def on_timer(self, name: str, now: int) -> list[Step]:
         """No timers of its own."""

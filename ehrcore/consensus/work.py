@@ -49,6 +49,14 @@ def grind(suite: HashSuite, header: Header, start: int, count: int) -> bytes | N
     return None
 
 
+def least_difficulty(rule: WorkRule, height: int) -> int:
+    """The least difficulty that a block at ``height`` can have: what is known without the blocks before it."""
+    if rule.retarget_window < 2:
+        return rule.difficulty
+    bits = (MAX_STEP.bit_length() - 1) * (height // rule.retarget_window)
+    return max(rule.difficulty >> min(bits, 64), 1)
+
+
 def next_difficulty(rule: WorkRule, recent: Sequence[Header]) -> int:
     """Difficulty of the block after ``recent`` (headers in order, oldest first; none: the chain's first block).
 
@@ -57,9 +65,9 @@ def next_difficulty(rule: WorkRule, recent: Sequence[Header]) -> int:
     if not recent:
         return rule.difficulty
     parent, window = recent[-1], rule.retarget_window
-    if window == 0 or (parent.height + 1) % window or len(recent) < window:
+    if window < 2 or (parent.height + 1) % window or len(recent) < window:  # one block alone has no duration
         return parent.difficulty
     wanted = rule.block_interval_ns * (window - 1)
     real = max(parent.timestamp - recent[-window].timestamp, 1)
-    real = min(max(real, wanted // MAX_STEP), wanted * MAX_STEP) or 1
+    real = min(max(real, -(-wanted // MAX_STEP)), wanted * MAX_STEP)
     return max(parent.difficulty * wanted // real, 1)

@@ -22,9 +22,7 @@ class Kernel:
         self.now = 0
         self.dispatched = 0
 
-    def schedule(  # noqa: PLR0913, PLR0917 - the key and what to do: a hot path, no object for it
-        self, at: int, node: int, origin: int, counter: int, action: Action, argument: Any
-    ) -> None:
+    def schedule(self, at: int, node: int, origin: int, counter: int, action: Action, argument: Any) -> None:
         """Call ``action(node, argument)`` at ``at >= now``; ``counter`` must be new for ``origin``."""
         heappush(self._heap, (at, node, origin, counter, action, argument))
 
@@ -40,11 +38,11 @@ class Kernel:
             if heap[0][0] > until:
                 break
             self.now, node, _, _, action, argument = pop(heap)
+            self.dispatched += 1
             action(node, argument)
             count += 1
         if count != limit and self.now < until and (heap or until < 1 << 62):
             self.now = until
-        self.dispatched += count
         return count
 
     @property

@@ -54,11 +54,12 @@ class Partition:
 
 @dataclass(slots=True)
 class Links:
-    """The state of all links in one run."""
+    """The state of all links in one run; ``last_arrival`` is the latest arrival (ns) so far."""
 
     model: LinkModel
     seed: str
     partitions: tuple[Partition, ...] = ()
+    last_arrival: int = 0
     _free_at: dict[str, int] = field(default_factory=dict)
     _streams: dict[tuple[str, str], random.Random] = field(default_factory=dict)
 
@@ -82,6 +83,7 @@ class Links:
             if lost:
                 return None
             at += int(delay * model.jitter_ns)
+        self.last_arrival = max(self.last_arrival, at)
         return at
 
     def _occupy(self, resource: str, now: int, duration: int) -> int:

@@ -40,8 +40,15 @@ class Host:
         else:
             station.is_active = False
 
-    def finish(self, station: "Station") -> None:
-        """The station's work is done: its core goes to whoever waits longest."""
+    def yield_core(self) -> None:
+        """A station waits for something else: it stays occupied, but its core goes to whoever waits longest."""
+        self._free += 1
+        self._dispatch()
+
+    def finish(self, station: "Station", *, has_core: bool = True) -> None:
+        """The station's work is done; so is its use of a core, if it still has one."""
+        if not has_core:
+            self._free -= 1
         self._release(station)
         self._dispatch()
 

@@ -161,9 +161,7 @@ class Simulation:
             self._leave(node, sized)
             return False
         node.counter += 1
-        kernel.schedule(
-            kernel.now + busy + wait, station.index, station.index, node.counter, self._complete, sized
-        )
+        kernel.schedule(kernel.now + busy + wait, station.index, station.index, node.counter, self._complete, sized)
         return True
 
     def _prepare(self, effects: Effects) -> tuple[list[tuple[Any, int]], int]:
@@ -233,9 +231,7 @@ class Simulation:
         node.counter += 1
         node.timers[name] = node.counter
         index = node.station.index
-        self.kernel.schedule(
-            self.kernel.now + delay, index, index, node.counter, self._timer, (name, node.counter)
-        )
+        self.kernel.schedule(self.kernel.now + delay, index, index, node.counter, self._timer, (name, node.counter))
 
     def _work(self, node: Node, work: Work) -> None:
         if node.miner is None:

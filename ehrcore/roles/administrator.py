@@ -35,9 +35,7 @@ class Administrator:
         self._context = context
         self._pool = ApprovalPool(context.params, context.chain, context.open_registry(), context.crypto)
         peers = tuple(name for name in context.names(Role.ADMINISTRATOR) if name != context.me)
-        seat = Seat(
-            context.me, peers, context.params, context.chain, context.validators(), context.crypto, self._pool
-        )
+        seat = Seat(context.me, peers, context.params, context.chain, context.validators(), context.crypto, self._pool)
         tip = Tip(0, context.chain, context.params.genesis_time)
         self._rule: Consensus = RULES[context.params.consensus](seat, tip)
         self._keepers = self._ledger_keepers()

@@ -24,9 +24,13 @@ PENDING_LIMIT: Final = 16_384
 
 @dataclass(slots=True)
 class _Pending:
-    """A transaction that waits for endorsements."""
+    """A transaction that waits for endorsements.
 
-    transaction: Transaction
+    Its id does not cover the author's signature, so an agent may hand on a broken one: each agent's copy is kept
+    unless it is the same.
+    """
+
+    copies: dict[bytes, Transaction] = field(default_factory=dict)
     given: dict[str, Attestation] = field(default_factory=dict)
     rejected: set[str] = field(default_factory=set)
 
@@ -69,19 +73,20 @@ class Coordinator:
         if not is_attested(crypto, self._keeper.state.registry, Role.AGENT, body, message.endorsement, now):
             return (Observed(ObservedKind.DROPPED, (tx_id,), Reason.BAD_SIGNATURE.value),)
         if pending is None:
-            pending = self._open(tx_id, message.transaction)
+            pending = self._open(tx_id)
         if message.reason is not Reason.ACCEPTED:
             pending.rejected.add(agent)
             return self._give_up(tx_id, pending, message.reason)
         pending.given[agent] = message.endorsement
+        pending.copies.setdefault(message.transaction.signature, message.transaction)
         if len(pending.given) < context.params.endorsements:
             return ()
         return self._approve(tx_id, pending, now)
 
-    def _open(self, tx_id: bytes, transaction: Transaction) -> _Pending:
+    def _open(self, tx_id: bytes) -> _Pending:
         if len(self._pending) >= PENDING_LIMIT:
             del self._pending[next(iter(self._pending))]
-        pending = self._pending[tx_id] = _Pending(transaction)
+        pending = self._pending[tx_id] = _Pending()
         return pending
 
     def _give_up(self, tx_id: bytes, pending: _Pending, reason: Reason) -> Effects:
@@ -93,9 +98,9 @@ class Coordinator:
         return (Observed(ObservedKind.DROPPED, (tx_id,), reason.value),)
 
     def _approve(self, tx_id: bytes, pending: _Pending, now: int) -> Effects:
-        context, crypto, tx = self._context, self._context.crypto, pending.transaction
+        context, crypto = self._context, self._context.crypto
         self._settle(tx_id)
-        reason = check_transaction(crypto, self._keeper.state.registry, None, context.chain, tx, now)
+        tx, reason = self._check_copies(pending, now)
         outcome, refused_by = b"", ""
         if reason is Reason.ACCEPTED:
             outcome, refused_by = run_contracts(crypto, self._store, tx, self._contracts)
@@ -108,6 +113,15 @@ class Coordinator:
         signature = crypto.sign(ApprovalBody(context.chain, tx_id, context.me, outcome))
         endorsements = tuple(sorted(pending.given.values(), key=lambda item: item.node))
         return (Send(self._administrators, Approve(tx, endorsements, outcome, Attestation(context.me, signature))),)
+
+    def _check_copies(self, pending: _Pending, now: int) -> tuple[Transaction, Reason]:
+        """The first copy that passes, else the last one with its reason."""
+        context, registry = self._context, self._keeper.state.registry
+        for tx in pending.copies.values():
+            reason = check_transaction(context.crypto, registry, None, context.chain, tx, now)
+            if reason is not Reason.BAD_SIGNATURE:
+                break
+        return tx, reason
 
     def _settle(self, tx_id: bytes) -> None:
         self._pending.pop(tx_id, None)

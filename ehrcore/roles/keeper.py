@@ -35,9 +35,15 @@ class LedgerKeeper:
     def take(self, final: Finalised) -> tuple[list[Appended], ValidationError | None]:
         """Append what can be appended, in order; the error tells of the block that was refused, if one was."""
         height = final.block.header.height
-        if not self.state.height < height <= self.state.height + EARLY_LIMIT:
+        if not self.state.height < height <= self.state.height + EARLY_LIMIT or height in self._early:
             return [], None
-        self._early.setdefault(height, final)
+        if height > self.state.height + 1:
+            # Checked before it is kept: a forgery must not take the place of the block that it pretends to be.
+            try:
+                self.state.validate_final(final.block, final.certificate)
+            except ValidationError as error:
+                return [], error
+        self._early[height] = final
         appended: list[Appended] = []
         while (following := self._early.pop(self.state.height + 1, None)) is not None:
             try:

@@ -11,6 +11,7 @@ from ehrcore.block import (
     EndorsedTransaction,
     Enrolment,
     Revocation,
+    Transaction,
     leaf_bytes,
 )
 from ehrcore.bounded import RecentSet
@@ -28,11 +29,23 @@ CANDIDATE_LIMIT: Final = 16_384
 
 
 @dataclass(slots=True)
-class _Candidate:
-    """A transaction on its way to enough approvals, which are kept by contract outcome."""
+class _Version:
+    """One contract outcome on one copy of a transaction, as the first coordinator sent it, and who approved it."""
 
     first: Approve
-    approvals: dict[bytes, dict[str, Attestation]] = field(default_factory=dict)
+    approvals: dict[str, Attestation] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A transaction on its way to enough approvals; each coordinator's first one counts.
+
+    Its id does not cover the author's signature, so approvals are told apart by that as well as by the outcome: a
+    coordinator that hands on a broken signature speaks for itself alone.
+    """
+
+    versions: dict[tuple[bytes, bytes], _Version] = field(default_factory=dict)
+    heard: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +73,23 @@ class ApprovalPool:
         tx_id = self._crypto.hash_struct(message.transaction.body)
         if tx_id in self._settled or tx_id in self._ready:
             return False
-        candidate = self._candidates.get(tx_id)
-        known = candidate.approvals.get(message.outcome, {}) if candidate else {}
-        if message.approval.node in known or not self._is_genuine(message, tx_id, now, is_new=candidate is None):
+        candidate, coordinator = self._candidates.get(tx_id), message.approval.node
+        if candidate is not None and coordinator in candidate.heard:
+            return False
+        key = message.outcome, message.transaction.signature
+        is_new = candidate is None or key not in candidate.versions
+        if not self._is_genuine(message, tx_id, now, is_new=is_new):
             return False
         if candidate is None:
             if len(self._candidates) >= CANDIDATE_LIMIT:
                 del self._candidates[next(iter(self._candidates))]
-            candidate = self._candidates[tx_id] = _Candidate(message)
-        approvals = candidate.approvals.setdefault(message.outcome, {})
-        approvals[message.approval.node] = message.approval
-        if len(approvals) < self._params.approvals:
+            candidate = self._candidates[tx_id] = _Candidate()
+        version = candidate.versions.setdefault(key, _Version(message))
+        version.approvals[coordinator] = message.approval
+        candidate.heard.add(coordinator)
+        if len(version.approvals) < self._params.approvals:
             return False
-        return self._promote(tx_id, candidate, message.outcome, now)
+        return self._promote(tx_id, version, now)
 
     def _is_genuine(self, message: Approve, tx_id: bytes, now: int, *, is_new: bool) -> bool:
         """The coordinator's signature always, the endorsements where they would be the ones put in the block."""
@@ -83,10 +100,10 @@ class ApprovalPool:
             self._crypto, self._registry, self._params.endorsements, self._chain, tx_id, message.endorsements, now
         )
 
-    def _promote(self, tx_id: bytes, candidate: _Candidate, outcome: bytes, now: int) -> bool:
-        first = candidate.first
-        approvals = tuple(sorted(candidate.approvals[outcome].values(), key=lambda item: item.node))
-        endorsed = EndorsedTransaction(first.transaction, first.endorsements, outcome, approvals)
+    def _promote(self, tx_id: bytes, version: _Version, now: int) -> bool:
+        first = version.first
+        approvals = tuple(sorted(version.approvals.values(), key=lambda item: item.node))
+        endorsed = EndorsedTransaction(first.transaction, first.endorsements, first.outcome, approvals)
         del self._candidates[tx_id]
         size = len(leaf_bytes(endorsed))
         if not self._cutter.fits(size):
@@ -133,9 +150,21 @@ class ApprovalPool:
             if tx_id in self._settled:
                 raise ValidationError("duplicate", f"expected new transactions, found {tx_id.hex()} again")
             reason = check_endorsed(self._crypto, self._registry, policy, self._chain, item, tx_id, now)
+            reason = reason or self._check_copy(item.transaction, tx_id, now)
             if reason:
                 raise ValidationError("policy", f"expected endorsed and approved, found {reason.value}")
         return tx_ids
+
+    def _check_copy(self, transaction: Transaction, tx_id: bytes, now: int) -> Reason:
+        """Whether a proposer put a broken signature in place of the author's; the coordinators' own copy has none.
+
+        Any other reason is for the ledger keepers, who know the chain's state, to find.
+        """
+        ready = self._ready.get(tx_id)
+        if ready is not None and ready.endorsed.transaction == transaction:
+            return Reason.ACCEPTED
+        reason = check_transaction(self._crypto, self._registry, None, self._chain, transaction, now)
+        return reason if reason is Reason.BAD_SIGNATURE else Reason.ACCEPTED
 
     def settle(self, transactions: tuple[EndorsedTransaction, ...], now: int) -> None:
         """A block is final: forget its transactions, and carry out what the authority ordered in it."""

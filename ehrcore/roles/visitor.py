@@ -83,7 +83,7 @@ class Visitor:
             for entry in receipt.entries:
                 effects += self._settle(receipt, entry)
         except EhrError as error:
-            return (Observed(ObservedKind.DROPPED, (block_hash,), str(error)),)
+            effects.append(Observed(ObservedKind.DROPPED, (block_hash,), str(error)))
         return tuple(effects)
 
     def _settle(self, receipt: Receipt, entry: ReceiptEntry) -> Effects:

@@ -16,6 +16,8 @@ from ehrcore.errors import SignatureError
 SCALAR_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 PUBLIC_KEY_BYTES: Final = 33
+#: Shortest digest that is signed: MD5's.
+MIN_DIGEST_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,10 @@ def derive_secret(curve: Curve, label: str) -> int:
 
 def widen(digest: bytes) -> bytes:
     """``digest`` as 32 bytes with the same integer value."""
-    if not 16 <= len(digest) <= SCALAR_BYTES:
-        raise SignatureError(f"digest to sign: expected 16 to {SCALAR_BYTES} bytes, found {len(digest)}")
+    if not MIN_DIGEST_BYTES <= len(digest) <= SCALAR_BYTES:
+        raise SignatureError(
+            f"digest to sign: expected {MIN_DIGEST_BYTES} to {SCALAR_BYTES} bytes, found {len(digest)}"
+        )
     return digest.rjust(SCALAR_BYTES, b"\0")
 
 

@@ -8,7 +8,7 @@ binds signer and digest, so a simulated forgery or a changed byte is caught as i
 from typing import Final
 
 from ehrcore.errors import SignatureError
-from ehrcore.signing.base import PUBLIC_KEY_BYTES, Curve, check_secret, widen
+from ehrcore.signing.base import MIN_DIGEST_BYTES, PUBLIC_KEY_BYTES, SCALAR_BYTES, Curve, check_secret, widen
 
 MARK: Final = b"\xff" * 32
 _KEY_MARK: Final = b"\0MODELLED-NO-KEY:"
@@ -28,7 +28,7 @@ class ModelledKey:
 
     def verify(self, digest: bytes, signature: bytes) -> bool:
         """Whether ``signature`` is the one that this key would have made."""
-        return signature == self._tag + digest[-16:]
+        return MIN_DIGEST_BYTES <= len(digest) <= SCALAR_BYTES and signature == self._tag + digest[-16:]
 
 
 class ModelledScheme:

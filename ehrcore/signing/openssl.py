@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 
 from ehrcore.errors import SignatureError
-from ehrcore.signing.base import Curve, check_secret, join, split, widen
+from ehrcore.signing.base import PUBLIC_KEY_BYTES, Curve, check_secret, join, split, widen
 
 _CURVES: dict[str, type[ec.EllipticCurve]] = {"p256": ec.SECP256R1, "secp256k1": ec.SECP256K1}
 _ALGORITHM = ec.ECDSA(Prehashed(hashes.SHA256()), deterministic_signing=True)
@@ -68,6 +68,9 @@ class OpensslScheme:
     def verifying_key(self, public_bytes: bytes) -> OpensslVerifyingKey:
         """See `Scheme.verifying_key`."""
         try:
+            # The length decides first: OpenSSL would also take an uncompressed point.
+            if len(public_bytes) != PUBLIC_KEY_BYTES:
+                raise ValueError(public_bytes)
             key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[self.curve.name](), public_bytes)
         except (ValueError, UnsupportedAlgorithm):
             raise SignatureError(f"{self.name} public key: expected a compressed point, found another") from None

@@ -58,7 +58,12 @@ class PycryptodomePrivateKey:
 
     def sign(self, digest: bytes) -> bytes:
         """See `PrivateKey.sign`."""
-        raw = self._signer.sign(_Digest(widen(digest)))  # type: ignore[arg-type]  # duck-typed digest
+        wide = widen(digest)
+        # The package's RFC 6979 asserts that the digest is not zero modulo the order (RFC 6979 allows it); no hash
+        # of anything known is.
+        if int.from_bytes(wide) % self._curve.order == 0:
+            raise SignatureError("digest to sign: expected one that pycryptodome can sign, found zero modulo the order")
+        raw = self._signer.sign(_Digest(wide))  # type: ignore[arg-type]  # duck-typed digest
         return join(self._curve, int.from_bytes(raw[:SCALAR_BYTES]), int.from_bytes(raw[SCALAR_BYTES:]))
 
 

@@ -1,0 +1,57 @@
+"""What an engine is given, and the table of engines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from bench.errors import BenchError
+from bench.experiments.base import Case, Row
+
+if TYPE_CHECKING:
+    from bench.measure.calibrate import Calibration
+    from bench.scenario import Scenario
+    from bench.workload import Workload
+
+
+@dataclass
+class Context:
+    """What is shared by the cases of one run: the scenario, the records, the machine's measured unit costs.
+
+    ``folder`` is the run's directory; an engine may keep artefacts in it.
+    """
+
+    scenario: "Scenario"
+    workload: "Workload"
+    folder: Path
+
+    @cached_property
+    def calibration(self) -> "Calibration":
+        """Unit costs of this machine, measured once per run, at first use."""
+        from bench.measure.calibrate import calibrate
+
+        return calibrate(self.scenario, self.folder)
+
+
+#: An engine takes the run's context and a case, and returns its raw rows (without ``case`` and ``status``).
+Engine = Callable[[Context, Case], list[Row]]
+
+#: Engine name -> module and function; a new engine is a function and a row.
+ENGINES: Final = {
+    "framework": ("bench.engines.framework", "run_framework"),
+    "configuration": ("bench.engines.simulate", "run_configuration"),
+    "paper-calibrated": ("bench.engines.simulate", "run_paper_calibrated"),
+    "variant": ("bench.engines.simulate", "run_variant"),
+    "micro": ("bench.engines.micro", "run_micro"),
+    "limit": ("bench.engines.limits", "run_limit"),
+}
+
+
+def find_engine(name: str) -> Engine:
+    """The engine called ``name``, loaded at first use; `BenchError` for an unknown name."""
+    if name not in ENGINES:
+        raise BenchError(f"engine: expected one of {', '.join(ENGINES)}, found {name!r}")
+    module, function = ENGINES[name]
+    return cast("Engine", getattr(import_module(module), function))

@@ -1,0 +1,183 @@
+"""The whole framework, for real but for time: real signatures, real SQLite ledgers, every message through its bytes.
+
+Every check compares something found in files or in a second run with what it must be; a check that fails is a row
+that says so.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.engines.base import Context
+from bench.engines.load import LoadedSimulation
+from bench.engines.simulate import HORIZON_NS, link_model
+from bench.experiments.base import Case, Row
+from ehrcore.codec import encode
+from ehrcore.drive.sim import SimSetup, Simulation
+from ehrcore.effects import Observed, ObservedKind, Requested
+from ehrcore.errors import LedgerError
+from ehrcore.ledger import Genesis, Ledger, MemoryLedger, SqliteLedger
+from ehrcore.merkle import verify_inclusion
+from ehrcore.network import Network, found_network
+from ehrcore.params import ChainParams, Topology, majority
+from ehrcore.records import RecordKind
+from ehrcore.types import MILLISECOND, Role
+
+SENSOR_GATEWAY = "visitor-1"
+
+
+def found(context: Context) -> Network:
+    """The scenario's network with a hospital (all kinds) and a sensor gateway (sensor readings alone) as visitors."""
+    agents, coordinators, administrators, contributors = context.scenario.framework.topology
+    topology = Topology(agents, coordinators, administrators, contributors, visitors=2)
+    params = ChainParams("framework", topology, majority(agents), majority(coordinators), curve=context.scenario.curve)
+    # Unequal stakes: the proposer must follow them and the certificate must weigh them.
+    stakes = tuple(range(1, administrators + 1))
+    return found_network(
+        params, "cryptography", f"{context.scenario.seed}|framework", stakes, {SENSOR_GATEWAY: (RecordKind.SENSOR,)}
+    )
+
+
+def run_framework(context: Context, case: Case) -> list[Row]:
+    """Records through all five roles, twice; then the ledgers are opened again and everything is checked."""
+    network = found(context)
+    folder = context.folder / "ledgers"
+    folder.mkdir(exist_ok=True)
+    keepers = [name for name, role in network.roles.items() if role is Role.CONTRIBUTOR] + ["coordinator-0"]
+    ledgers = {name: SqliteLedger.create(folder / f"{name}.db", _genesis(network)) for name in keepers}
+    begin = time.process_time()
+    first = drive(context, case, network, dict(ledgers))
+    cpu_s = time.process_time() - begin
+    for ledger in ledgers.values():
+        ledger.close()
+    kept: dict[str, Ledger] = {name: MemoryLedger() for name in keepers}
+    second = drive(context, case, found(context), kept)
+    checks = check_run(context, first, second) + check_ledgers(first, network, folder, keepers)
+    rows: list[Row] = [{"kind": "check", **check} for check in checks]
+    rows += [{"kind": "role", **row} for row in describe_roles(first, folder)]
+    count = context.scenario.framework.transactions
+    rows.append({"kind": "cost", "process_cpu_s_per_tx": cpu_s / count, "transactions": count})
+    return rows
+
+
+def _genesis(network: Network) -> Genesis:
+    return Genesis(network.params, network.certificates)
+
+
+def drive(context: Context, case: Case, network: Network, ledgers: dict[str, Ledger]) -> LoadedSimulation:
+    """Offer the records at a steady pace and let the network come to rest; the last block closes by time."""
+    setup = SimSetup(
+        f"{context.scenario.seed}|{case.label}",
+        context.calibration.costs["sha256"],
+        link_model(context),
+        is_wired=True,
+    )
+    loaded = LoadedSimulation(network, setup, context.workload.records, ledgers)
+    for number in range(context.scenario.framework.transactions):
+        loaded.request(number * MILLISECOND)
+    loaded.simulation.run(HORIZON_NS)
+    return loaded
+
+
+def check(name: str, expected: Any, found_: Any) -> Row:
+    """One check as a row; it holds if both sides are equal."""
+    return {"check": name, "expected": str(expected), "found": str(found_), "holds": expected == found_}
+
+
+def check_run(context: Context, first: LoadedSimulation, second: LoadedSimulation) -> list[Row]:
+    """What the run itself must show."""
+    count, collector = context.scenario.framework.transactions, first.collector
+    tips = {node.tip for node in first.simulation.nodes if node.role is Role.ADMINISTRATOR}
+    return [
+        check("records committed by every contributor", count, collector.finished),
+        check("receipts verified by visitors", count, collector.receipts),
+        check("transactions refused or marked invalid", 0, collector.refused + collector.invalid),
+        check("messages or blocks dropped", 0, sum(collector.dropped.values())),
+        check("different last blocks among administrators", 1, len(tips)),
+        check("trace digest of a second run", first.simulation.trace_digest(), second.simulation.trace_digest()),
+        check("a sensor gateway's bill is refused for", "no-right", submit_without_right(context)),
+    ]
+
+
+def submit_without_right(context: Context) -> str:
+    """Let the sensor gateway submit a record of another kind; the reason that it is given."""
+    reasons: list[str] = []
+
+    def observe(at: int, node: str, observed: Observed) -> None:
+        del at, node
+        if observed.kind is ObservedKind.REFUSED:
+            reasons.append(observed.detail)
+
+    network = found(context)
+    setup = SimSetup("rights", context.calibration.costs["sha256"], link_model(context))
+    simulation = Simulation(network, setup, observe)
+    record = next(record for record in context.workload.records if record.kind is not RecordKind.SENSOR)
+    simulation.inject(0, SENSOR_GATEWAY, Requested(record, network.authority.pseudonym(record.patient_id)))
+    simulation.run(HORIZON_NS)
+    return reasons[0] if reasons else "nothing"
+
+
+def check_ledgers(loaded: LoadedSimulation, network: Network, folder: Path, keepers: list[str]) -> list[Row]:
+    """Open every ledger again, replay it from genesis, and prove every transaction and every stored object."""
+    tips, rows = set(), []
+    for name in keepers:
+        with SqliteLedger.open(folder / f"{name}.db") as ledger:
+            try:
+                state = ledger.verify()
+            except LedgerError as error:
+                rows.append(check(f"ledger of {name} verifies from genesis", "yes", str(error)))
+                continue
+            tips.add((state.tip, state.digest))
+            rows.append(check(f"ledger of {name} verifies from genesis", "yes", "yes"))
+    rows.append(check("different ledgers", 1, len(tips)))
+    with SqliteLedger.open(folder / f"{keepers[0]}.db") as ledger:
+        proven, matching, total = prove_all(ledger, network, loaded)
+    rows.append(check("transactions with a valid inclusion proof", total, proven))
+    rows.append(check("off-chain objects whose digest is on the chain", total, matching))
+    return rows
+
+
+def prove_all(ledger: SqliteLedger, network: Network, loaded: LoadedSimulation) -> tuple[int, int, int]:
+    """How many transactions prove their inclusion, how many objects match their digest, and how many there are."""
+    crypto = network.crypto("visitor-0")
+    proven = matching = total = 0
+    for entry in ledger.entries():
+        leaves = tuple(map(encode, entry.block.transactions))
+        tree = crypto.merkle_tree(leaves)
+        for index, endorsed in enumerate(entry.block.transactions):
+            total += 1
+            verify_inclusion(
+                crypto.suite,
+                entry.block.header.merkle_root,
+                len(leaves),
+                index,
+                leaves[index],
+                tree.prove_inclusion(index),
+            )
+            proven += 1
+            reference = endorsed.transaction.body.payload
+            body = loaded.simulation.store.get(getattr(reference, "location", ""))
+            matching += body is not None and crypto.hash(body) == getattr(reference, "digest", b"")
+    return proven, matching, total
+
+
+def describe_roles(loaded: LoadedSimulation, folder: Path) -> list[Row]:
+    """Counted operations and kept bytes per node and transaction, by role."""
+    count, rows = loaded.collector.finished or 1, []
+    for role in (Role.VISITOR, Role.AGENT, Role.COORDINATOR, Role.ADMINISTRATOR, Role.CONTRIBUTOR):
+        nodes = [node for node in loaded.simulation.nodes if node.role is role]
+        meters = [node.crypto.meter for node in nodes]
+        share = len(nodes) * count
+        kept = [path.stat().st_size for path in folder.glob(f"{role.value}-*.db")]
+        tip_bytes = len(nodes[0].tip[1]) if role is Role.ADMINISTRATOR else 0
+        rows.append({
+            "role": role.value,
+            "nodes": len(nodes),
+            "signs_per_tx": sum(meter.signs for meter in meters) / share,
+            "verifies_per_tx": sum(meter.verifies for meter in meters) / share,
+            "hashes_per_tx": sum(meter.hashes for meter in meters) / share,
+            "hashed_bytes_per_tx": sum(meter.hashed_bytes for meter in meters) / share,
+            "ledgers": len(kept),
+            "kept_bytes": max(kept, default=tip_bytes),
+        })  # fmt: skip
+    return rows

@@ -1,0 +1,269 @@
+"""Engines on the simulator: one configuration of Table 1, the paper-calibrated mode, and one variant.
+
+All of them use modelled signatures with unit costs measured in this run; CPU-seconds are counted operations times those
+costs, and energy is an estimate (CPU-seconds times the scenario's watts), never a measurement.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from bench.engines.base import Context
+from bench.engines.load import Flow, LoadedSimulation, poisson
+from bench.errors import BenchError
+from bench.experiments.base import Case, Row
+from ehrcore.drive.cost import FREE, CostModel, HostModel
+from ehrcore.drive.links import LinkModel
+from ehrcore.drive.sim import SimSetup
+from ehrcore.network import found_network
+from ehrcore.params import ChainParams, ConsensusRule, Limits, StakeRule, Topology, WorkRule, majority
+from ehrcore.types import MICROSECOND, MINUTE, SECOND, Role
+
+#: Virtual time after which a run that does not finish is called timed out.
+HORIZON_NS: Final = 24 * 60 * MINUTE
+_PERCENTILES: Final = (50, 95, 99)
+
+
+def topology_of(counts: Mapping[str, int]) -> Topology:
+    """A topology from a case's settings."""
+    return Topology(counts["agents"], counts["coordinators"], counts["administrators"], counts["contributors"])
+
+
+def chain_params(scenario_name: str, topology: Topology, **variant: Any) -> ChainParams:
+    """A modelled chain with majority policies, varied by keyword."""
+    return ChainParams(
+        scenario_name,
+        topology,
+        majority(topology.agents),
+        majority(topology.coordinators),
+        is_modelled=True,
+        **variant,
+    )
+
+
+def link_model(context: Context) -> LinkModel:
+    """The scenario's links."""
+    network = context.scenario.network
+    return LinkModel(
+        latency_ns=round(network.latency_us * MICROSECOND),
+        jitter_ns=round(network.jitter_us * MICROSECOND),
+        loss=network.loss,
+        bytes_per_second=round(network.megabit_per_second * 125_000),
+    )
+
+
+def load_network(
+    context: Context,
+    params: ChainParams,
+    *,
+    seed: str,
+    links: LinkModel | None = None,
+    host: HostModel | None = None,
+    costs: CostModel | None = None,
+) -> LoadedSimulation:
+    """A founded, simulated network with the run's records as load."""
+    label = f"{context.scenario.seed}|{params.name}|{seed}"
+    network = found_network(params, "modelled", label)
+    setup = SimSetup(
+        label,
+        costs or context.calibration.costs[params.hash_suite],
+        links or link_model(context),
+        host or HostModel(),
+    )
+    return LoadedSimulation(network, setup, context.workload.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Cumulative use at one instant."""
+
+    at: int
+    finished: int
+    decided: int
+    cpu_ns: dict[str, int]
+    legs: dict[str, tuple[int, int]]
+
+
+def take_snapshot(loaded: LoadedSimulation) -> Snapshot:
+    """Where the run stands now."""
+    simulation = loaded.simulation
+    return Snapshot(
+        simulation.kernel.now,
+        loaded.collector.finished,
+        loaded.collector.decided,
+        {node.name: simulation.cpu_ns(node) for node in simulation.nodes},
+        {f"{a.value}>{b.value}": (leg.messages, leg.size_bytes) for (a, b), leg in simulation.legs.items()},
+    )
+
+
+def compare_snapshots(loaded: LoadedSimulation, begin: Snapshot, end: Snapshot) -> Row:
+    """What one committed transaction took between two instants: CPU-seconds by role, messages and bytes by leg."""
+    done, elapsed = end.finished - begin.finished, end.at - begin.at
+    row: Row = {"cpu_s_per_tx": 0.0, "messages_per_tx": 0.0, "bytes_per_tx": 0.0}
+    busiest = ("", 0.0)
+    for role in (Role.VISITOR, Role.AGENT, Role.COORDINATOR, Role.ADMINISTRATOR, Role.CONTRIBUTOR):
+        spent = [
+            end.cpu_ns[node.name] - begin.cpu_ns[node.name] for node in loaded.simulation.nodes if node.role is role
+        ]
+        row[f"cpu_s_per_tx_{role.value}"] = sum(spent) / SECOND / done
+        row["cpu_s_per_tx"] += sum(spent) / SECOND / done
+        busiest = max(busiest, (role.value, max(spent) / elapsed), key=lambda item: item[1])
+    row["busiest_role"], row["busiest_share"] = busiest
+    for leg, (messages, size) in sorted(end.legs.items()):
+        before = begin.legs.get(leg, (0, 0))
+        row[f"messages:{leg}"] = (messages - before[0]) / done
+        row[f"bytes:{leg}"] = (size - before[1]) / done
+        row["messages_per_tx"] += row[f"messages:{leg}"]
+        row["bytes_per_tx"] += row[f"bytes:{leg}"]
+    return row
+
+
+def saturate(loaded: LoadedSimulation, outstanding: int, count: int) -> Row:
+    """Closed loop: throughput (transactions in every ledger per second) after a warm-up of ``outstanding``."""
+    loaded.close_loop(outstanding)
+    if not loaded.run_until_finished(outstanding, HORIZON_NS):
+        raise TimeoutError(f"no {outstanding} transactions within {HORIZON_NS // SECOND} s of virtual time")
+    begin = take_snapshot(loaded)
+    if not loaded.run_until_finished(begin.finished + count, HORIZON_NS):
+        raise TimeoutError(f"no {count} transactions within {HORIZON_NS // SECOND} s of virtual time")
+    end = take_snapshot(loaded)
+    row = compare_snapshots(loaded, begin, end)
+    row["tx_per_s"] = (end.finished - begin.finished) * SECOND / (end.at - begin.at)
+    row["measured_tx"] = end.finished - begin.finished
+    row["trace_digest"] = loaded.simulation.trace_digest()
+    return row
+
+
+def offer(loaded: LoadedSimulation, per_second: float, count: int, seed: str) -> Row:
+    """Open loop at a given rate: commit latency from the intended instant, and use per transaction."""
+    begin = take_snapshot(loaded)
+    finished = loaded.offer(poisson(f"{seed}|arrivals", per_second), count, HORIZON_NS)
+    end = take_snapshot(loaded)
+    collector = loaded.collector
+    flows = [collector.flows[tx_id] for tx_id in collector.submitted[:count]]
+    row = compare_snapshots(loaded, begin, end)
+    row |= {"offered_per_s": per_second, "is_finished": finished, "censored": count - len(flows)}
+    for stage in ("first", "quorum", "everyone"):
+        row |= latencies(flows, stage, end.at)
+    return row
+
+
+def latencies(flows: list[Flow], stage: str, now: int) -> Row:
+    """Percentiles (nearest rank) of the latency to a stage, in milliseconds.
+
+    A transaction that never got there counts with the time that it has waited so far: a lower bound, never dropped.
+    """
+    waits = sorted(((getattr(flow, stage) or now) - flow.intended) / 1e6 for flow in flows)
+    row: Row = {f"latency_{stage}_max_ms": waits[-1]}
+    for percent in _PERCENTILES:
+        row[f"latency_{stage}_p{percent}_ms"] = waits[min(-(-len(waits) * percent // 100), len(waits)) - 1]
+    return row
+
+
+def add_energy(context: Context, row: Row) -> None:
+    """Estimated joules per transaction: CPU-seconds times the watts of one busy core; idle power is not in it."""
+    energy = context.scenario.energy
+    for bound in ("low", "mid", "high"):
+        row[f"energy_j_per_tx_{bound}"] = row["cpu_s_per_tx"] * getattr(energy, f"watts_{bound}")
+    row["energy_status"] = "estimated"
+
+
+def run_configuration(context: Context, case: Case) -> list[Row]:
+    """One row of Table 1: saturated on a machine per node and on shared cores, latency under load, message count."""
+    plan, settings = context.scenario.table1, case.settings
+    params = chain_params("table1", topology_of(settings))
+    row: Row = dict(settings)
+    row |= saturate(load_network(context, params, seed=f"{case.label}|saturated"), plan.outstanding, plan.transactions)
+    add_energy(context, row)
+    shared = HostModel(is_shared=True, cores=plan.shared_cores)
+    crowded = saturate(
+        load_network(context, params, seed=f"{case.label}|shared", host=shared), plan.outstanding, plan.transactions
+    )
+    row["shared_tx_per_s"] = crowded["tx_per_s"]
+    rate = row["tx_per_s"] * plan.load_share
+    loaded = load_network(context, params, seed=f"{case.label}|latency")
+    under_load = offer(loaded, rate, plan.latency_transactions, case.label)
+    row |= {key: value for key, value in under_load.items() if key.startswith(("latency_", "offered", "censored"))}
+    row["single_messages_per_tx"] = count_single_messages(context, case, params)
+    return [row]
+
+
+def lone_params(params: ChainParams) -> ChainParams:
+    """One transaction per block and time-outs that never strike: the paper's pace, one by one."""
+    patient = StakeRule(60 * MINUTE, 60 * MINUTE, 0)
+    return msgspec.structs.replace(params, limits=Limits(max_transactions=1), stake=patient)
+
+
+def run_lone(loaded: LoadedSimulation, count: int) -> list[int]:
+    """Submit one transaction after the other, each when the network has come to rest; the duration of each (ns)."""
+    durations = []
+    simulation = loaded.simulation
+    for number in range(1, count + 1):
+        begin = simulation.kernel.now
+        loaded.request(begin)
+        simulation.run(1 << 62)
+        if loaded.collector.finished < number:
+            raise TimeoutError(f"transaction {number} of {count} was not committed")
+        durations.append(simulation.links.last_arrival - begin)
+    return durations
+
+
+def count_single_messages(context: Context, case: Case, params: ChainParams) -> float:
+    """Messages that one transaction takes when it travels, is agreed on and is committed alone."""
+    loaded = load_network(context, lone_params(params), seed=f"{case.label}|lone", costs=FREE)
+    run_lone(loaded, 2)
+    return sum(leg.messages for leg in loaded.simulation.legs.values()) / 2
+
+
+def run_paper_calibrated(context: Context, case: Case) -> list[Row]:
+    """The paper's pace: every message takes the fitted delay on one shared medium, after the fitted pause."""
+    settings = case.settings
+    params = lone_params(chain_params("table1", topology_of(settings)))
+    links = LinkModel(shared_ns=int(settings["message_ns"]))
+    loaded = load_network(context, params, seed=f"{case.label}|paper", links=links, costs=FREE)
+    durations = run_lone(loaded, context.scenario.table1.calibrated_transactions)
+    period = sum(durations) / len(durations) + int(settings["pause_ns"])
+    return [{**settings, "calibrated_tx_per_6min": 6 * MINUTE / period, "cycle_s": period / SECOND}]
+
+
+def run_variant(context: Context, case: Case) -> list[Row]:
+    """One consensus rule with one hash suite: saturated throughput; latency, CPU and energy at the offered load."""
+    plan, settings = context.scenario.variants, case.settings
+    agents, coordinators, administrators, contributors = plan.topology
+    topology = Topology(agents, coordinators, administrators, contributors)
+    work = WorkRule(
+        difficulty=1 << int(settings["difficulty_bits"] or 0), confirmations=int(settings["confirmations"] or 0)
+    )
+    try:
+        rule = ConsensusRule(settings["rule"])
+    except ValueError:
+        raise BenchError(f"consensus rule: expected one of {[*ConsensusRule]}, found {settings['rule']!r}") from None
+    params = chain_params("variants", topology, consensus=rule, hash_suite=settings["suite"], work=work)
+    # One seed for all variants of a repeat: they meet the same arrivals and the same jitter, and can be paired.
+    seed = f"repeat {settings['repeat']}{' control' if settings['is_control'] else ''}"
+    row: Row = dict(settings)
+    full = load_network(context, params, seed=f"{seed}|saturated")
+    row["saturated_tx_per_s"] = saturate(full, plan.outstanding, plan.transactions)["tx_per_s"]
+    loaded = load_network(context, params, seed=f"{seed}|offered")
+    row |= offer(loaded, plan.offered_per_second, plan.transactions, f"{context.scenario.seed}|{seed}")
+    row["is_overloaded"] = row["saturated_tx_per_s"] < plan.offered_per_second
+    row |= forks(loaded)
+    row["grind_ns"] = context.calibration.costs[params.hash_suite].grind_ns
+    row["tx_per_block"] = loaded.collector.finished / max(row["blocks"] * (1 - row["empty_share"]), 1)
+    add_energy(context, row)
+    return [row]
+
+
+def forks(loaded: LoadedSimulation) -> Row:
+    """Blocks per administrator, how many were empty, and blocks that a ledger keeper had to refuse."""
+    collector = loaded.collector
+    administrators = loaded.simulation.network.params.topology.administrators
+    tries = sum(node.miner.total_tries for node in loaded.simulation.nodes if node.miner)
+    return {
+        "blocks": collector.decided / administrators,
+        "empty_share": collector.empty / max(collector.decided, 1),
+        "refused_blocks": collector.dropped.get("previous", 0),
+        "tries_per_block": tries * administrators / max(collector.decided, 1),
+    }

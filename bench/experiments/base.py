@@ -1,0 +1,85 @@
+"""What an experiment is: a declaration of cases, tables and figures.  It executes nothing itself.
+
+Three stages joined by files only: *run* executes cases and appends raw rows; *tabulate* turns raw rows into tidy
+tables; *draw* turns tables into figures.  The later stages never need the machine of the first.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as MplFigure
+
+    from bench.scenario import Scenario
+
+#: One observation as it is written to ``raw/``: ``case``, ``status`` and whatever the engine measured.
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to execute: which engine, with which settings (JSON values only).
+
+    ``label`` is unique within the experiment; it seeds the case's chance and names it in progress and raw rows.
+    """
+
+    label: str
+    engine: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How a table's column is shown: its title, its unit ('' for none) and a format such as ``.3g``."""
+
+    title: str
+    unit: str = ""
+    form: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Title with unit, as tables and axes print it."""
+        return f"{self.title} [{self.unit}]" if self.unit else self.title
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A tidy table: built from the experiment's raw rows, shown with these columns in this order.
+
+    ``columns`` covers every column that ``build`` returns.  ``highlights`` are those few that fit a terminal.
+    """
+
+    name: str
+    caption: str
+    columns: Mapping[str, Column]
+    build: Callable[["pd.DataFrame"], "pd.DataFrame"]
+    highlights: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure drawn from tables alone (by name), as a journal would print it."""
+
+    name: str
+    caption: str
+    draw: Callable[[Mapping[str, "pd.DataFrame"]], "MplFigure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A question, what to execute for it, and how to show the answer.
+
+    ``follow_up`` may declare further cases once the rows of the first are known (a fit, say).
+    ``claims`` are ids of the paper's claims that the tables bear on; ``needs_records`` asks for a workload.
+    """
+
+    id: str
+    question: str
+    claims: tuple[str, ...]
+    cases: Callable[["Scenario"], list[Case]]
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...] = ()
+    follow_up: Callable[["Scenario", list[Row]], list[Case]] | None = None
+    needs_records: bool = False

@@ -1,0 +1,19 @@
+"""The experiments and profiles by name; nothing heavy is imported to list them."""
+
+from typing import Final
+
+#: Experiment id -> what it asks; the order is that of reports.  Each lives in the module of its name.
+QUESTIONS: Final = {
+    "framework": "Do records go through all five roles into a ledger that verifies, the same way twice?",
+    "table1": "Do the paper's 18 configurations rank and behave as its Table 1 says?",
+    "variants": "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",
+    "hashes": "What does a hash cost, by function, size and library?",
+    "signatures": "What do signing, verifying and loading a key cost, by curve and library?",
+    "limits": "How near does this implementation come to what the machine could do?",
+}
+#: Profile -> what it is for.
+PROFILES: Final = {
+    "smoke": "under a minute, for continuous integration",
+    "quick": "under five minutes, the default",
+    "paper": "longer runs of the same, for publication",
+}

@@ -1,0 +1,72 @@
+"""End to end: records through all five roles into ledgers on disk, checked from the files alone."""
+
+from typing import TYPE_CHECKING, Final
+
+from bench.experiments.base import Case, Column, Experiment, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.scenario import Scenario
+
+
+def declare_cases(scenario: "Scenario") -> list[Case]:
+    """One run, which the engine repeats once to compare."""
+    del scenario
+    return [Case("end-to-end", "framework")]
+
+
+def build_checks(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Every check with both sides."""
+    frame = raw[raw["kind"] == "check"][list(CHECK_COLUMNS)].reset_index(drop=True)
+    return frame.astype({"holds": bool})
+
+
+def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Counted work by role."""
+    frame = raw[raw["kind"] == "role"][list(ROLE_COLUMNS)].reset_index(drop=True)
+    return frame.astype({"nodes": int, "ledgers": int, "kept_bytes": int})
+
+
+CHECK_COLUMNS: Final = {
+    "check": Column("Check"),
+    "expected": Column("Expected"),
+    "found": Column("Found"),
+    "holds": Column("Holds"),
+}
+ROLE_COLUMNS: Final = {
+    "role": Column("Role"),
+    "nodes": Column("Nodes"),
+    "signs_per_tx": Column("Signatures made", "1/tx", ".2f"),
+    "verifies_per_tx": Column("Signatures verified", "1/tx", ".2f"),
+    "hashes_per_tx": Column("Hashes", "1/tx", ".1f"),
+    "hashed_bytes_per_tx": Column("Hashed", "B/tx", ".0f"),
+    "ledgers": Column("Ledgers kept"),
+    "kept_bytes": Column("Kept on disk, largest", "B"),
+}
+
+EXPERIMENT: Final = Experiment(
+    "framework",
+    "Do records go through all five roles into a ledger that verifies, the same way twice?",
+    ("C14", "C21", "C38", "C42"),
+    declare_cases,
+    (
+        Table(
+            "framework_checks",
+            "The framework end to end with real signatures, unequal stakes, SQLite ledgers and every message through "
+            "its bytes; simulated network and time. Each line compares what must be with what was found in the files.",
+            CHECK_COLUMNS,
+            build_checks,
+            ("check", "found", "holds"),
+        ),
+        Table(
+            "framework_roles",
+            "Counted operations of one node per transaction, by role, and the size of what it keeps on disk. "
+            "Signatures that a node has verified before count once.",
+            ROLE_COLUMNS,
+            build_roles,
+            ("role", "nodes", "signs_per_tx", "verifies_per_tx", "hashes_per_tx", "kept_bytes"),
+        ),
+    ),
+    needs_records=True,
+)

@@ -1,0 +1,60 @@
+"""How near this implementation comes to what the machine could do: each part beside its limit or a peer."""
+
+from typing import TYPE_CHECKING, Final
+
+from bench.experiments.base import Case, Column, Experiment, Table
+from bench.experiments.catalogue import QUESTIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.scenario import Scenario
+
+
+def declare_cases(scenario: "Scenario") -> list[Case]:
+    """A case per part."""
+    del scenario
+    from bench.limits import PARTS
+
+    return [Case(name, "limit", {"part": name}) for name in PARTS]
+
+
+def build_limits(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Every metric with its peer, as recorded."""
+    numbers = ["measured", "peer_value", "ratio", "ratio_min", "ratio_max"]
+    return raw[list(COLUMNS)].astype(dict.fromkeys(numbers, float)).reset_index(drop=True)
+
+
+COLUMNS: Final = {
+    "part": Column("Part"),
+    "metric": Column("Metric"),
+    "measured": Column("Measured", "", ".4g"),
+    "unit": Column("Unit"),
+    "peer": Column("Limit or peer"),
+    "peer_value": Column("Its value", "", ".4g"),
+    "ratio": Column("Ratio", "", ".3f"),
+    "ratio_min": Column("Least", "", ".3f"),
+    "ratio_max": Column("Greatest", "", ".3f"),
+    "blocks": Column("Blocks"),
+    "demanded": Column("Demanded"),
+    "met": Column("Met"),
+    "note": Column("Note"),
+}
+
+EXPERIMENT: Final = Experiment(
+    "limits",
+    QUESTIONS["limits"],
+    (),
+    declare_cases,
+    (
+        Table(
+            "limits",
+            "Measured: the speed of each part beside a limit or a peer that was measured in turns with it, block by "
+            "block. The ratio is the median over blocks of the part by its peer, with the least and the greatest. "
+            "openssl speed is the C library in a loop, in processor time; 'unavailable' says what the machine lacks.",
+            COLUMNS,
+            build_limits,
+            ("metric", "measured", "unit", "peer_value", "ratio", "demanded", "met"),
+        ),
+    ),
+)

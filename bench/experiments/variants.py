@@ -1,0 +1,274 @@
+"""Proof of stake, proof of work and a single orderer, each with SHA-256, SHA-1 and MD5.
+
+All variants of one repeat meet the same arrivals, records and jitter, so they are compared pair by pair.  Proof of
+work is final only under its confirmations, which is what a receipt means under the other rules at once.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from bench.experiments.base import Case, Column, Experiment, Figure, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as MplFigure
+
+    from bench.scenario import Scenario
+
+BASE_RULE: Final = "pos"
+BASE_SUITE: Final = "sha256"
+_KEYS: Final = ["rule", "difficulty_bits", "suite", "is_control"]
+NAMES: Final = {"pos": "proof of stake", "pow": "proof of work", "single": "single orderer"}
+
+
+def declare_cases(scenario: "Scenario") -> list[Case]:
+    """Every rule with every suite, and the base variant once more under other seeds as the A/A control."""
+    plan = scenario.variants
+    rules: list[tuple[str, int | None]] = [("pos", None), ("single", None)]
+    rules += [("pow", bits) for bits in sorted(set(plan.difficulty_bits))]
+    variants = [(rule, bits, suite, False) for rule, bits in rules for suite in plan.suites]
+    variants.append((BASE_RULE, None, BASE_SUITE, True))
+    cases = []
+    for repeat in range(plan.repeats):
+        for rule, bits, suite, is_control in variants:
+            label = f"{rule}{'' if bits is None else f'-{bits}'}-{suite}{'-control' if is_control else ''}-{repeat}"
+            settings = {
+                "rule": rule,
+                "difficulty_bits": bits,
+                "confirmations": plan.confirmations if rule == "pow" else None,
+                "suite": suite,
+                "is_control": is_control,
+                "repeat": repeat,
+            }
+            cases.append(Case(label, "variant", settings))
+    return cases
+
+
+def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Medians over repeats, one row per variant."""
+    measured = raw.assign(
+        cpu_ms_per_tx=raw["cpu_s_per_tx"] * 1e3,
+        kilobytes_per_tx=raw["bytes_per_tx"] / 1e3,
+        **{f"energy_mj_{bound}": raw[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
+    )
+    groups = measured.groupby(_KEYS, dropna=False, sort=False)
+    numbers = [
+        name for name in MAIN_COLUMNS if name in measured and name not in {*_KEYS, "is_overloaded", "energy_status"}
+    ]
+    frame = groups[numbers].median().reset_index()
+    frame["repeats"] = groups.size().to_numpy()
+    frame["is_overloaded"] = groups["is_overloaded"].any().to_numpy().astype(bool)
+    frame["energy_status"] = groups["energy_status"].first().to_numpy()
+    frame["rule"] = frame["rule"].map(NAMES)
+    frame["is_control"] = frame["is_control"].astype(bool)
+    return frame[list(MAIN_COLUMNS)]
+
+
+MAIN_COLUMNS: Final = {
+    "rule": Column("Rule"),
+    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
+    "suite": Column("Hash"),
+    "is_control": Column("A/A control"),
+    "repeats": Column("Repeats"),
+    "saturated_tx_per_s": Column("Saturated", "tx/s", ".0f"),
+    "is_overloaded": Column("Offered load exceeds it"),
+    "latency_quorum_p50_ms": Column("Latency p50", "ms", ".1f"),
+    "latency_quorum_p95_ms": Column("Latency p95", "ms", ".1f"),
+    "latency_quorum_p99_ms": Column("Latency p99", "ms", ".1f"),
+    "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
+    "energy_mj_low": Column("Energy est. low", "mJ/tx", ".1f"),
+    "energy_mj_mid": Column("Energy est. mid", "mJ/tx", ".1f"),
+    "energy_mj_high": Column("Energy est. high", "mJ/tx", ".1f"),
+    "energy_status": Column("Energy is"),
+    "messages_per_tx": Column("Messages", "1/tx", ".1f"),
+    "kilobytes_per_tx": Column("Traffic", "kB/tx", ".1f"),
+    "empty_share": Column("Empty blocks", "", ".0%"),
+    "tries_per_block": Column("Hash tries", "1/block", ".3g"),
+    "refused_blocks": Column("Blocks refused by ledger keepers", "", ".0f"),
+}
+
+
+def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Each variant over proof of stake with SHA-256, repeat by repeat: median ratio and its range."""
+    import pandas as pd
+
+    is_base = (raw["rule"] == BASE_RULE) & (raw["suite"] == BASE_SUITE) & ~raw["is_control"].astype(bool)
+    base = raw[is_base].set_index("repeat")
+    rows = []
+    for key, group in raw[~is_base].groupby(_KEYS, dropna=False, sort=False):
+        paired = group.set_index("repeat")
+        rule, bits, suite, is_control = key
+        row: dict[str, object] = {
+            "rule": NAMES[str(rule)], "difficulty_bits": bits, "suite": suite, "is_control": bool(is_control),
+        }  # fmt: skip
+        for name, column in RATIOS.items():
+            ratio = (paired[column] / base[column].reindex(paired.index)).dropna()
+            row |= {f"{name}_median": ratio.median(), f"{name}_min": ratio.min(), f"{name}_max": ratio.max()}
+        row["pairs"] = len(paired)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+
+
+RATIOS: Final = {"throughput": "saturated_tx_per_s", "latency": "latency_quorum_p50_ms", "cpu": "cpu_s_per_tx"}
+RATIO_COLUMNS: Final = {
+    "rule": Column("Rule"),
+    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
+    "suite": Column("Hash"),
+    "is_control": Column("A/A control"),
+    "pairs": Column("Pairs"),
+    **{
+        f"{name}_{part}": Column(f"{title}, {part}", "ratio", ".3f")
+        for name, title in (("throughput", "Throughput"), ("latency", "Latency p50"), ("cpu", "CPU and energy"))
+        for part in ("median", "min", "max")
+    },
+}
+
+
+def find_break_even(bits: list[float], costs: list[float], level: float) -> float:
+    """Difficulty (bits) at which ``costs``, straight between their points on a log scale, first reach ``level``.
+
+    Minus infinity if even the first point costs more, infinity if none does.
+    """
+    points = sorted(zip(bits, costs, strict=True))
+    if not points or points[0][1] >= level:
+        return -math.inf if points else math.nan
+    for (low, before), (high, after) in pairwise(points):
+        if after >= level:
+            share = (math.log(level) - math.log(before)) / (math.log(after) - math.log(before))
+            return low + share * (high - low)
+    return math.inf
+
+
+def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Per suite, the difficulty above which proof of work takes more CPU than proof of stake, in two readings."""
+    import pandas as pd
+
+    usable = raw[~raw["is_control"].astype(bool)]
+    rows = []
+    for suite, group in usable.groupby("suite", sort=False):
+        found = [_break_even_of(repeat) for _, repeat in group.groupby("repeat")]
+        found = [pair for pair in found if pair is not None]
+        if not found:
+            continue
+        as_run = [bits for bits, _ in found]
+        where = "below the grid" if -math.inf in as_run else "above the grid" if math.inf in as_run else "in the grid"
+        finite = [bits for bits in as_run if math.isfinite(bits)] or [math.nan]
+        bare = sorted(bits for _, bits in found)
+        tested = group[group["rule"] == "pow"]
+        confirmations = int(tested["confirmations"].iloc[0])
+        grid = f"{tested['difficulty_bits'].min():.0f} to {tested['difficulty_bits'].max():.0f}"
+        rows.append((suite, len(found), statistics.median(bare), bare[0], bare[-1], confirmations, grid, where,
+                     statistics.median(finite)))  # fmt: skip
+    return pd.DataFrame(rows, columns=list(BREAK_EVEN_COLUMNS))
+
+
+def _break_even_of(repeat: "pd.DataFrame") -> tuple[float, float] | None:
+    """Break-even (bits) as run, with all confirmations, and bare, one block's search against one agreement."""
+    by_rule = {rule: part for rule, part in repeat.groupby("rule")}  # noqa: C416 - pandas groups are not a mapping
+    if not {"pos", "pow", "single"} <= set(by_rule):
+        return None
+    stake, single, work = by_rule["pos"].iloc[0], by_rule["single"].iloc[0], by_rule["pow"]
+    as_run = find_break_even(
+        work["difficulty_bits"].tolist(), work["cpu_s_per_tx"].tolist(), float(stake["cpu_s_per_tx"])
+    )
+    agreement_s = float(stake["cpu_s_per_tx"] - single["cpu_s_per_tx"]) * float(stake["tx_per_block"])
+    bare = math.log2(agreement_s / (float(stake["grind_ns"]) * 1e-9)) if agreement_s > 0 else math.nan
+    return as_run, bare
+
+
+BREAK_EVEN_COLUMNS: Final = {
+    "suite": Column("Hash"),
+    "repeats": Column("Repeats"),
+    "bare_bits_median": Column("Bare, median", "bits", ".1f"),
+    "bare_bits_min": Column("Bare, min", "bits", ".1f"),
+    "bare_bits_max": Column("Bare, max", "bits", ".1f"),
+    "confirmations": Column("Confirmations as run"),
+    "grid": Column("Grid", "bits"),
+    "where": Column("As run, it lies"),
+    "bits_median": Column("As run, median", "bits", ".1f"),
+}
+
+
+def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+    """Throughput, latency and CPU over difficulty, with the other rules as levels."""
+    from bench.report.style import markers, new_figure, palette
+
+    frame = tables["variants"]
+    frame = frame[~frame["is_control"]]
+    suites = list(dict.fromkeys(frame["suite"]))
+    colours, shapes = palette(suites), markers(suites)
+    figure, axes = new_figure("page", 2.9, ncols=3)
+    panels = (
+        ("saturated_tx_per_s", "Saturated throughput [tx / s]"),
+        ("latency_quorum_p50_ms", "Commit latency, median [ms]"),
+        ("cpu_ms_per_tx", "CPU time [ms / tx]"),
+    )
+    for axis, (key, label) in zip(axes, panels, strict=True):
+        for suite in suites:
+            part = frame[frame["suite"] == suite]
+            work = part[part["rule"] == NAMES["pow"]].sort_values("difficulty_bits")
+            axis.plot(
+                work["difficulty_bits"], work[key], color=colours[suite], marker=shapes[suite], label=f"PoW, {suite}"
+            )
+            for rule, style in (("pos", "--"), ("single", ":")):
+                level = part[part["rule"] == NAMES[rule]][key]
+                if len(level):
+                    name = f"{NAMES[rule]}, {suite}"
+                    axis.axhline(float(level.iloc[0]), color=colours[suite], linestyle=style, label=name)
+        axis.set_yscale("log")
+        axis.set_xlabel("Proof-of-work difficulty [bits]")
+        axis.set_ylabel(label)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+EXPERIMENT: Final = Experiment(
+    "variants",
+    "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",
+    ("C01", "C02", "C03", "C36", "C37"),
+    declare_cases,
+    (
+        Table(
+            "variants",
+            "Consensus rules and hash suites on one topology, medians over repeats (simulated with this machine's "
+            "measured unit costs). Latency, CPU and energy at one offered load; energy estimated as CPU-seconds times "
+            "stated watts, idle power not in it. SHA-1 and MD5 are broken: measured variants only. Proof of work is "
+            "final under its confirmations; where blocks come faster than the network carries them, administrators "
+            "can finalise different blocks, and ledger keepers refuse the later ones.",
+            MAIN_COLUMNS,
+            build_main,
+            ("rule", "difficulty_bits", "suite", "is_control", "saturated_tx_per_s", "latency_quorum_p50_ms",
+             "cpu_ms_per_tx", "energy_mj_mid"),
+        ),
+        Table(
+            "variants_ratios",
+            "Each variant over proof of stake with SHA-256, paired by repeat; the A/A control is that variant itself "
+            "under other seeds, so its range is what chance alone does.",
+            RATIO_COLUMNS,
+            build_ratios,
+            ("rule", "difficulty_bits", "suite", "is_control", "throughput_median", "latency_median", "cpu_median"),
+        ),
+        Table(
+            "variants_break_even",
+            "Difficulty above which proof of work takes more CPU time than proof of stake, at the same offered load and "
+            "block interval. Bare: the search for one block against what agreement adds to a single orderer's block. As "
+            "run: per transaction with all confirmations, interpolated on a log scale between the simulated points.",
+            BREAK_EVEN_COLUMNS,
+            build_break_even,
+            ("suite", "bare_bits_median", "confirmations", "grid", "where", "bits_median"),
+        ),
+    ),
+    (
+        Figure(
+            "variants_difficulty",
+            "Proof of work over its difficulty; proof of stake (dashed) and a single orderer (dotted) as levels. "
+            "Simulated.",
+            draw_difficulty,
+        ),
+    ),
+    needs_records=True,
+)  # fmt: skip

@@ -1,0 +1,49 @@
+"""Writing files so that a reader finds the old content or the new one, never a part of either."""
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+from bench.errors import BenchError
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Replace ``path`` by ``data`` in one step, creating its folder if need be; text is written as UTF-8, as it is.
+
+    The content is on the disk before the name points at it, so a crash at any moment leaves a whole file.
+    Raises `BenchError` naming ``path`` if it cannot be written; whatever stops the write, no other file is left.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    beside = path.with_name(f".{uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_durably(beside, content)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BenchError(f"{path}: expected a file that can be written, found: {reason}") from None
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable, where the system can (not every one opens folders)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)

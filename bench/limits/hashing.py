@@ -1,0 +1,124 @@
+"""Hashing: the suite's own call, Merkle trees and proof of work, beside C's time for the same inputs.
+
+The limit of a Merkle root is the sum, over its hashes, of C's time at their sizes: a leaf of 32 bytes is hashed as 33
+with its prefix, an inner node as 65 (RFC 6962 section 2.1).
+"""
+
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+from bench.limits.base import BLOCKS, Demand, Finding, Metric, Part, Unavailable, cpu_ns, invert, take_turns
+from bench.limits.openssl import hash_ns, versions_note
+from ehrcore.block import Header
+from ehrcore.consensus.work import grind
+from ehrcore.hashing import find_suite
+from ehrcore.merkle import MerkleTree, compute_root
+
+_SECONDS: Final = 0.4
+_LEAF_BYTES: Final = 33
+_NODE_BYTES: Final = 65
+#: Message size in bytes -> the most that the suite's call may take, as a multiple of C's time.
+SIZES: Final = {64: 2.2, 1_024: 1.3, 30_720: 1.05}
+LEAVES: Final = (15, 1_000)
+_TRIES: Final = 20_000
+
+
+def measure_hash(_folder: Path) -> list[Finding]:
+    """`HashSuite.hash` at each size."""
+    suite, note = find_suite("sha256"), versions_note()
+    findings = []
+    for size in SIZES:
+        message = bytes(size)
+        ours, peers = take_turns(
+            BLOCKS,
+            lambda message=message: cpu_ns(lambda: suite.hash(message), _SECONDS),  # type: ignore[misc]
+            lambda size=size: hash_ns(size),  # type: ignore[misc]
+        )
+        findings.append(Finding(ours, peers, note))
+    return findings
+
+
+def make_leaves(count: int) -> list[bytes]:
+    """``count`` distinct leaves of 32 bytes."""
+    return [index.to_bytes(32) for index in range(count)]
+
+
+def measure_root(_folder: Path) -> list[Finding]:
+    """`compute_root` for each number of leaves."""
+    suite, trees = find_suite("sha256"), [make_leaves(count) for count in LEAVES]
+    roots = [lambda leaves=leaves: cpu_ns(lambda: compute_root(suite, leaves), _SECONDS) for leaves in trees]
+    *ours, leaf, node = take_turns(BLOCKS, *roots, lambda: hash_ns(_LEAF_BYTES), lambda: hash_ns(_NODE_BYTES))
+    return [
+        Finding(values, [count * a + (count - 1) * b for a, b in zip(leaf, node, strict=True)], versions_note())
+        for count, values in zip(LEAVES, ours, strict=True)
+    ]
+
+
+def prove_all(leaves: list[bytes]) -> tuple[bytes, list[Any]]:
+    """The root and the inclusion proof of every leaf, by the framework."""
+    tree = MerkleTree(find_suite("sha256"), leaves)
+    return tree.root, [tree.prove_inclusion(index) for index in range(tree.size)]
+
+
+def load_merkletools() -> Any:
+    """The class `MerkleTools`; `Unavailable` if it is not installed.
+
+    On import it warns that the package `sha3` is missing, which SHA-256 does not need: that warning alone is silenced.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="sha3 is not working!")
+            from merkletools import MerkleTools
+    except ImportError:
+        raise Unavailable("the package 'merkletools' is not installed") from None
+    return MerkleTools
+
+
+def prove_all_merkletools(leaves: list[bytes]) -> tuple[str, list[Any]]:
+    """The same by merkletools, which hashes leaves without a prefix and writes proofs in hexadecimal."""
+    tools = load_merkletools()(hash_type="sha256")
+    tools.add_leaf([leaf.hex() for leaf in leaves], do_hash=True)
+    tools.make_tree()
+    return tools.get_merkle_root(), [tools.get_proof(index) for index in range(len(leaves))]
+
+
+def measure_proofs(_folder: Path) -> list[Finding]:
+    """Trees with all proofs per second, ours and merkletools'."""
+    load_merkletools()
+    leaves = make_leaves(LEAVES[-1])
+    ours, peers = take_turns(
+        7, lambda: cpu_ns(lambda: prove_all(leaves), 0.1), lambda: cpu_ns(lambda: prove_all_merkletools(leaves), 0.1)
+    )
+    return [Finding(invert(ours), invert(peers))]
+
+
+def grind_ns() -> float:
+    """Processor nanoseconds per try: no nonce works at this difficulty."""
+    suite, digest = find_suite("sha256"), bytes(32)
+    header = Header(digest, 1, digest, digest, 15, 0, "administrator-0", digest, 1 << 61, bytes(8))
+    return cpu_ns(lambda: grind(suite, header, 0, _TRIES), _SECONDS) / _TRIES
+
+
+def measure_grind(_folder: Path) -> list[Finding]:
+    """Tries per second, and whole hashes of 64 bytes per second in C."""
+    ours, peers = take_turns(BLOCKS, grind_ns, lambda: hash_ns(64))
+    note = "a try copies the state before the nonce; the peer hashes 64 bytes from the start"
+    return [Finding([rate / 1e6 for rate in invert(ours)], [rate / 1e6 for rate in invert(peers)], note)]
+
+
+_OPENSSL: Final = "openssl speed sha256"
+HASH: Final = Part(
+    tuple(Metric(f"SHA-256 of {size} bytes", "ns", _OPENSSL, Demand("at most", most)) for size, most in SIZES.items()),
+    measure_hash,
+)
+ROOT: Final = Part(
+    tuple(Metric(f"Merkle root of {count} leaves", "ns", _OPENSSL, Demand("at most", 4)) for count in LEAVES),
+    measure_root,
+)
+PROOFS: Final = Part(
+    (Metric("Merkle root and 1,000 proofs", "trees/s", "merkletools", Demand("at least", 2)),), measure_proofs
+)
+GRIND: Final = Part(
+    (Metric("proof of work", "million tries/s", _OPENSSL, Demand("at least", 2.7, "value")),), measure_grind
+)

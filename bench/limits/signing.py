@@ -1,0 +1,48 @@
+"""Signatures: one sign and one verify of the default scheme beside the C library's own loop.
+
+`openssl speed` draws its nonces at random; the framework derives them (RFC 6979), which costs a dozen HMACs.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from bench.limits.base import BLOCKS, Demand, Finding, Metric, Part, cpu_ns, take_turns
+from bench.limits.openssl import cryptography_text, p256_ns, versions_note
+from ehrcore.signing import CURVES, derive_secret, find_scheme
+
+_SECONDS: Final = 0.5
+_DIGEST: Final = bytes(range(32))
+
+
+def measure(_folder: Path) -> list[Finding]:
+    """Sign and verify on P-256."""
+    scheme = find_scheme("p256/cryptography")
+    private = scheme.private_key(derive_secret(CURVES["p256"], "limits"))
+    public, signature = scheme.verifying_key(private.public_bytes), private.sign(_DIGEST)
+    peers: list[tuple[float, float]] = []
+
+    def peer() -> float:
+        peers.append(p256_ns())
+        return 0.0
+
+    signs, verifies, _ = take_turns(
+        BLOCKS,
+        lambda: cpu_ns(lambda: private.sign(_DIGEST), _SECONDS),
+        lambda: cpu_ns(lambda: public.verify(_DIGEST, signature), _SECONDS),
+        peer,
+    )
+    note = versions_note(cryptography_text())
+    peer_signs, peer_verifies = zip(*peers, strict=True)
+    return [
+        Finding([value / 1e3 for value in ours], [value / 1e3 for value in theirs], note)
+        for ours, theirs in ((signs, peer_signs), (verifies, peer_verifies))
+    ]
+
+
+PART: Final = Part(
+    (
+        Metric("P-256 sign", "µs", "openssl speed ecdsap256", Demand("at most", 1.2)),
+        Metric("P-256 verify", "µs", "openssl speed ecdsap256", Demand("at most", 1.1)),
+    ),
+    measure,
+)

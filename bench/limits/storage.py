@@ -1,0 +1,113 @@
+"""Durability: one block of the paper's 30 KB into the SQLite ledger, beside writing and syncing as many bytes.
+
+The write-ahead log overwrites itself once it has been copied into the database; the peer overwrites a file of its
+own in the same way, so neither pays for a growing file.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from bench.limits.base import Demand, Finding, Metric, Part, take_turns, wall_ns
+from ehrcore.block import (
+    Attestation,
+    Block,
+    EndorsedTransaction,
+    Header,
+    OrdererCertificate,
+    RecordRef,
+    Transaction,
+    TransactionBody,
+)
+from ehrcore.codec import encode
+from ehrcore.effects import Persist
+from ehrcore.identity import Reason
+from ehrcore.ledger import Genesis, SqliteLedger
+from ehrcore.network import found_network
+from ehrcore.params import ChainParams, Topology
+
+BLOCK_BYTES: Final = 30_720
+#: Size at which SQLite copies its log back by default: 1,000 pages of 4 KiB.
+_LOG_BYTES: Final = 4_096_000
+_BLOCKS: Final = 15
+_COMMITS: Final = 20
+
+#: Not everywhere does a file's data sync alone.
+sync = getattr(os, "fdatasync", os.fsync)
+
+
+def make_persist(chain: bytes) -> Persist:
+    """Block 1 of fifteen transactions, `BLOCK_BYTES` in canonical form; nothing in it is signed for real."""
+    header = Header(chain, 1, chain, chain, 15, 0, "administrator-0", chain, 0, bytes(8))
+    spare = BLOCK_BYTES - len(encode(Block(header, (_transaction(chain, 0, ""),) * 15)))
+    names = ["x" * (spare // 15 + (index < spare % 15)) for index in range(15)]
+    block = Block(header, tuple(_transaction(chain, index, name) for index, name in enumerate(names)))
+    return Persist(block, OrdererCertificate(bytes(64)), (Reason.ACCEPTED,) * 15, chain)
+
+
+def _transaction(chain: bytes, nonce: int, padding: str) -> EndorsedTransaction:
+    word = Attestation("agent-0", bytes(64))
+    body = TransactionBody(chain, "visitor-0", nonce, nonce, RecordRef(7, chain, chain, "x" * 300 + padding))
+    return EndorsedTransaction(Transaction(body, bytes(64)), (word,) * 3, chain, (word,) * 3)
+
+
+class Commits:
+    """A ledger that is given the same block at ever greater heights."""
+
+    def __init__(self, folder: Path) -> None:
+        network = found_network(ChainParams("limits", Topology(1, 1, 1, 1), 1, 1), "cryptography", "limits")
+        self.ledger = SqliteLedger.create(folder / "commits.db", Genesis(network.params, network.certificates))
+        self._first = make_persist(network.chain)
+
+    def turn_ns(self) -> float:
+        """Median nanoseconds of one commit."""
+        return median(self._commit_ns() for _ in range(_COMMITS))
+
+    def _commit_ns(self) -> int:
+        block = self._first.block
+        header = msgspec.structs.replace(block.header, height=self.ledger.height + 1)
+        persist = msgspec.structs.replace(self._first, block=Block(header, block.transactions))
+        return wall_ns(lambda: self.ledger.append(persist))
+
+
+class Syncs:
+    """A file that is overwritten in pieces of `BLOCK_BYTES`, each one synced."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = os.open(folder / "plain", os.O_RDWR | os.O_CREAT)
+        os.pwrite(self._file, bytes(_LOG_BYTES), 0)
+        os.fsync(self._file)
+        self._at, self._piece = 0, os.urandom(BLOCK_BYTES)
+
+    def turn_ns(self) -> float:
+        """Median nanoseconds of one write with its sync."""
+        return median(wall_ns(self._write) for _ in range(_COMMITS))
+
+    def _write(self) -> None:
+        os.pwrite(self._file, self._piece, self._at)
+        sync(self._file)
+        self._at = (self._at + BLOCK_BYTES) % (_LOG_BYTES - BLOCK_BYTES)
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._file)
+
+
+def measure(folder: Path) -> list[Finding]:
+    """Microseconds per commit and per synced write, on the disk of ``folder``."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        commits, syncs = Commits(Path(scratch)), Syncs(Path(scratch))
+        with commits.ledger:
+            for _ in range(_LOG_BYTES // BLOCK_BYTES // _COMMITS + 1):
+                commits.turn_ns()
+            ours, peers = take_turns(_BLOCKS, commits.turn_ns, syncs.turn_ns)
+        syncs.close()
+    note = f"medians of {_COMMITS}; WAL, synchronous=FULL"
+    return [Finding([value / 1e3 for value in ours], [value / 1e3 for value in peers], note)]
+
+
+PART: Final = Part((Metric("ledger commit of 30 KB", "µs", sync.__name__, Demand("at most", 1.5)),), measure)

@@ -1,0 +1,29 @@
+"""The table of limits, in the order of the report."""
+
+from typing import Final
+
+from bench.errors import BenchError
+from bench.limits import critical, hashing, kernel, network, signing, startup, storage
+from bench.limits.base import Part
+
+PARTS: Final[dict[str, Part]] = {
+    "hash": hashing.HASH,
+    "merkle-root": hashing.ROOT,
+    "merkle-proofs": hashing.PROOFS,
+    "proof-of-work": hashing.GRIND,
+    "signatures": signing.PART,
+    "critical-path": critical.PART,
+    "ledger": storage.PART,
+    "kernel-events": kernel.EVENTS,
+    "kernel-messages": kernel.MESSAGES,
+    "network": network.PART,
+    "start-up": startup.PART,
+}
+
+
+def find_part(name: object) -> Part:
+    """The part called ``name``; `BenchError` names the choices."""
+    part = PARTS.get(name) if isinstance(name, str) else None
+    if part is None:
+        raise BenchError(f"limit: expected one of {', '.join(PARTS)}, found {name!r}")
+    return part

@@ -1,0 +1,94 @@
+"""What a report holds, before any markup: sections of tables and figures that were built, and what was not.
+
+The page, the Markdown file and the terminal all show this one `Report`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bench.experiments.base import Experiment, Figure, Row, Table
+from bench.report.load import Manifest, Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Keys under which an engine or the runner may say why a row is not ok; the first that is there counts.
+REASONS: Final = ("reason", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTable:
+    """A table with its values; ``number`` counts through the report, from 1."""
+
+    number: int
+    table: Table
+    frame: "pd.DataFrame"
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnFigure:
+    """A figure as its files hold it; ``width_in`` is what it is wide in print."""
+
+    number: int
+    figure: Figure
+    svg: bytes
+    png: bytes
+    width_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """``count`` rows of one case that are not ok, and why."""
+
+    case: str
+    status: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One experiment: ``rows`` were recorded, ``left_out`` says which tables and figures could not be made."""
+
+    experiment: Experiment
+    progress: Progress
+    rows: int
+    failures: tuple[Failure, ...] = ()
+    tables: tuple[BuiltTable, ...] = ()
+    figures: tuple[DrawnFigure, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> int:
+        """How many rows are not ok."""
+        return sum(failure.count for failure in self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run's report; ``notices`` are what a reader has to know before any number."""
+
+    folder: Path
+    manifest: Manifest
+    sections: tuple[Section, ...]
+    notices: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> Path:
+        """The file to open."""
+        return self.folder / "report.html"
+
+
+def collect_failures(rows: Sequence[Row]) -> tuple[Failure, ...]:
+    """The rows that are not ok, alike ones counted together, in the order in which they first occur."""
+    counts = Counter((row["case"], row["status"], reason_of(row)) for row in rows if row["status"] != "ok")
+    return tuple(Failure(*key, count) for key, count in counts.items())
+
+
+def reason_of(row: Row) -> str:
+    """Why a row is not ok, on one line; '' if it does not say."""
+    found = next((row[key] for key in REASONS if row.get(key)), "")
+    return " ".join(str(found).split())

@@ -1,0 +1,113 @@
+"""How figures look: one journal style, two widths, colours that colour-blind readers can tell apart.
+
+Figures are made on `matplotlib.figure.Figure`, without pyplot and so without global state.  The same figure drawn
+from the same values is the same bytes: ids are salted with a constant, and no date is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from bench.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Widths in inches of one column and of a whole page of a two-column journal.
+WIDTHS_IN: Final = {"column": 3.5, "page": 7.2}
+PNG_DPI: Final = 300
+
+#: Okabe and Ito, Color Universal Design (2008), without its yellow, which is too faint on white; then a grey.
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+#: One fewer than colours: a repeated colour comes with another marker.
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+
+_JOURNAL: Final[dict[str, Any]] = {
+    "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": True,
+    "axes.formatter.useoffset": False,
+    "axes.grid": True,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8,
+    "errorbar.capsize": 2,
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so every machine draws the same
+    "font.size": 8,
+    "grid.color": "#d9d9d9",
+    "grid.linewidth": 0.4,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.title_fontsize": 7,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "mathtext.fontset": "dejavusans",
+    "patch.linewidth": 0.6,
+    "svg.fonttype": "path",  # a reader need not have the font
+    "svg.hashsalt": "ehrbench",
+    "xtick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.labelsize": 7,
+    "ytick.major.width": 0.6,
+    "ytick.minor.width": 0.4,
+}
+
+
+@contextmanager
+def journal_style() -> Iterator[None]:
+    """Draw in the journal's style for as long as the context lasts, whatever the user's matplotlibrc says.
+
+    What is drawn on a figure after `new_figure` reads the style again, so the caller of `Figure.draw` holds this.
+    """
+    from matplotlib import style
+    from matplotlib.rcsetup import cycler
+
+    colours = cycler(color=list(COLOURS))
+    with style.context({**_JOURNAL, "axes.prop_cycle": colours}, after_reset=True):
+        yield
+
+
+def new_figure(width: Literal["column", "page"], height_in: float, **subplots: Any) -> tuple["Figure", Any]:
+    """A figure of a journal's width and ``height_in`` inches, with its axes.
+
+    ``subplots`` are the arguments of matplotlib's ``Figure.subplots``, which also says what the axes are: one, or an
+    array of them.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with journal_style():
+        figure = Figure(figsize=(WIDTHS_IN[width], height_in), layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure, figure.subplots(**subplots)
+
+
+def palette(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each of the distinct names, by position: the same list always looks the same.
+
+    Colours repeat after eight names; `markers` then still tell them apart.
+    """
+    return dict(zip(dict.fromkeys(names), cycle(COLOURS), strict=False))
+
+
+def markers(names: Sequence[str]) -> dict[str, str]:
+    """A matplotlib marker for each of the distinct names, by position."""
+    return dict(zip(dict.fromkeys(names), cycle(MARKERS), strict=False))
+
+
+def save_figure(figure: "Figure", folder: Path, name: str) -> list[Path]:
+    """Write ``name.svg`` and ``name.png`` (300 dpi); paths of both.  Raises `BenchError` if one cannot be written."""
+    paths = []
+    for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        data = BytesIO()
+        with journal_style():
+            figure.savefig(data, format=suffix, dpi=PNG_DPI, metadata=metadata)
+        path = folder / f"{name}.{suffix}"
+        write_atomic(path, data.getvalue())
+        paths.append(path)
+    return paths

@@ -1,0 +1,74 @@
+"""The command line `ehrcore`: look into ledgers and check them.
+
+Bad input ends in one clear line on standard error and exit code 2.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ehrcore import __version__
+from ehrcore.errors import EhrError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ehrcore", description="A permissioned chain for health records.")
+    parser.add_argument("--version", action="version", version=f"ehrcore {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    ledger = commands.add_parser("ledger", help="look into a ledger file or verify it")
+    actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("verify", "replay a ledger from genesis and check everything"),
+        ("show", "list the blocks of a ledger, unchecked"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("file", type=Path, help="the ledger (SQLite)")
+    return parser
+
+
+def verify_ledger(path: Path) -> None:
+    """Print what was verified, or raise `LedgerError` naming the first block that does not hold."""
+    from ehrcore.ledger import SqliteLedger  # noqa: PLC0415 - keeps the start short
+
+    with SqliteLedger.open(path) as ledger:
+        state = ledger.verify()
+        params = ledger.genesis.params
+    print(f"{path}: {state.height} blocks verified from genesis")
+    print(f"chain  {state.chain.hex()} ({params.hash_suite}, {params.curve}, {params.consensus.value})")
+    print(f"tip    {state.tip.hex()}")
+    print(f"state  {state.digest.hex()}")
+
+
+def show_ledger(path: Path) -> None:
+    """Print a line per block."""
+    from ehrcore.ledger import SqliteLedger  # noqa: PLC0415 - keeps the start short
+
+    with SqliteLedger.open(path) as ledger:
+        print(f"{'height':>8} {'time [s]':>12} {'transactions':>12} {'marked invalid':>14}  proposer")
+        for entry in ledger.entries():
+            header = entry.block.header
+            invalid = sum(reason != "" for reason in entry.reasons)
+            print(
+                f"{header.height:>8} {header.timestamp / 1e9:>12.3f} {header.size:>12} {invalid:>14}  {header.proposer}"
+            )
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    options = _parser().parse_args(words)
+    try:
+        {"verify": verify_ledger, "show": show_ledger}[options.action](options.file)
+        sys.stdout.flush()
+    except EhrError as error:
+        sys.stderr.write(f"ehrcore: {' '.join(str(error).split())}\n")
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader has gone; Python must not try to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
