@@ -75,7 +75,7 @@ class Variants(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     topology: Roles = msgspec.field(default_factory=lambda: [3, 3, 5, 2])
     suites: list[str] = msgspec.field(default_factory=lambda: ["sha256", "sha1", "md5"])
     difficulty_bits: list[Annotated[int, msgspec.Meta(ge=0, le=40)]] = msgspec.field(
-        default_factory=lambda: [8, 10, 12, 14, 16, 20]
+        default_factory=lambda: [10, 12, 14, 16, 20]
     )
     confirmations: Annotated[int, msgspec.Meta(ge=0, le=100)] = 6
     transactions: Count = 300

@@ -138,7 +138,7 @@ class SqliteLedger:
                 ledger = cls(path, db, genesis)
                 stack.pop_all()
                 return ledger
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # sqlite3 decodes a damaged schema, too
             raise LedgerError(f"{path}: expected a ledger, found: {error}") from None
 
     def __enter__(self) -> "SqliteLedger":
@@ -163,7 +163,7 @@ class SqliteLedger:
         try:
             with self._db:
                 self._db.execute("INSERT INTO blocks VALUES (?, ?, ?)", (height, block_hash, encode(entry)))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise LedgerError(f"{self.path}: block {height} could not be kept: {error}") from None
         self.height = height
 
@@ -180,7 +180,7 @@ class SqliteLedger:
                     raise LedgerError(f"{self.path}: block {height}: expected hash {block_hash.hex()}, found another")
                 yield entry
                 expected += 1
-        except (sqlite3.Error, CodecError) as error:
+        except (sqlite3.Error, CodecError, UnicodeDecodeError) as error:
             raise LedgerError(f"{self.path}: block {expected} cannot be read: {error}") from None
 
     def verify(self) -> ChainState:

@@ -5,8 +5,9 @@ doubled; so no list of leaves has the root of another, and no inner node can pas
 The tree is built level by level; `ehrcore.spec.merkle` holds the recursive definition.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from operator import add
+from typing import Any, Final
 
 from ehrcore.errors import ParameterError, ProofError
 from ehrcore.hashing import HashSuite
@@ -17,22 +18,30 @@ NODE_PREFIX: Final = b"\x01"
 
 def compute_root(suite: HashSuite, leaves: Sequence[bytes]) -> bytes:
     """Root of ``leaves`` (raw bytes, hashed here); the hash of nothing if there are none."""
-    if not leaves:
-        return suite.hash(b"")
-    new = suite.new
-    level = [new(LEAF_PREFIX + leaf).digest() for leaf in leaves]
+    return MerkleTree(suite, leaves).root
+
+
+def _build_levels(suite: HashSuite, leaves: Sequence[bytes]) -> list[list[bytes]]:
+    """All levels from the leaf hashes up to the root; one empty level if there are no leaves."""
+    level = _hash_each(suite.new(LEAF_PREFIX), leaves)
+    levels, prefix = [level], suite.new(NODE_PREFIX)
     while len(level) > 1:
-        level = _next_level(suite, level)
-    root: bytes = level[0]
-    return root
+        above = _hash_each(prefix, map(add, level[::2], level[1::2]))
+        if len(level) & 1:
+            above.append(level[-1])
+        levels.append(above)
+        level = above
+    return levels
 
 
-def _next_level(suite: HashSuite, level: list[bytes]) -> list[bytes]:
-    new = suite.new
-    above = [new(NODE_PREFIX + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
-    if len(level) & 1:
-        above.append(level[-1])
-    return above
+def _hash_each(prefix: Any, contents: Iterable[bytes]) -> list[bytes]:
+    """Digests of the contents, each after what the state ``prefix`` has taken in; copies of it save setting one up."""
+    copy, digests = prefix.copy, []
+    for content in contents:
+        state = copy()
+        state.update(content)
+        digests.append(state.digest())
+    return digests
 
 
 class MerkleTree:
@@ -42,11 +51,7 @@ class MerkleTree:
 
     def __init__(self, suite: HashSuite, leaves: Sequence[bytes]) -> None:
         self._suite, self.size = suite, len(leaves)
-        level = [suite.new(LEAF_PREFIX + leaf).digest() for leaf in leaves]
-        self._levels = [level]
-        while len(level) > 1:
-            level = _next_level(suite, level)
-            self._levels.append(level)
+        self._levels = _build_levels(suite, leaves)
 
     @property
     def root(self) -> bytes:

@@ -7,12 +7,13 @@ no measured block waits for a rush that never comes.
 """
 
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import cycle
 from typing import Final
 
+from bench.engines.snapshot import Snapshot, take_snapshot
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Observed, ObservedKind, Persist, Requested
@@ -25,6 +26,8 @@ from ehrcore.types import SECOND, Role
 
 #: Kernel events between looks at whether the run is over.
 _CHUNK: Final = 512
+#: Requests per measured transaction after which an open loop gives up.
+_PATIENCE: Final = 8
 
 
 class Flow:
@@ -45,7 +48,7 @@ class Collector:
     def __init__(self, contributors: int) -> None:
         self._contributors, self._quorum = contributors, majority(contributors)
         self.flows: dict[bytes, Flow] = {}
-        self.intended: deque[int] = deque()
+        self.intended: dict[str, deque[int]] = defaultdict(deque)
         self.submitted: list[bytes] = []
         self.finished = 0
         self.receipts = self.refused = self.invalid = self.decided = self.empty = 0
@@ -53,11 +56,10 @@ class Collector:
 
     def observe(self, at: int, node: str, observed: Observed) -> bool:
         """Take one observation; True if a receipt has come (a closed loop goes on)."""
-        del node
         match observed.kind:
             case ObservedKind.SUBMITTED:
                 tx_id = observed.subjects[0]
-                self.flows[tx_id] = Flow(self.intended.popleft())
+                self.flows[tx_id] = Flow(self.intended[node].popleft())
                 self.submitted.append(tx_id)
             case ObservedKind.COMMITTED:
                 for tx_id in observed.subjects:
@@ -107,11 +109,23 @@ class LoadedSimulation:
         self._records = cycle(records)
         self._visitors = [name for name, role in network.roles.items() if role is Role.VISITOR]
         self._pseudonyms: dict[str, bytes] = {}
-        self._refill = False
+        self._refill, self._wanted = False, 0
+        self.earliest: Snapshot | None = None
+        self.latest: Snapshot | None = None
 
     def _observe(self, at: int, node: str, observed: Observed) -> None:
+        before = self.collector.finished
         if self.collector.observe(at, node, observed) and self._refill:
             self.request(at)
+        if self.collector.finished != before:
+            self._on_block()
+
+    def _on_block(self) -> None:
+        """A block has reached the last ledger: the instant at which work under way is always alike."""
+        if self.collector.finished >= self._wanted:
+            snapshot = take_snapshot(self)
+            self.earliest = self.earliest or snapshot
+            self.latest = snapshot
 
     def request(self, at: int) -> None:
         """The next record, intended for ``at``: a sensor's through the last visitor, any other through the first."""
@@ -120,7 +134,7 @@ class LoadedSimulation:
         pseudonym = self._pseudonyms.get(record.patient_id)
         if pseudonym is None:
             pseudonym = self._pseudonyms[record.patient_id] = self._authority.pseudonym(record.patient_id)
-        self.collector.intended.append(at)
+        self.collector.intended[visitor].append(at)
         self.simulation.inject(at, visitor, Requested(record, pseudonym))
 
     def close_loop(self, outstanding: int) -> None:
@@ -129,25 +143,32 @@ class LoadedSimulation:
         for _ in range(outstanding):
             self.request(self.simulation.kernel.now)
 
-    def run_until_finished(self, count: int, horizon: int) -> bool:
-        """Run until ``count`` transactions are in every ledger; False if virtual time passes ``horizon`` first."""
-        while self.collector.finished < count:
-            if self.simulation.run(horizon, _CHUNK) < _CHUNK:
-                return self.collector.finished >= count
-        return True
+    def run_until_finished(self, count: int, horizon: int) -> Snapshot:
+        """Run until ``count`` transactions are in every ledger; use at the instant when they were.
 
-    def offer(self, arrivals: Iterator[int], measured: int, horizon: int) -> bool:
-        """Open loop: one request at each arrival, until the first ``measured`` ones are in every ledger."""
-        due, sent = next(arrivals), 0
-        while True:
+        `TimeoutError` if virtual time passes ``horizon`` first.
+        """
+        self._wanted, self.earliest = count, None
+        while self.earliest is None:
+            if self.simulation.run(horizon, _CHUNK) < _CHUNK and self.earliest is None:
+                raise TimeoutError(f"{self.collector.finished} of {count} transactions after {horizon // SECOND} s")
+        return self.earliest
+
+    def offer(self, arrivals: Iterator[int], measured: int) -> bool:
+        """Open loop: one request at each arrival, until the first ``measured`` ones are in every ledger.
+
+        False if they are not after `_PATIENCE` times as many requests: then the network does not keep up.
+        """
+        reached = 0
+        for sent, due in enumerate(arrivals):
+            if sent >= measured:
+                while reached < measured and self._is_finished(reached):
+                    reached += 1
+                if reached == measured or sent >= _PATIENCE * measured:
+                    break
             self.simulation.run(due)
             self.request(due)
-            sent += 1
-            due = next(arrivals)
-            if sent > measured and all(self._is_finished(index) for index in range(measured)):
-                return True
-            if due > horizon:
-                return False
+        return reached == measured
 
     def _is_finished(self, index: int) -> bool:
         submitted = self.collector.submitted

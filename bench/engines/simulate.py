@@ -5,13 +5,13 @@ costs, and energy is an estimate (CPU-seconds times the scenario's watts), never
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from bench.engines.base import Context
 from bench.engines.load import Flow, LoadedSimulation, poisson
+from bench.engines.snapshot import compare_snapshots
 from bench.errors import BenchError
 from bench.experiments.base import Case, Row
 from ehrcore.drive.cost import FREE, CostModel, HostModel
@@ -19,7 +19,7 @@ from ehrcore.drive.links import LinkModel
 from ehrcore.drive.sim import SimSetup
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, ConsensusRule, Limits, StakeRule, Topology, WorkRule, majority
-from ehrcore.types import MICROSECOND, MINUTE, SECOND, Role
+from ehrcore.types import MICROSECOND, MINUTE, SECOND
 
 #: Virtual time after which a run that does not finish is called timed out.
 HORIZON_NS: Final = 24 * 60 * MINUTE
@@ -75,60 +75,14 @@ def load_network(
     return LoadedSimulation(network, setup, context.workload.records)
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Cumulative use at one instant."""
-
-    at: int
-    finished: int
-    decided: int
-    cpu_ns: dict[str, int]
-    legs: dict[str, tuple[int, int]]
-
-
-def take_snapshot(loaded: LoadedSimulation) -> Snapshot:
-    """Where the run stands now."""
-    simulation = loaded.simulation
-    return Snapshot(
-        simulation.kernel.now,
-        loaded.collector.finished,
-        loaded.collector.decided,
-        {node.name: simulation.cpu_ns(node) for node in simulation.nodes},
-        {f"{a.value}>{b.value}": (leg.messages, leg.size_bytes) for (a, b), leg in simulation.legs.items()},
-    )
-
-
-def compare_snapshots(loaded: LoadedSimulation, begin: Snapshot, end: Snapshot) -> Row:
-    """What one committed transaction took between two instants: CPU-seconds by role, messages and bytes by leg."""
-    done, elapsed = end.finished - begin.finished, end.at - begin.at
-    row: Row = {"cpu_s_per_tx": 0.0, "messages_per_tx": 0.0, "bytes_per_tx": 0.0}
-    busiest = ("", 0.0)
-    for role in (Role.VISITOR, Role.AGENT, Role.COORDINATOR, Role.ADMINISTRATOR, Role.CONTRIBUTOR):
-        spent = [
-            end.cpu_ns[node.name] - begin.cpu_ns[node.name] for node in loaded.simulation.nodes if node.role is role
-        ]
-        row[f"cpu_s_per_tx_{role.value}"] = sum(spent) / SECOND / done
-        row["cpu_s_per_tx"] += sum(spent) / SECOND / done
-        busiest = max(busiest, (role.value, max(spent) / elapsed), key=lambda item: item[1])
-    row["busiest_role"], row["busiest_share"] = busiest
-    for leg, (messages, size) in sorted(end.legs.items()):
-        before = begin.legs.get(leg, (0, 0))
-        row[f"messages:{leg}"] = (messages - before[0]) / done
-        row[f"bytes:{leg}"] = (size - before[1]) / done
-        row["messages_per_tx"] += row[f"messages:{leg}"]
-        row["bytes_per_tx"] += row[f"bytes:{leg}"]
-    return row
-
-
 def saturate(loaded: LoadedSimulation, outstanding: int, count: int) -> Row:
-    """Closed loop: throughput (transactions in every ledger per second) after a warm-up of ``outstanding``."""
+    """Closed loop: throughput (transactions in every ledger per second) after a warm-up of ``outstanding``.
+
+    Both ends of the measured time are instants at which a block has reached the last ledger.
+    """
     loaded.close_loop(outstanding)
-    if not loaded.run_until_finished(outstanding, HORIZON_NS):
-        raise TimeoutError(f"no {outstanding} transactions within {HORIZON_NS // SECOND} s of virtual time")
-    begin = take_snapshot(loaded)
-    if not loaded.run_until_finished(begin.finished + count, HORIZON_NS):
-        raise TimeoutError(f"no {count} transactions within {HORIZON_NS // SECOND} s of virtual time")
-    end = take_snapshot(loaded)
+    begin = loaded.run_until_finished(outstanding, HORIZON_NS)
+    end = loaded.run_until_finished(begin.finished + count, HORIZON_NS)
     row = compare_snapshots(loaded, begin, end)
     row["tx_per_s"] = (end.finished - begin.finished) * SECOND / (end.at - begin.at)
     row["measured_tx"] = end.finished - begin.finished
@@ -137,16 +91,19 @@ def saturate(loaded: LoadedSimulation, outstanding: int, count: int) -> Row:
 
 
 def offer(loaded: LoadedSimulation, per_second: float, count: int, seed: str) -> Row:
-    """Open loop at a given rate: commit latency from the intended instant, and use per transaction."""
-    begin = take_snapshot(loaded)
-    finished = loaded.offer(poisson(f"{seed}|arrivals", per_second), count, HORIZON_NS)
-    end = take_snapshot(loaded)
+    """Open loop at a given rate: commit latency from the intended instant, and use per transaction.
+
+    Use is counted between the first and the last block that reach every ledger while the measured ones are under way.
+    """
+    is_finished = loaded.offer(poisson(f"{seed}|arrivals", per_second), count)
+    if loaded.earliest is None or loaded.latest is None or loaded.earliest.finished == loaded.latest.finished:
+        raise TimeoutError(f"fewer than two blocks became final while {count} transactions were measured")
     collector = loaded.collector
     flows = [collector.flows[tx_id] for tx_id in collector.submitted[:count]]
-    row = compare_snapshots(loaded, begin, end)
-    row |= {"offered_per_s": per_second, "is_finished": finished, "censored": count - len(flows)}
+    row = compare_snapshots(loaded, loaded.earliest, loaded.latest)
+    row |= {"offered_per_s": per_second, "is_finished": is_finished, "censored": count - len(flows)}
     for stage in ("first", "quorum", "everyone"):
-        row |= latencies(flows, stage, end.at)
+        row |= latencies(flows, stage, loaded.simulation.kernel.now)
     return row
 
 

@@ -6,22 +6,19 @@ work is final only under its confirmations, which is what a receipt means under 
 
 import math
 import statistics
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.experiments.variants_figures import BASE_SUITE, NAMES, draw_difficulty
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
     from bench.scenario import Scenario
 
 BASE_RULE: Final = "pos"
-BASE_SUITE: Final = "sha256"
 _KEYS: Final = ["rule", "difficulty_bits", "suite", "is_control"]
-NAMES: Final = {"pos": "proof of stake", "pow": "proof of work", "single": "single orderer"}
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
@@ -47,9 +44,23 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return cases
 
 
+def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Rows by rule, difficulty and suite, the control last, whichever repeat was the first to succeed."""
+    ranks = {
+        "is_control": raw["is_control"].astype(bool),
+        "rule": raw["rule"].map({name: rank for rank, name in enumerate(NAMES)}),
+        "difficulty_bits": raw["difficulty_bits"].fillna(0),
+        "suite": raw["suite"] != BASE_SUITE,
+    }
+    order = raw.assign(**{f"_{name}": rank for name, rank in ranks.items()}).sort_values(
+        [*(f"_{name}" for name in ranks), "suite", "repeat"], kind="stable"
+    )
+    return order[list(raw.columns)]
+
+
 def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Medians over repeats, one row per variant."""
-    measured = raw.assign(
+    measured = in_order(raw).assign(
         cpu_ms_per_tx=raw["cpu_s_per_tx"] * 1e3,
         kilobytes_per_tx=raw["bytes_per_tx"] / 1e3,
         **{f"energy_mj_{bound}": raw[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
@@ -95,6 +106,7 @@ def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Each variant over proof of stake with SHA-256, repeat by repeat: median ratio and its range."""
     import pandas as pd
 
+    raw = in_order(raw)
     is_base = (raw["rule"] == BASE_RULE) & (raw["suite"] == BASE_SUITE) & ~raw["is_control"].astype(bool)
     base = raw[is_base].set_index("repeat")
     rows = []
@@ -192,40 +204,6 @@ BREAK_EVEN_COLUMNS: Final = {
 }
 
 
-def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
-    """Throughput, latency and CPU over difficulty, with the other rules as levels."""
-    from bench.report.style import markers, new_figure, palette
-
-    frame = tables["variants"]
-    frame = frame[~frame["is_control"]]
-    suites = list(dict.fromkeys(frame["suite"]))
-    colours, shapes = palette(suites), markers(suites)
-    figure, axes = new_figure("page", 2.9, ncols=3)
-    panels = (
-        ("saturated_tx_per_s", "Saturated throughput [tx / s]"),
-        ("latency_quorum_p50_ms", "Commit latency, median [ms]"),
-        ("cpu_ms_per_tx", "CPU time [ms / tx]"),
-    )
-    for axis, (key, label) in zip(axes, panels, strict=True):
-        for suite in suites:
-            part = frame[frame["suite"] == suite]
-            work = part[part["rule"] == NAMES["pow"]].sort_values("difficulty_bits")
-            axis.plot(
-                work["difficulty_bits"], work[key], color=colours[suite], marker=shapes[suite], label=f"PoW, {suite}"
-            )
-            for rule, style in (("pos", "--"), ("single", ":")):
-                level = part[part["rule"] == NAMES[rule]][key]
-                if len(level):
-                    name = f"{NAMES[rule]}, {suite}"
-                    axis.axhline(float(level.iloc[0]), color=colours[suite], linestyle=style, label=name)
-        axis.set_yscale("log")
-        axis.set_xlabel("Proof-of-work difficulty [bits]")
-        axis.set_ylabel(label)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    return figure
-
-
 EXPERIMENT: Final = Experiment(
     "variants",
     "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",
@@ -254,9 +232,10 @@ EXPERIMENT: Final = Experiment(
         ),
         Table(
             "variants_break_even",
-            "Difficulty above which proof of work takes more CPU time than proof of stake, at the same offered load and "
-            "block interval. Bare: the search for one block against what agreement adds to a single orderer's block. As "
-            "run: per transaction with all confirmations, interpolated on a log scale between the simulated points.",
+            "Difficulty above which proof of work takes more CPU time than proof of stake, at the same offered load "
+            "and block interval. Bare: the search for one block against what agreement adds to a single orderer's "
+            "block. As run: per transaction with all confirmations, interpolated on a log scale between the simulated "
+            "points.",
             BREAK_EVEN_COLUMNS,
             build_break_even,
             ("suite", "bare_bits_median", "confirmations", "grid", "where", "bits_median"),
@@ -265,8 +244,8 @@ EXPERIMENT: Final = Experiment(
     (
         Figure(
             "variants_difficulty",
-            "Proof of work over its difficulty; proof of stake (dashed) and a single orderer (dotted) as levels. "
-            "Simulated.",
+            "Proof of work over its difficulty, suites side by side; proof of stake (dashed) and a single orderer "
+            "(dotted), both with SHA-256, as levels. Simulated.",
             draw_difficulty,
         ),
     ),

@@ -7,7 +7,7 @@ longer than a block then disturbs both.  The ratio is the median over blocks of 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import starmap
+from itertools import repeat, starmap
 from operator import truediv
 from pathlib import Path
 from statistics import median
@@ -112,23 +112,23 @@ def take_turns(blocks: int, *sides: Callable[[], float]) -> list[list[float]]:
     return values
 
 
-def cpu_ns(action: Callable[[], object], seconds: float) -> float:
+def cpu_ns(seconds: float, action: Callable[..., object], *arguments: object) -> float:
     """Processor time of one call, in nanoseconds: the mean of as many calls as fit into ``seconds``.
 
     Processor time, as `openssl speed` counts it too, leaves out what other processes take.
     """
-    action()
+    action(*arguments)
     batch = 1
-    while (spent := _spend(action, batch)) < seconds * 1e9 / 10:
+    while (spent := _spend(batch, action, *arguments)) < seconds * 1e9 / 10:
         batch *= 2
     calls = max(round(batch * seconds * 1e9 / spent), 1)
-    return _spend(action, calls) / calls
+    return _spend(calls, action, *arguments) / calls
 
 
-def _spend(action: Callable[[], object], calls: int) -> int:
+def _spend(calls: int, action: Callable[..., object], *arguments: object) -> int:
     start = time.process_time_ns()
-    for _ in range(calls):
-        action()
+    for _ in repeat(None, calls):
+        action(*arguments)
     return time.process_time_ns() - start
 
 

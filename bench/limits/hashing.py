@@ -32,7 +32,7 @@ def measure_hash(_folder: Path) -> list[Finding]:
         message = bytes(size)
         ours, peers = take_turns(
             BLOCKS,
-            lambda message=message: cpu_ns(lambda: suite.hash(message), _SECONDS),  # type: ignore[misc]
+            lambda message=message: cpu_ns(_SECONDS, suite.hash, message),  # type: ignore[misc]
             lambda size=size: hash_ns(size),  # type: ignore[misc]
         )
         findings.append(Finding(ours, peers, note))
@@ -47,7 +47,7 @@ def make_leaves(count: int) -> list[bytes]:
 def measure_root(_folder: Path) -> list[Finding]:
     """`compute_root` for each number of leaves."""
     suite, trees = find_suite("sha256"), [make_leaves(count) for count in LEAVES]
-    roots = [lambda leaves=leaves: cpu_ns(lambda: compute_root(suite, leaves), _SECONDS) for leaves in trees]
+    roots = [lambda leaves=leaves: cpu_ns(_SECONDS, compute_root, suite, leaves) for leaves in trees]
     *ours, leaf, node = take_turns(BLOCKS, *roots, lambda: hash_ns(_LEAF_BYTES), lambda: hash_ns(_NODE_BYTES))
     return [
         Finding(values, [count * a + (count - 1) * b for a, b in zip(leaf, node, strict=True)], versions_note())
@@ -88,7 +88,7 @@ def measure_proofs(_folder: Path) -> list[Finding]:
     load_merkletools()
     leaves = make_leaves(LEAVES[-1])
     ours, peers = take_turns(
-        7, lambda: cpu_ns(lambda: prove_all(leaves), 0.1), lambda: cpu_ns(lambda: prove_all_merkletools(leaves), 0.1)
+        7, lambda: cpu_ns(0.1, prove_all, leaves), lambda: cpu_ns(0.1, prove_all_merkletools, leaves)
     )
     return [Finding(invert(ours), invert(peers))]
 
@@ -97,7 +97,7 @@ def grind_ns() -> float:
     """Processor nanoseconds per try: no nonce works at this difficulty."""
     suite, digest = find_suite("sha256"), bytes(32)
     header = Header(digest, 1, digest, digest, 15, 0, "administrator-0", digest, 1 << 61, bytes(8))
-    return cpu_ns(lambda: grind(suite, header, 0, _TRIES), _SECONDS) / _TRIES
+    return cpu_ns(_SECONDS, grind, suite, header, 0, _TRIES) / _TRIES
 
 
 def measure_grind(_folder: Path) -> list[Finding]:

@@ -5,7 +5,7 @@ from it, and a process per message that waits for the link's latency and puts it
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from heapq import heapify, heappop, heappush
 from importlib import import_module
 from importlib.metadata import version
@@ -96,13 +96,13 @@ class SimpyExchange:
             self.env.process(self._node(node))
             self.env.process(self._link(receiver_of(node, 0), 1))
 
-    def _node(self, node: int) -> Iterator[Any]:
+    def _node(self, node: int) -> Generator[Any, Any, None]:
         while True:
-            hop = yield self._stores[node].get()
+            hop: Any = yield self._stores[node].get()
             self.received[node] += 1
             self.env.process(self._link(receiver_of(node, hop), hop + 1))
 
-    def _link(self, to: int, hop: int) -> Iterator[Any]:
+    def _link(self, to: int, hop: int) -> Generator[Any, Any, None]:
         yield self.env.timeout(LATENCY_NS)
         yield self._stores[to].put(hop)
 

@@ -27,8 +27,8 @@ def measure(_folder: Path) -> list[Finding]:
 
     signs, verifies, _ = take_turns(
         BLOCKS,
-        lambda: cpu_ns(lambda: private.sign(_DIGEST), _SECONDS),
-        lambda: cpu_ns(lambda: public.verify(_DIGEST, signature), _SECONDS),
+        lambda: cpu_ns(_SECONDS, private.sign, _DIGEST),
+        lambda: cpu_ns(_SECONDS, public.verify, _DIGEST, signature),
         peer,
     )
     note = versions_note(cryptography_text())

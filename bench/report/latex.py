@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from bench.experiments.base import Column
+
 _ESCAPES: Final = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -57,9 +59,13 @@ _NUMBER: Final = re.compile(r"-(?=[0-9.∞])")
 
 
 def latex_table(
-    name: str, caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+    name: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
 ) -> str:
-    """A ``table`` with caption and label ``tab:<name>``; columns where ``numeric`` is true are set to the right."""
+    """A ``table`` with caption and label ``tab:<name>``; columns where ``numeric`` is true are set to the right.
+
+    Units stand on a line of their own, which keeps columns narrow.
+    """
+    units = [f"[{column.unit}]" if column.unit else "" for column in columns]
     lines = [
         r"% Needs \usepackage{booktabs}.",
         r"\begin{table}",
@@ -68,7 +74,8 @@ def latex_table(
         rf"\label{{tab:{name}}}",
         rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
         r"\toprule",
-        _latex_row(headings),
+        _latex_row([column.title for column in columns]),
+        *([_latex_row(units)] if any(units) else []),
         r"\midrule",
         *[_latex_row(row) for row in rows],
         r"\bottomrule",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bench.report.model import Report, Section
-from bench.report.summary import FILES, HOW_TO_READ, banner_of, describe_environment, flatten, format_duration
+from bench.report.summary import FILES, HOW_TO_READ, banner_of, describe_details, describe_environment, format_duration
 from bench.report.tables import escape_markdown, markdown_table
 
 #: Longer tables are cut here in what people read; the CSV holds all rows.
@@ -31,10 +31,9 @@ def _blocks(report: Report) -> Iterator[str]:
     yield HOW_TO_READ
     yield FILES
     yield "## Environment"
-    for title, pairs in [*describe_environment(manifest), ("Scenario", flatten(manifest.scenario))]:
-        if pairs:
-            yield f"### {title}"
-            yield _pipe_table(("", ""), pairs)
+    for title, pairs in describe_environment(manifest) + describe_details(manifest):
+        yield f"### {title}"
+        yield _pipe_table(("", ""), pairs)
 
 
 def _overview_row(section: Section) -> tuple[str, ...]:

@@ -17,9 +17,10 @@ from bench.report.summary import (
     HOW_TO_READ,
     Group,
     banner_of,
+    describe_details,
     describe_environment,
-    flatten,
     format_duration,
+    format_time,
 )
 from bench.report.tables import html_table
 
@@ -79,7 +80,7 @@ def _contents(report: Report) -> str:
 def _header(report: Report) -> str:
     manifest = report.manifest
     banner = banner_of(manifest)
-    facts = [("profile", manifest.profile), ("seed", str(manifest.seed)), ("started", manifest.started)]
+    facts = [("profile", manifest.profile), ("seed", str(manifest.seed)), ("started", format_time(manifest.started))]
     shown = " · ".join(f"{label} <b>{escape(text)}</b>" for label, text in facts if text)
     return _join(
         [
@@ -176,15 +177,13 @@ def _scroll(table: str, label: str, kind: str = "") -> str:
 
 def _environment(report: Report) -> str:
     groups = _join(_group(group) for group in describe_environment(report.manifest))
-    scenario = _group(("Scenario", flatten(report.manifest.scenario)), is_folded=True)
-    listed = f'<div class="groups">\n{groups}\n</div>\n{scenario}'
+    details = _join(_group(group, is_folded=True) for group in describe_details(report.manifest))
+    listed = f'<div class="groups">\n{groups}\n</div>\n{details}'
     return f'<section id="environment"><h2>Environment</h2>\n{listed}\n</section>'
 
 
 def _group(group: Group, *, is_folded: bool = False) -> str:
     title, pairs = group
-    if not pairs:
-        return ""
     items = _join(_pair(label, text) for label, text in pairs)
     listed = f"<dl>\n{items}\n</dl>"
     if is_folded:

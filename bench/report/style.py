@@ -27,6 +27,7 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 
 _JOURNAL: Final[dict[str, Any]] = {
     "axes.axisbelow": True,
+    "axes.formatter.min_exponent": 5,  # 600, not 6 × 10²
     "axes.formatter.use_mathtext": True,
     "axes.formatter.useoffset": False,
     "axes.grid": True,
@@ -36,6 +37,8 @@ _JOURNAL: Final[dict[str, Any]] = {
     "axes.spines.top": False,
     "axes.titlesize": 8,
     "errorbar.capsize": 2,
+    "figure.constrained_layout.hspace": 0.06,
+    "figure.constrained_layout.wspace": 0.06,
     "font.family": "DejaVu Sans",  # ships with matplotlib, so every machine draws the same
     "font.size": 8,
     "grid.color": "#d9d9d9",

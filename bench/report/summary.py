@@ -38,24 +38,29 @@ def banner_of(manifest: Manifest) -> str:
 
 
 def describe_environment(manifest: Manifest) -> list[Group]:
-    """Groups of labels and texts: the run, its records, the machine, its noise, versions, the source code."""
+    """Groups of labels and texts that stand in full: what the run was and what it ran on."""
     run = {
         "id": manifest.run_id,
         "status": manifest.status,
         "profile": manifest.profile,
         "seed": manifest.seed,
-        "started": manifest.started,
-        "finished": manifest.finished,
+        "started": format_time(manifest.started),
+        "finished": format_time(manifest.finished or ""),
     }
     groups = {
         "Run": run,
         "Workload": manifest.workload,
         "Machine": manifest.machine,
         "Noise": manifest.noise,
-        "Calibration": manifest.calibration,
         "Versions": manifest.versions,
         "Source code": manifest.git,
     }
+    return [(title, flatten(values)) for title, values in groups.items() if values]
+
+
+def describe_details(manifest: Manifest) -> list[Group]:
+    """Long groups that few will read: the unit costs of simulations, and every value of the scenario."""
+    groups = {"Unit costs of simulations": manifest.calibration, "Scenario": manifest.scenario}
     return [(title, flatten(values)) for title, values in groups.items() if values]
 
 
@@ -99,12 +104,19 @@ def format_plain(value: Any) -> str:
 
 
 def format_bytes(size: float) -> str:
-    """A size in bytes, with three digits and a binary unit."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.3g} {unit}"
+    """A size in bytes: exact below a KiB, with three digits and a binary unit from there on."""
+    if abs(size) < 1024:
+        return f"{size:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
         size /= 1024
-    return f"{size:.3g} TiB"
+        if abs(size) < 1024:
+            return f"{format_value(size, '.3g')} {unit}"
+    return f"{format_value(size / 1024, '.3g')} TiB"
+
+
+def format_time(iso: str) -> str:
+    """An instant of the manifest (ISO 8601, UTC) as people write it."""
+    return iso.replace("T", " ").replace("+00:00", " UTC")
 
 
 def format_duration(seconds: float) -> str:

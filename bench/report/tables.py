@@ -6,7 +6,6 @@ All readable forms show the same text: `format_rows` formats, the others only es
 import html
 import math
 import re
-from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,10 +30,10 @@ def write_table(table: Table, frame: "pd.DataFrame", folder: Path) -> list[Path]
     Raises `ValueError` if the frame's columns are not the table's, and `BenchError` if a file cannot be written.
     """
     check_columns(table, frame)
-    headings = [column.heading for column in table.columns.values()]
+    columns = list(table.columns.values())
     contents = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "tex": latex_table(table.name, table.caption, headings, format_rows(table, frame), numeric_columns(frame)),
+        "tex": latex_table(table.name, table.caption, columns, format_rows(table, frame), numeric_columns(frame)),
     }
     paths = {folder / f"{table.name}.{suffix}": content for suffix, content in contents.items()}
     for path, content in paths.items():
@@ -80,7 +79,7 @@ def format_rows(table: Table, frame: "pd.DataFrame") -> list[list[str]]:
 
 
 def numeric_columns(frame: "pd.DataFrame") -> list[bool]:
-    """Which columns hold numbers, and are set to the right; a column of nothing but missing values is not one."""
+    """Which columns hold numbers, and are set to the right; truths are not numbers."""
     return [_is_numeric(frame[name]) for name in frame.columns]
 
 
@@ -134,9 +133,12 @@ def _write_power(text: str) -> str:
 
 
 def _is_numeric(series: "pd.Series[Any]") -> bool:
-    present: Iterable[Any] = series.dropna()
-    kinds = {isinstance(value, Real) and not isinstance(value, bool) for value in present}
-    return kinds == {True} and series.dtype != bool
+    import pandas as pd
+
+    if series.dtype == object:
+        present = [value for value in series if isinstance(value, list) or not pd.isna(value)]
+        return bool(present) and all(isinstance(value, Real) and not isinstance(value, bool) for value in present)
+    return pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
 
 
 def _html_heading(column: Column) -> str:

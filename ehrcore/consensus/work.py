@@ -4,7 +4,7 @@ The target is ``2^bits / difficulty``, so ``difficulty`` is the expected number 
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from ehrcore.block import Header
 from ehrcore.codec import encode
@@ -16,6 +16,9 @@ NONCE_BYTES: Final = 8
 EMPTY_NONCE: Final = bytes(NONCE_BYTES)
 #: Bound on one retargeting step, either way (as Bitcoin's).
 MAX_STEP: Final = 4
+#: Nonces share all but their last two bytes with their neighbours.
+_TAIL_BYTES: Final = 2
+_TAILS: Final = tuple(number.to_bytes(_TAIL_BYTES) for number in range(1 << 8 * _TAIL_BYTES))
 
 
 def target(suite: HashSuite, difficulty: int) -> int:
@@ -35,17 +38,33 @@ def has_work(crypto: Crypto, header: Header) -> bool:
 def grind(suite: HashSuite, header: Header, start: int, count: int) -> bytes | None:
     """Try the nonces of the half-open range ``[start, start + count)``; the first that works, or None.
 
-    The bytes before the nonce are hashed once; each try copies that state.
+    What comes before a nonce's last two bytes is hashed once for all nonces that share it; each try copies that state.
+    Digests are compared as bytes, whose order is that of the numbers.
     """
-    prefix = encode(header)[:-NONCE_BYTES]
-    bound = target(suite, header.difficulty)
-    state = suite.new(prefix)
-    for number in range(start, start + count):
-        nonce = number.to_bytes(NONCE_BYTES)
-        attempt = state.copy()
-        attempt.update(nonce)
-        if int.from_bytes(attempt.digest()) < bound:
-            return nonce
+    most = (target(suite, header.difficulty) - 1).to_bytes(suite.digest_size)
+    before = suite.new(encode(header)[:-NONCE_BYTES])
+    end = start + count
+    while start < end:
+        shared, first = divmod(start, len(_TAILS))
+        tails = _TAILS[first : first + end - start]
+        head = shared.to_bytes(NONCE_BYTES - _TAIL_BYTES)
+        state = before.copy()
+        state.update(head)
+        tail = _find_tail(state, tails, most)
+        if tail is not None:
+            return head + tail
+        start += len(tails)
+    return None
+
+
+def _find_tail(state: Any, tails: Sequence[bytes], most: bytes) -> bytes | None:
+    """The first of ``tails`` that brings the hash to ``most`` or less, or None."""
+    copy = state.copy
+    for tail in tails:
+        attempt = copy()
+        attempt.update(tail)
+        if attempt.digest() <= most:
+            return tail
     return None
 
 

@@ -31,19 +31,21 @@ class Kernel:
 
         The clock stands at the last event dispatched (at ``until`` if no event is left before it).
         """
-        heap, pop = self._heap, heappop
-        count = 0
-        limit = -1 if most is None else most
+        heap, pop, push = self._heap, heappop, heappush
+        count = first = self.dispatched
+        limit = -1 if most is None else first + most
         while heap and count != limit:
-            if heap[0][0] > until:
+            event = pop(heap)
+            at, node, _, _, action, argument = event
+            if at > until:
+                push(heap, event)
                 break
-            self.now, node, _, _, action, argument = pop(heap)
-            self.dispatched += 1
+            self.now = at
+            self.dispatched = count = count + 1
             action(node, argument)
-            count += 1
         if count != limit and self.now < until and (heap or until < 1 << 62):
             self.now = until
-        return count
+        return count - first
 
     @property
     def pending(self) -> int:

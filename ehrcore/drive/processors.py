@@ -31,10 +31,10 @@ class Host:
             station = self._ready.popleft()
             self._free -= 1
             if not self._run(station, station.inbox.popleft()):
-                self._release(station)
+                self._free += 1
+                self._queue(station)
 
-    def _release(self, station: "Station") -> None:
-        self._free += 1
+    def _queue(self, station: "Station") -> None:
         if station.inbox:
             self._ready.append(station)
         else:
@@ -47,9 +47,8 @@ class Host:
 
     def finish(self, station: "Station", *, has_core: bool = True) -> None:
         """The station's work is done; so is its use of a core, if it still has one."""
-        if not has_core:
-            self._free -= 1
-        self._release(station)
+        self._free += has_core
+        self._queue(station)
         self._dispatch()
 
 

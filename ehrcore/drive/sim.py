@@ -160,8 +160,12 @@ class Simulation:
         if busy + wait == 0:
             self._leave(node, sized)
             return False
+        index, is_waiting = station.index, wait > 0
+        if is_waiting:
+            node.counter += 1
+            kernel.schedule(kernel.now + busy, index, index, node.counter, self._wait, None)
         node.counter += 1
-        kernel.schedule(kernel.now + busy + wait, station.index, station.index, node.counter, self._complete, sized)
+        kernel.schedule(kernel.now + busy + wait, index, index, node.counter, self._complete, (sized, is_waiting))
         return True
 
     def _prepare(self, effects: Effects) -> tuple[list[tuple[Any, int]], int]:
@@ -177,10 +181,14 @@ class Simulation:
             sized.append((effect, size))
         return sized, wait
 
-    def _complete(self, index: int, sized: list[tuple[Any, int]]) -> None:
+    def _wait(self, index: int, _: None) -> None:
+        self.nodes[index].station.host.yield_core()
+
+    def _complete(self, index: int, argument: tuple[list[tuple[Any, int]], bool]) -> None:
         node = self.nodes[index]
+        sized, has_waited = argument
         self._leave(node, sized)
-        node.station.host.finish(node.station)
+        node.station.host.finish(node.station, has_core=not has_waited)
 
     def _emit(self, node: Node, effects: Effects) -> None:
         self._leave(node, self._prepare(effects)[0])

@@ -51,13 +51,15 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.builds(kind, *(values_of(field.type) for field in msgspec.structs.fields(kind)))
     if issubclass(kind, Enum):
         return st.sampled_from(kind)
-    return {int: st.integers(INT_MIN, INT_MAX), bool: st.booleans(), bytes: st.binary(max_size=64), str: st.text()}[kind]
+    return {int: st.integers(INT_MIN, INT_MAX), bool: st.booleans(), bytes: st.binary(max_size=64), str: st.text()}[
+        kind
+    ]
 
 
 def _constrained(kind: type, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
     if kind is int:
-        most = meta.le if meta.le is not None else meta.lt - 1 if meta.lt is not None else INT_MAX
-        return st.integers(meta.ge if meta.ge is not None else INT_MIN, int(most))
+        above = meta.le if meta.le is not None else meta.lt - 1 if meta.lt is not None else INT_MAX
+        return st.integers(INT_MIN if meta.ge is None else int(meta.ge), int(above))
     least, most = meta.min_length or 0, meta.max_length
     if kind is bytes:
         return st.binary(min_size=least, max_size=most)
@@ -117,7 +119,7 @@ def test_a_value_survives_its_bytes(kind: type, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_a_message_decodes_as_its_own_class_among_all(kind: type, data: st.DataObject) -> None:
     value = data.draw(values_of(kind))
-    found = decode(encode(value), Message)  # type: ignore[arg-type]
+    found: object = decode(encode(value), Message)  # type: ignore[arg-type]
     assert type(found) is kind
     assert found == value
 

@@ -36,9 +36,7 @@ def transaction_of(payload: RecordRef | Enrolment | Revocation) -> Transaction:
     return Transaction(TransactionBody(bytes(32), "visitor-0", 0, 0, payload), bytes(64))
 
 
-def test_a_stored_object_with_the_declared_digest_passes(
-    crypto: Crypto, store: MemoryStore, record: RecordRef
-) -> None:
+def test_a_stored_object_with_the_declared_digest_passes(crypto: Crypto, store: MemoryStore, record: RecordRef) -> None:
     assert look_up(crypto, store, record) == record.digest
     outcome, refused_by = run_contracts(crypto, store, transaction_of(record))
     assert (len(outcome), refused_by) == (32, "")
@@ -111,4 +109,4 @@ def test_the_first_contract_that_refuses_is_named(crypto: Crypto, store: MemoryS
 
 
 def test_the_papers_contract_is_registered() -> None:
-    assert CONTRACTS == {"look-up": look_up}
+    assert dict(CONTRACTS) == {"look-up": look_up}

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from Crypto.Hash import BLAKE2b, MD5, SHA1, SHA3_256, SHA256, SHA512
+from Crypto.Hash import MD5, SHA1, SHA3_256, SHA256, SHA512, BLAKE2b
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -43,7 +43,9 @@ class World:
     def certify(self, subject: str, role: Role, **options: Any) -> Certificate:
         return self.authority.certify(subject, role, public_key_of(subject), **options)
 
-    def judge(self, payload: Any, author: str = "visitor-0", now: int = 15, signed_by: str = "", **changes: Any) -> Reason:
+    def judge(
+        self, payload: Any, author: str = "visitor-0", now: int = 15, signed_by: str = "", **changes: Any
+    ) -> Reason:
         body = TransactionBody(CHAIN, author, changes.get("nonce", 0), 0, payload)
         body = msgspec.structs.replace(body, chain=changes.get("chain", CHAIN))
         tx = Transaction(body, crypto_of(signed_by or author).sign(body))
@@ -168,7 +170,14 @@ def test_revoking_one_certificate_leaves_its_successor(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("now", "reason"),
-    [(0, Reason.NOT_YET_VALID), (9, Reason.NOT_YET_VALID), (10, ""), (19, ""), (20, Reason.EXPIRED), (99, Reason.EXPIRED)],
+    [
+        (0, Reason.NOT_YET_VALID),
+        (9, Reason.NOT_YET_VALID),
+        (10, ""),
+        (19, ""),
+        (20, Reason.EXPIRED),
+        (99, Reason.EXPIRED),
+    ],
 )
 def test_a_certificate_holds_from_not_before_until_not_after(world: World, now: int, reason: str) -> None:
     assert world.judge(record(), now=now) == reason
