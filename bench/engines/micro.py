@@ -69,6 +69,8 @@ def _run_pytest(file: Path, seconds: float, environment: Mapping[str, str]) -> d
             raise BenchError(f"{file.name}: expected an end within {TIMEOUT_S} s, found none") from None
         if done.returncode != 0:
             raise BenchError(f"{file.name}: pytest: {last_line(done.stdout, done.stderr)}")
+        if not output.exists():
+            raise BenchError(f"{file.name}: expected at least one benchmark, found none for these choices")
         return _read(output, file.name)
 
 
@@ -100,7 +102,7 @@ def last_line(stdout: str, stderr: str) -> str:
     """What pytest said last that explains a failure: an error line if there is one, else its last line."""
     lines = [line.strip() for line in (stdout + "\n" + stderr).splitlines() if line.strip(" =!-")]
     errors = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
-    usage = [line for line in lines if line.startswith(("ERROR", "error:"))]
+    usage = [line for line in lines if "error:" in line]
     return (errors or usage or lines or ["it said nothing"])[-1]
 
 

@@ -21,7 +21,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 def build_limits(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Every metric with its peer, as recorded."""
-    numbers = ["measured", "peer_value", "ratio", "ratio_min", "ratio_max"]
+    numbers = ["measured", "measured_min", "measured_max", "peer_value", "ratio", "ratio_min", "ratio_max"]
     return raw[list(COLUMNS)].astype(dict.fromkeys(numbers, float)).reset_index(drop=True)
 
 
@@ -29,12 +29,14 @@ COLUMNS: Final = {
     "part": Column("Part"),
     "metric": Column("Metric"),
     "measured": Column("Measured", "", ".4g"),
+    "measured_min": Column("Least", "", ".4g"),
+    "measured_max": Column("Greatest", "", ".4g"),
     "unit": Column("Unit"),
     "peer": Column("Limit or peer"),
     "peer_value": Column("Its value", "", ".4g"),
     "ratio": Column("Ratio", "", ".3f"),
-    "ratio_min": Column("Least", "", ".3f"),
-    "ratio_max": Column("Greatest", "", ".3f"),
+    "ratio_min": Column("Least ratio", "", ".3f"),
+    "ratio_max": Column("Greatest ratio", "", ".3f"),
     "blocks": Column("Blocks"),
     "demanded": Column("Demanded"),
     "met": Column("Met"),
@@ -50,7 +52,7 @@ EXPERIMENT: Final = Experiment(
         Table(
             "limits",
             "Measured: the speed of each part beside a limit or a peer that was measured in turns with it, block by "
-            "block. The ratio is the median over blocks of the part by its peer, with the least and the greatest. "
+            "block. Values and ratios (the part by its peer) are medians over blocks, with the least and the greatest. "
             "openssl speed is the C library in a loop, in processor time; 'unavailable' says what the machine lacks.",
             COLUMNS,
             build_limits,

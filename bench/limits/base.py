@@ -81,6 +81,8 @@ def build_row(part: str, metric: Metric, finding: Finding) -> dict[str, Any]:
     return {
         **_heading(part, metric),
         "measured": measured,
+        "measured_min": min(finding.ours),
+        "measured_max": max(finding.ours),
         "peer_value": median(finding.peers) if finding.peers else None,
         "ratio": ratio,
         "ratio_min": min(ratios, default=None),
@@ -93,7 +95,9 @@ def build_row(part: str, metric: Metric, finding: Finding) -> dict[str, Any]:
 
 def build_unavailable(part: str, metric: Metric, reason: str) -> dict[str, Any]:
     """The raw row of a metric that this machine cannot measure."""
-    missing = dict.fromkeys(("measured", "peer_value", "ratio", "ratio_min", "ratio_max"))
+    missing = dict.fromkeys(
+        ("measured", "measured_min", "measured_max", "peer_value", "ratio", "ratio_min", "ratio_max")
+    )
     return {**_heading(part, metric), **missing, "blocks": 0, "met": "unavailable", "note": reason}
 
 

@@ -15,7 +15,7 @@ from ehrcore.consensus.work import grind
 from ehrcore.hashing import find_suite
 from ehrcore.merkle import MerkleTree, compute_root
 
-_SECONDS: Final = 0.4
+_SECONDS: Final = 0.25
 _LEAF_BYTES: Final = 33
 _NODE_BYTES: Final = 65
 #: Message size in bytes -> the most that the suite's call may take, as a multiple of C's time.

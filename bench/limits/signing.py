@@ -10,7 +10,7 @@ from bench.limits.base import BLOCKS, Demand, Finding, Metric, Part, cpu_ns, tak
 from bench.limits.openssl import cryptography_text, p256_ns, versions_note
 from ehrcore.signing import CURVES, derive_secret, find_scheme
 
-_SECONDS: Final = 0.5
+_SECONDS: Final = 0.3
 _DIGEST: Final = bytes(range(32))
 
 

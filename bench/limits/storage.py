@@ -33,7 +33,7 @@ from ehrcore.params import ChainParams, Topology
 BLOCK_BYTES: Final = 30_720
 #: Size at which SQLite copies its log back by default: 1,000 pages of 4 KiB.
 _LOG_BYTES: Final = 4_096_000
-_BLOCKS: Final = 15
+_BLOCKS: Final = 41
 _COMMITS: Final = 20
 
 #: Not everywhere does a file's data sync alone.

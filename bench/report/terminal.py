@@ -123,9 +123,9 @@ def _print_table(console: "Console", built: BuiltTable) -> None:
         grid.add_row(*cells)
     console.print(f"Table {built.number}. {built.table.caption}", style="dim")
     console.print(grid if rows else "(no row)")
-    hidden = ((len(rows) - ROW_LIMIT, "rows"), (len(columns) - len(fitting), "columns"))
-    if parts := [f"{count} {what}" for count, what in hidden if count > 0]:
-        console.print(f"... {' and '.join(parts)} more in the report", style="dim")
+    hidden = ((len(rows) - ROW_LIMIT, "row"), (len(columns) - len(fitting), "column"))
+    if parts := [f"{count} more {what}{'s' * (count > 1)}" for count, what in hidden if count > 0]:
+        console.print(f"... {' and '.join(parts)} in the report", style="dim")
 
 
 @dataclass(frozen=True, slots=True)

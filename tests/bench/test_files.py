@@ -1,0 +1,73 @@
+"""Atomic writing: the whole new content or the untouched old one, and nothing beside it."""
+
+import os
+import stat
+
+import pytest
+
+from bench.errors import BenchError
+from bench.files import write_atomic
+
+
+def test_content_is_written_as_it_is_and_folders_are_made(tmp_path):
+    path = tmp_path / "new" / "folder" / "file.txt"
+    write_atomic(path, "über\r\nzwei\n")
+    assert path.read_bytes() == "über\r\nzwei\n".encode()
+    write_atomic(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert [child.name for child in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    path = tmp_path / "file"
+    before = os.umask(0o022)
+    try:
+        write_atomic(path, b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_old_content_stays_if_the_write_stops(tmp_path, monkeypatch, moment):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync" if moment == "fsync" else "pathlib.Path.replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_is_one_line_that_names_the_file(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    path = tmp_path / "file"
+    with pytest.raises(BenchError, match="No space left on device") as caught:
+        write_atomic(path, "new")
+    assert str(caught.value).startswith(f"{path}: expected a file that can be written")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "tables").write_text("in the way")
+    with pytest.raises(BenchError, match="tables/x.csv: expected a file that can be written"):
+        write_atomic(tmp_path / "tables" / "x.csv", "")
+
+
+def test_a_folder_in_place_of_the_file_is_named_and_nothing_is_left(tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(BenchError, match="x.csv: expected a file that can be written"):
+        write_atomic(tmp_path / "x.csv", "")
+    assert [child.name for child in tmp_path.iterdir()] == ["x.csv"]
+
+
+def test_a_null_byte_in_the_name_is_an_error_of_use(tmp_path):
+    with pytest.raises(BenchError, match="null byte"):
+        write_atomic(tmp_path / "a\0b" / "x", "")

@@ -1,0 +1,188 @@
+"""The page: well-formed, self-contained, escaped; the Markdown beside it likewise."""
+
+import base64
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from bench.report import build_report
+from bench.report import page as page_module
+from bench.report.summary import flatten, format_bytes, format_duration, format_time
+
+VOID = {"meta", "img", "br", "hr", "input", "link"}
+
+
+class Checker(HTMLParser):
+    """Follows every tag; collects what refers to something and what may be referred to."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.text = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        values = dict(attrs)
+        assert not [name for name in values if name.startswith("on")]
+        if "id" in values:
+            self.ids.append(values["id"])
+        self.links += [values[name] for name in ("href", "src") if name in values]
+        if tag == "img":
+            assert values["alt"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+
+@pytest.fixture
+def build(fake_run):
+    def build_page(**changes):
+        fake_run.write_manifest(**changes)
+        text = build_report(fake_run.folder, lambda _: None).read_text(encoding="utf-8")
+        checker = Checker()
+        checker.feed(text)
+        checker.close()
+        assert checker.open == []
+        return text, checker
+
+    return build_page
+
+
+def test_page_is_well_formed_and_says_what_it_must(build):
+    text, checker = build()
+    shown = " ".join(" ".join(checker.text).split())
+    for expected in (
+        "20220719T000000Z-demo", "How fast is <it> & at what cost?", "C01", "C02", "Table 1.", "Figure 1.", "Native",
+        "12300", "A <fast> CPU", "8 GiB", "a seed", "ab" * 32, "steal share", "c0ffee", "1 min 2 s", "How to read it",
+        "Measured", "Simulated", "Calibrated", "Estimated", "latency us",
+    ):  # fmt: skip
+        assert expected in shown
+    assert text.startswith("<!DOCTYPE html>\n<html lang=")
+    assert checker.tags.count("h1") == 1
+
+
+def test_page_needs_no_network(build):
+    text, checker = build()
+    assert checker.links
+    assert all(link.startswith(("#", "data:")) for link in checker.links)
+    assert {"script", "link", "iframe", "object"}.isdisjoint(checker.tags)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_every_link_within_the_page_has_its_target_once(build):
+    _, checker = build()
+    targets = {link[1:] for link in checker.links if link.startswith("#")}
+    assert targets <= set(checker.ids)
+    assert {"experiment-demo", "overview", "environment"} <= targets
+    assert len(checker.ids) == len(set(checker.ids))
+
+
+def test_values_of_a_run_are_never_markup(build, fake_run):
+    attack = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    fake_run.write_rows([
+        {"case": attack, "status": "failed", "reason": attack},
+        {"case": "a", "status": "ok", "library": attack, "is_native": True, "speed": 1.0, "note": attack, "extra": 1},
+    ])  # fmt: skip
+    text, checker = build(
+        run_id=attack, profile=attack, seed=attack, machine={attack: attack}, scenario={attack: attack}
+    )
+    assert "script" not in checker.tags
+    assert checker.tags.count("img") == 1
+    assert attack in "".join(checker.text)
+    markdown = (fake_run.folder / "report.md").read_text()
+    assert "<script" not in markdown
+    assert "<img" not in markdown
+    assert text.count("<script") == 0
+
+
+def test_downloads_are_the_written_csv(build, fake_run):
+    _, checker = build()
+    links = [link for link in checker.links if link.startswith("data:text/csv")]
+    held = [base64.b64decode(link.partition("base64,")[2]) for link in links]
+    assert held == [(fake_run.folder / "tables" / f"{name}.csv").read_bytes() for name in ("speeds", "means")]
+
+
+def test_figures_are_the_written_drawings(build, fake_run, monkeypatch):
+    def embedded(checker, kind):
+        (link,) = [link for link in checker.links if link.startswith(f"data:image/{kind};")]
+        return base64.b64decode(link.partition("base64,")[2])
+
+    _, checker = build()
+    assert embedded(checker, "svg+xml") == (fake_run.folder / "figures" / "speeds.svg").read_bytes()
+    monkeypatch.setattr(page_module, "SVG_LIMIT_BYTES", 10)
+    _, checker = build()
+    assert embedded(checker, "png") == (fake_run.folder / "figures" / "speeds.png").read_bytes()
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_a_run_that_is_not_complete_says_so_first(build, fake_run, status):
+    text, _ = build(status=status, finished=None)
+    assert text.index('class="banner"') < text.index("Overview</h2>")
+    assert (fake_run.folder / "report.md").read_text().splitlines()[2].startswith("> **This run")
+
+
+def test_a_complete_run_has_no_banner(build):
+    assert 'class="banner"' not in build()[0]
+
+
+def test_long_tables_are_cut_and_the_download_is_whole(build, fake_run):
+    row = {"status": "ok", "library": "one", "is_native": True, "speed": 1.0, "extra": 1}
+    fake_run.write_rows([{"case": str(n), "note": f"note-{n}", **row} for n in range(250)])
+    text, checker = build()
+    assert "The first 200 of 250 rows." in text
+    assert "note-199" in checker.text
+    assert "note-200" not in checker.text
+    assert len(pd.read_csv(fake_run.folder / "tables" / "speeds.csv")) == 250
+    assert "The first 200 of 250 rows." in (fake_run.folder / "report.md").read_text()
+
+
+def test_markdown_refers_to_files_that_exist(build, fake_run):
+    build()
+    text = (fake_run.folder / "report.md").read_text()
+    for name in ("tables/speeds.csv", "tables/means.csv", "figures/speeds.svg"):
+        assert f"]({name})" in text
+        assert (fake_run.folder / name).exists()
+
+
+def test_environment_is_flattened_into_words():
+    values = {
+        "memory_bytes": 1 << 34,
+        "nested": {"is_on": True, "nothing": None, "empty": ""},
+        "flags": ["a", "b"],
+        "kinds": [{"kind": "bill", "count": 51, "max_bytes": 1012}],
+        "many": {str(n): n for n in range(20)},
+        "long": list(range(60)),
+        "none": [],
+    }
+    pairs = dict(flatten(values))
+    assert pairs["memory"] == "16 GiB"
+    assert (pairs["nested is on"], pairs["nested nothing"], pairs["nested empty"]) == ("yes", "–", "–")
+    assert pairs["flags"] == "a, b"
+    assert pairs["kinds bill"] == "count 51, max 1012 B"
+    assert pairs["many"].startswith("0 0, 1 1, ")
+    assert pairs["long"].endswith("49, and 10 more")
+    assert pairs["none"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (format_bytes(1012), "1012 B"),
+        (format_bytes(1023 * 1024), "1020 KiB"),
+        (format_bytes(1 << 50), "1020 TiB"),
+        (format_duration(0.04), "0.0 s"),
+        (format_duration(61.5), "1 min 2 s"),
+        (format_duration(7322), "2 h 2 min"),
+        (format_time("2022-07-19T00:00:00+00:00"), "2022-07-19 00:00:00 UTC"),
+    ],
+)
+def test_quantities_are_written_for_people(found, expected):
+    assert found == expected

@@ -1,0 +1,96 @@
+"""Figures: journal widths, readable sizes, the same bytes each time, no state left behind."""
+
+import struct
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from bench.errors import BenchError
+from bench.report.style import COLOURS, MARKERS, journal_style, markers, new_figure, palette, save_figure
+
+
+def _draw(width="column"):
+    figure, axes = new_figure(width, 2.0)
+    names = ["a", "b"]
+    for name in names:
+        axes.plot([1, 2, 3], [1, 10, 100], color=palette(names)[name], marker=markers(names)[name], label=name)
+    axes.set_yscale("log")
+    axes.set_title("Title")
+    axes.legend(title="Names")
+    return figure
+
+
+@pytest.mark.parametrize(("width", "inches"), [("column", 3.5), ("page", 7.2)])
+def test_files_are_as_wide_as_the_journal_prints(tmp_path, width, inches):
+    svg, png = save_figure(_draw(width), tmp_path / "figures", "name")
+    assert [svg.name, png.name] == ["name.svg", "name.png"]
+    root = ET.fromstring(svg.read_text())
+    assert float(root.get("width").removesuffix("pt")) == pytest.approx(inches * 72)
+    assert struct.unpack(">II", png.read_bytes()[16:24]) == (inches * 300, 600)
+
+
+def test_equal_drawings_are_equal_bytes(tmp_path):
+    first = [path.read_bytes() for path in save_figure(_draw(), tmp_path / "1", "name")]
+    second = [path.read_bytes() for path in save_figure(_draw(), tmp_path / "2", "name")]
+    assert first == second
+    assert b"<dc:date>" not in first[0]
+
+
+def test_a_users_settings_do_not_change_a_drawing(tmp_path):
+    import matplotlib as mpl
+
+    with journal_style():
+        expected = save_figure(_draw(), tmp_path / "1", "name")[0].read_bytes()
+    with mpl.rc_context({"font.size": 30, "axes.grid": False, "lines.linewidth": 9, "savefig.bbox": "tight"}):
+        with journal_style():
+            figure = _draw()
+        assert save_figure(figure, tmp_path / "2", "name")[0].read_bytes() == expected
+
+
+def test_style_ends_with_its_context():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    new_figure("page", 1.0)
+    assert dict(mpl.rcParams) == before
+
+
+def test_no_text_is_below_seven_points():
+    import matplotlib.text
+
+    with journal_style():
+        figure = _draw()
+        figure.canvas.draw()
+    sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    assert sizes
+    assert min(sizes) >= 7
+
+
+def test_figures_are_not_registered_with_pyplot():
+    import matplotlib.pyplot as plt
+
+    _draw()
+    assert plt.get_fignums() == []
+
+
+def test_subplots_are_passed_on():
+    _, axes = new_figure("page", 2.0, nrows=2, ncols=3, sharex=True)
+    assert axes.shape == (2, 3)
+
+
+def test_colours_and_markers_are_stable_by_position():
+    assert palette(["x", "y"]) == {"x": COLOURS[0], "y": COLOURS[1]}
+    assert markers(["x", "x", "y"]) == {"x": MARKERS[0], "y": MARKERS[1]}
+    assert len(set(COLOURS)) == len(COLOURS)
+
+
+def test_no_pair_of_colour_and_marker_repeats_within_fifty_names():
+    names = [str(number) for number in range(50)]
+    pairs = list(zip(palette(names).values(), markers(names).values(), strict=True))
+    assert len(set(pairs)) == 50
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "figures").write_text("in the way")
+    with pytest.raises(BenchError, match="figures/name.svg: expected a file that can be written"):
+        save_figure(_draw(), tmp_path / "figures", "name")
