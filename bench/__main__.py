@@ -75,11 +75,12 @@ def run(
 @click.option("--results", type=_FOLDER, default=Path("results"), show_default=True, help="Where runs are kept.")
 def report(folder: Path | None, results: Path) -> None:
     """Write tables, figures and report of a run (the newest if none is named) again, from its raw rows."""
-    from bench.record import newest_run
+    from bench.record import RunDirectory, newest_run
     from bench.report import build_report, print_summary
 
     chosen = folder or newest_run(results)
     build_report(chosen, lambda line: click.echo(line, err=True))
+    RunDirectory.load(chosen).seal(keep_measured=True)
     print_summary(chosen)
 
 

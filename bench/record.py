@@ -15,6 +15,8 @@ from bench.experiments.base import Row
 from bench.files import write_atomic
 
 SCHEMA_VERSION: Final = 1
+#: What a report writes; everything else was measured.
+DERIVED: Final = ("tables/", "figures/", "report.")
 Status = Literal["running", "complete", "interrupted", "failed"]
 
 
@@ -23,6 +25,11 @@ class RunDirectory:
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
+
+    @classmethod
+    def load(cls, folder: Path) -> "RunDirectory":
+        """A run that was written before; its manifest has been checked by whoever read the report's input."""
+        return cls(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
 
     @classmethod
     def create(cls, results: Path, profile: str, content: dict[str, Any]) -> "RunDirectory":
@@ -74,11 +81,18 @@ class RunDirectory:
         self.manifest["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         self.save()
 
-    def seal(self) -> None:
-        """Record the SHA-256 of every file of the run."""
+    def seal(self, *, keep_measured: bool = False) -> None:
+        """Record the SHA-256 of every file of the run; of what is made from raw rows alone if ``keep_measured``.
+
+        The digests of what was measured are taken once, so that a later change of it stays visible.
+        """
         files = sorted(path for path in self.folder.rglob("*") if path.is_file() and path.name != "manifest.json")
-        self.manifest["files"] = {
-            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+        names = {path.relative_to(self.folder).as_posix(): path for path in files}
+        held = self.manifest["files"] if keep_measured else {}
+        self.manifest["files"] = {name: digest for name, digest in held.items() if not name.startswith(DERIVED)} | {
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in names.items()
+            if not keep_measured or name.startswith(DERIVED)
         }
         self.save()
 

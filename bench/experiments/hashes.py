@@ -68,7 +68,7 @@ def draw_throughput(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     axes.set(xlabel="Message size [B]", ylabel="Throughput [GB/s]")
     axes.set_xscale("log", base=2)
     figure.legend(loc="outside upper center", ncols=3)
-    return figure  # type: ignore[no-any-return]  # new_figure's own annotation
+    return figure
 
 
 def label_of(suite: str, *, is_weak: bool) -> str:
@@ -89,7 +89,7 @@ def draw_libraries(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set_ylabel(f"Time / time of SHA-256,\n{nearest_size(frame['size_bytes']):,} B")
     figure.legend(loc="outside upper center", ncols=len(suites))
-    return figure  # type: ignore[no-any-return]  # new_figure's own annotation
+    return figure
 
 
 def nearest_size(sizes: "pd.Series[Any]") -> int:
@@ -141,8 +141,8 @@ EXPERIMENT: Final = Experiment(
         Table(
             "hashes",
             "Measured with pytest-benchmark: time of one call (object, data, digest) by function, library and message "
-            "size. 'no SHA-NI' tells hashlib's OpenSSL not to use the processor's SHA instructions; where the processor "
-            "has none, it changes nothing. Functions marked as broken are measured, not recommended.",
+            "size. 'no SHA-NI' tells hashlib's OpenSSL to leave the processor's SHA instructions alone; where it has "
+            "none, nothing changes. Functions marked as broken are measured, not recommended.",
             COLUMNS,
             build_hashes,
             ("suite", "library", "instructions", "size_bytes", "median_ns", "iqr_ns", "gigabyte_per_s", "relative"),
@@ -151,8 +151,8 @@ EXPERIMENT: Final = Experiment(
     (
         Figure(
             "hashes_throughput",
-            "Measured throughput of hash functions by message size, called from Python: hashlib, and BLAKE3 from its own "
-            "package. Dashed: collisions are practical.",
+            "Measured throughput of hash functions by message size, called from Python: hashlib, and BLAKE3 from a "
+            "package of its own. Dashed: collisions are practical.",
             draw_throughput,
         ),
         Figure(

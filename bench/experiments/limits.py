@@ -21,8 +21,9 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 def build_limits(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Every metric with its peer, as recorded."""
-    numbers = ["measured", "measured_min", "measured_max", "peer_value", "ratio", "ratio_min", "ratio_max"]
-    return raw[list(COLUMNS)].astype(dict.fromkeys(numbers, float)).reset_index(drop=True)
+    from bench.limits.base import NUMBERS
+
+    return raw[list(COLUMNS)].astype(dict.fromkeys(NUMBERS, float)).reset_index(drop=True)
 
 
 COLUMNS: Final = {

@@ -54,7 +54,7 @@ def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     panels[0].set_ylim(-0.6, len(libraries) - 0.4)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(curves))
-    return figure  # type: ignore[no-any-return]  # new_figure's own annotation
+    return figure
 
 
 COLUMNS: Final = {
@@ -83,7 +83,7 @@ EXPERIMENT: Final = Experiment(
     (
         Table(
             "signatures",
-            "Measured with pytest-benchmark: time of one operation on a digest of 32 bytes, by curve and library, through "
+            "Measured with pytest-benchmark: time of one operation on a digest of 32 bytes, by curve and library, with "
             "the framework's own backends (deterministic nonces, low S, fixed-length signatures). Keys are parsed once "
             f"and kept; 'load' is that parsing, from a compressed point. The default scheme is {BASELINE}.",
             COLUMNS,
@@ -94,8 +94,8 @@ EXPERIMENT: Final = Experiment(
     (
         Figure(
             "signatures",
-            "Measured time of one signature operation by library and curve: median and interquartile range, logarithmic "
-            "scale.",
+            "Measured time of one signature operation by library and curve: median and interquartile range, on a "
+            "logarithmic scale.",
             draw_signatures,
         ),
     ),

@@ -15,6 +15,8 @@ from typing import Any, Final, Literal
 
 #: Blocks of a comparison whose other side takes `openssl speed` a second or more.
 BLOCKS: Final = 3
+#: What a row has numbers for, if its metric could be measured.
+NUMBERS: Final = ("measured", "measured_min", "measured_max", "peer_value", "ratio", "ratio_min", "ratio_max")
 
 
 class Unavailable(Exception):  # noqa: N818 - it reports a fact about the machine, not an error
@@ -95,9 +97,7 @@ def build_row(part: str, metric: Metric, finding: Finding) -> dict[str, Any]:
 
 def build_unavailable(part: str, metric: Metric, reason: str) -> dict[str, Any]:
     """The raw row of a metric that this machine cannot measure."""
-    missing = dict.fromkeys(
-        ("measured", "measured_min", "measured_max", "peer_value", "ratio", "ratio_min", "ratio_max")
-    )
+    missing = dict.fromkeys(NUMBERS)
     return {**_heading(part, metric), **missing, "blocks": 0, "met": "unavailable", "note": reason}
 
 

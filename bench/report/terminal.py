@@ -71,7 +71,9 @@ def render_summary(report: Report, *, width: int = DEFAULT_WIDTH, is_terminal: b
     )
     with console.capture() as captured:
         _print_report(console, report)
-    return captured.get()
+    text = captured.get()
+    # Cells are padded to the right edge, which nobody needs in a file.
+    return text if is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def _print_report(console: "Console", report: Report) -> None:

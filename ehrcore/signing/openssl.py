@@ -53,7 +53,7 @@ class OpensslPrivateKey:
 
 
 def _numbers(der: bytes) -> tuple[int, int]:
-    """``(r, s)`` of a signature that OpenSSL has just made: two DER integers in a sequence, each shorter than 128 bytes.
+    """``(r, s)`` of a signature that OpenSSL has just made: a DER sequence of two integers, of lengths below 128.
 
     For bytes from anywhere else this would be too trusting.
     """

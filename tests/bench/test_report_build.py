@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -250,10 +248,3 @@ def test_unwritable_figures_are_an_error_of_an_interrupted_run_too(fake_run):
     _file_for_figures(fake_run)
     with pytest.raises(BenchError, match="figures/speeds.svg"):
         _build(fake_run)
-
-
-def test_importing_the_package_imports_nothing_heavy():
-    heavy = {"pandas", "matplotlib", "seaborn", "rich", "numpy"}
-    code = f"import sys, bench.report; print(sorted({heavy} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"

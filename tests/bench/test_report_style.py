@@ -1,6 +1,8 @@
 """Figures: journal widths, readable sizes, the same bytes each time, no state left behind."""
 
 import struct
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -94,3 +96,10 @@ def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(BenchError, match="figures/name.svg: expected a file that can be written"):
         save_figure(_draw(), tmp_path / "figures", "name")
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    heavy = {"pandas", "matplotlib", "seaborn", "rich", "numpy"}
+    code = f"import sys, bench.report; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

@@ -54,7 +54,9 @@ def test_the_path_is_never_broken(fake_run):
 
 def test_plain_text_where_nobody_watches(fake_run, monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
-    assert "\x1b" not in _print(fake_run.folder)
+    text = _print(fake_run.folder)
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() for line in text.splitlines())
 
 
 def test_colours_on_a_terminal(fake_run, monkeypatch):

@@ -56,6 +56,8 @@ from ehrcore.types import SECOND, Role
 END: Final = 10**15
 PREVOTE: Final = 1
 PRECOMMIT: Final = 2
+#: A vote for no block.
+NIL: Final = b""
 OUTCOME: Final = b"\x5a" * 32
 
 
@@ -317,6 +319,65 @@ class Council:
         """Round, step and block of the votes among ``steps``."""
         bodies = [vote.body for vote in messages(steps, Vote)]
         return [(body.round, body.step, body.block) for body in bodies]
+
+
+class TwoFaced:
+    """An adversary that runs two honest machines with one key, one for each group of the others."""
+
+    def __init__(self, council: Council, name: str, groups: Sequence[Sequence[int]]) -> None:
+        self.council, self.name = council, name
+        self.groups = [{council.names[index] for index in group} for group in groups]
+        self.faces = [council.machines.pop(name), self._second_face()]
+        self.bags: list[list[tuple[str, str, Any]]] = [[], []]
+        self.timers: list[tuple[int, str, str]] = []
+
+    def _second_face(self) -> ProofOfStake:
+        scribe = self.council.scribe
+        pool = FixedPool(scribe.crypto, (scribe.endorsed(scribe.transaction(99)),))
+        peers = tuple(name for name in self.council.names if name != self.name)
+        crypto = scribe.network.crypto(self.name)
+        seat = Seat(self.name, peers, scribe.params, scribe.chain, scribe.validators, crypto, pool)
+        return ProofOfStake(seat, Tip(0, scribe.chain, 0))
+
+    def play(self, most: int = 400) -> None:
+        """Each half hears its face and itself alone, and time passes when there is nothing to hear."""
+        council = self.council
+        for face, machine in enumerate(self.faces):
+            self._take(face, machine.on_ready(0))
+        council.ready(*council.machines)
+        for _ in range(most):
+            while council.bag or any(self.bags):
+                self._exchange()
+            self.timers.sort()
+            council.timers.sort()
+            if self.timers and (not council.timers or self.timers[0] < council.timers[0]):
+                at, face_name, name = self.timers.pop(0)
+                council.now, face = max(council.now, at), int(face_name)
+                self._take(face, self.faces[face].on_timer(name, council.now))
+            elif council.timers:
+                council.fire()
+
+    def _exchange(self) -> None:
+        council = self.council
+        bag, council.bag = council.bag, []
+        bags, self.bags = self.bags, [[], []]
+        for sender, receiver, message in bag:
+            face = next(index for index, group in enumerate(self.groups) if sender in group)
+            if receiver in self.groups[face]:
+                council.tell(receiver, message, sender=sender)
+            elif receiver == self.name:
+                self._take(face, self.faces[face].on_message(sender, message, council.now))
+        for face, given in enumerate(bags):
+            for sender, receiver, message in given:
+                if receiver in self.groups[face]:
+                    council.tell(receiver, message, sender=sender)
+
+    def _take(self, face: int, steps: list[Step]) -> None:
+        for step in steps:
+            if isinstance(step, Send):
+                self.bags[face] += [(self.name, peer, step.message) for peer in step.to]
+            elif isinstance(step, SetTimer):
+                self.timers.append((self.council.now + step.delay_ns, str(face), step.name))
 
 
 class Broken(AssertionError):
