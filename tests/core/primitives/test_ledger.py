@@ -521,6 +521,12 @@ def test_a_missing_file_is_no_ledger_and_is_not_made(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_opening_makes_no_file_that_vanished_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    assert "unable to open database file" in open_error(tmp_path / "vanished")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
     assert "expected a ledger file, found none" in open_error(tmp_path)
 
@@ -629,7 +635,9 @@ def test_many_flipped_bits_are_refused_or_change_nothing(chain: Chain, tmp_path:
 def test_a_damaged_schema_that_is_no_text_is_found(chain: Chain, tmp_path: Path) -> None:
     """SQLite quotes it in its error, and Python then fails to decode that error."""
     path = tmp_path / "damaged"
-    path.write_bytes(chain.path.read_bytes().replace(b"CREATE TABLE blocks", b"CREATE TABLE bloc\xe3\xff"))
+    whole = chain.path.read_bytes()
+    assert b"BEFORE INSERT ON blocks" in whole
+    path.write_bytes(whole.replace(b"BEFORE INSERT ON blocks", b"BEFORE INSERT ON bl\xe3cks"))
     assert f"{path}: expected a ledger, found: " in open_error(path)
 
 
