@@ -89,7 +89,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(args=words, prog_name="ehrbench", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        click.echo(error.format_message(), err=True)
         sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message())

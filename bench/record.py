@@ -6,6 +6,7 @@ whole one.  Raw rows are appended one by one and flushed, so what was measured s
 
 import hashlib
 import json
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -72,8 +73,12 @@ class RunDirectory:
 
     def append(self, experiment: str, row: Row) -> None:
         """Add one raw row; it is on its way to the disk when this returns."""
-        with (self.folder / "raw" / f"{experiment}.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        path = self.folder / "raw" / f"{experiment}.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
 
     def finish(self, status: Status) -> None:
         """Set the final status."""
@@ -88,7 +93,7 @@ class RunDirectory:
         """
         files = sorted(path for path in self.folder.rglob("*") if path.is_file() and path.name != "manifest.json")
         names = {path.relative_to(self.folder).as_posix(): path for path in files}
-        held = self.manifest["files"] if keep_measured else {}
+        held = self.manifest.get("files", {}) if keep_measured else {}
         self.manifest["files"] = {name: digest for name, digest in held.items() if not name.startswith(DERIVED)} | {
             name: hashlib.sha256(path.read_bytes()).hexdigest()
             for name, path in names.items()
@@ -99,18 +104,20 @@ class RunDirectory:
 
 def require_writable(results: Path) -> None:
     """Raise `BenchError` unless a run can be kept below ``results``; creates the folder, nothing else."""
-    probe = results / ".writable"
     try:
         results.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        # Under a name that nobody has: two runs may start at once.
+        tempfile.TemporaryFile(dir=results).close()
     except OSError as error:
         raise BenchError(f"{results}: expected a folder that can be written, found: {error.strerror}") from None
 
 
 def newest_run(results: Path) -> Path:
-    """The run below ``results`` that was started last; `BenchError` if there is none."""
-    runs = [path.parent for path in results.glob("*/manifest.json") if path.parent.name != "reference"]
+    """The run below ``results`` that was started last; `BenchError` if there is none.
+
+    A folder that was given another name is not looked at: only the names that runs give themselves tell their age.
+    """
+    runs = [path.parent for path in results.glob("[0-9]*T[0-9]*Z-*/manifest.json")]
     if not runs:
         raise BenchError(f"{results}: expected a run, found none (make one with: ehrbench run)")
     return max(runs, key=lambda path: path.name)

@@ -16,6 +16,7 @@ from bench.engines.base import Context, find_engine
 from bench.errors import BenchError
 from bench.experiments import Case, Experiment, Row, find_experiment
 from bench.record import RunDirectory, require_writable
+from ehrcore.errors import EhrError
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
@@ -51,11 +52,11 @@ def execute(
     experiments = [find_experiment(name) for name in dict.fromkeys(names or scenario.experiments)]
     require_writable(results)
     workload = load_workload(scenario, experiments, records, is_strict=is_strict, say=progress.say)
-    run = RunDirectory.create(results, scenario.name, _describe(scenario, workload))
-    context = Context(scenario, workload, run.folder)
     from bench.measure.environment import NoiseWatch
 
     watch, is_interrupted = NoiseWatch(), False
+    run = RunDirectory.create(results, scenario.name, _describe(scenario, workload))
+    context = Context(scenario, workload, run.folder)
     try:
         for experiment in experiments:
             _run_experiment(run, context, experiment, progress)
@@ -182,7 +183,7 @@ def _run_cases(
     for case in cases:
         try:
             found = [{"case": case.label, "status": "ok", **row} for row in find_engine(case.engine)(context, case)]
-        except (TimeoutError, BenchError) as error:
+        except (TimeoutError, BenchError, EhrError) as error:
             status = "timeout" if isinstance(error, TimeoutError) else "failed"
             found = [{"case": case.label, "status": status, "reason": str(error), **case.settings}]
             summary["failed"] += 1

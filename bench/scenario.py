@@ -13,10 +13,14 @@ import msgspec
 
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
+from ehrcore.errors import EhrError
+from ehrcore.hashing import SUITES, find_suite
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+# Bounded above, too: TOML has an infinity.
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Names = Annotated[list[str], msgspec.Meta(min_length=1)]
 Roles = Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=4, max_length=4)]
 
 
@@ -73,7 +77,7 @@ class Variants(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Consensus rules and hash suites against each other."""
 
     topology: Roles = msgspec.field(default_factory=lambda: [3, 3, 5, 2])
-    suites: list[str] = msgspec.field(default_factory=lambda: ["sha256", "sha1", "md5"])
+    suites: Names = msgspec.field(default_factory=lambda: ["sha256", "sha1", "md5"])
     difficulty_bits: list[Annotated[int, msgspec.Meta(ge=0, le=40)]] = msgspec.field(
         default_factory=lambda: [10, 12, 14, 16, 20]
     )
@@ -87,8 +91,8 @@ class Variants(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Hashes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Hash functions by message size and library."""
 
-    suites: list[str]
-    sizes_bytes: list[Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]]
+    suites: Names
+    sizes_bytes: Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]], msgspec.Meta(min_length=1)]
     seconds_per_case: Positive = 0.2
 
 
@@ -130,9 +134,32 @@ def load_scenario(profile: str, overlay: Path | None = None) -> Scenario:
 def convert_scenario(content: dict[str, Any], source: str) -> Scenario:
     """A checked scenario from plain values; ``source`` names where they came from in an error."""
     try:
-        return msgspec.convert(content, Scenario)
-    except msgspec.ValidationError as error:
+        scenario = msgspec.convert(content, Scenario)
+        _validate(scenario)
+    except (msgspec.ValidationError, EhrError) as error:
         raise BenchError(f"{source}: {error}") from None
+    return scenario
+
+
+def _validate(scenario: Scenario) -> None:
+    """Raise `msgspec.ValidationError` or `EhrError` for what no type can say."""
+    energy, variants, hashes = scenario.energy, scenario.variants, scenario.hashes
+    if not energy.watts_low <= energy.watts_mid <= energy.watts_high:
+        raise msgspec.ValidationError("Expected watts_low <= watts_mid <= watts_high - at `$.energy`")
+    for key, values in (
+        ("variants.suites", variants.suites),
+        ("variants.difficulty_bits", variants.difficulty_bits),
+        ("hashes.suites", hashes.suites),
+        ("hashes.sizes_bytes", hashes.sizes_bytes),
+    ):
+        if len({*values}) != len(values):
+            raise msgspec.ValidationError(f"Expected each value once - at `$.{key}`")
+    for key, names in (("variants.suites", variants.suites), ("hashes.suites", hashes.suites)):
+        for name in names:
+            if name not in SUITES:
+                raise msgspec.ValidationError(f"Expected one of {', '.join(SUITES)}, got {name!r} - at `$.{key}`")
+    for name in variants.suites:
+        find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
 
 
 def _read(path: Path) -> dict[str, Any]:

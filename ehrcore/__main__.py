@@ -8,13 +8,21 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ehrcore import __version__
 from ehrcore.errors import EhrError
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see: {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ehrcore", description="A permissioned chain for health records.")
+    parser = _Parser(prog="ehrcore", description="A permissioned chain for health records.")
     parser.add_argument("--version", action="version", version=f"ehrcore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     ledger = commands.add_parser("ledger", help="look into a ledger file or verify it")
@@ -57,13 +65,18 @@ def show_ledger(path: Path) -> None:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Entry point."""
-    options = _parser().parse_args(words)
     try:
-        {"verify": verify_ledger, "show": show_ledger}[options.action](options.file)
-        sys.stdout.flush()
+        try:
+            options = _parser().parse_args(words)
+            {"verify": verify_ledger, "show": show_ledger}[options.action](options.file)
+        finally:
+            print(end="", flush=True)
     except EhrError as error:
         sys.stderr.write(f"ehrcore: {' '.join(str(error).split())}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("ehrcore: interrupted\n")
+        sys.exit(130)
     except BrokenPipeError:
         # The reader has gone; Python must not try to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

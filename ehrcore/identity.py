@@ -1,12 +1,10 @@
-"""Who is who: the Authentication and Authorisation Agency (AAA), its certificates, and a node's view of them.
+"""Who is who: the certificates of the authentication and authorisation agency (AAA), and a node's view of them.
 
 The paper (section 3) asks that the AAA identify everyone and that only certified entities act, each within its
 rights; a valid signature alone is no permission (claim C38).  Enrolments and revocations are themselves
 transactions, signed by the authority: every replica applies them at the same place in the chain.
 """
 
-import hashlib
-import hmac
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -124,40 +122,3 @@ class Registry:
         bodies = (certificate.body for certificate in self._by_subject.values())
         held = (body for body in bodies if body.role is role and body.serial not in self._revoked)
         return tuple(sorted(held, key=lambda body: body.subject))
-
-
-class Authority:
-    """The AAA: enrols, certifies, and gives patients their pseudonyms.
-
-    ``pseudonym_secret`` keys the pseudonyms: a bare hash of a patient id is found by trying all ids (claim C15).
-    """
-
-    def __init__(self, network: str, crypto: Crypto, pseudonym_secret: bytes) -> None:
-        self._network, self._crypto, self._secret = network, crypto, pseudonym_secret
-        self._next_serial = 1
-
-    def certify(
-        self,
-        subject: str,
-        role: Role,
-        public_key: bytes,
-        *,
-        kinds: tuple[int, ...] = (),
-        stake: int = 0,
-        not_before: int = 0,
-        not_after: int = FOREVER,
-    ) -> Certificate:
-        """A signed certificate with the next serial; `IdentityError` for a role that cannot be certified."""
-        if role is Role.AUTHORITY:
-            raise IdentityError("certificate: expected one of the five roles, found the authority itself")
-        if stake < 0 or (stake > 0) != (role is Role.ADMINISTRATOR):
-            raise IdentityError(f"certificate of {subject}: expected stake for administrators alone, found {stake}")
-        body = CertificateBody(
-            self._network, self._next_serial, subject, role, public_key, kinds, stake, not_before, not_after
-        )
-        self._next_serial += 1
-        return Certificate(body, self._crypto.sign(body))
-
-    def pseudonym(self, patient_id: str) -> bytes:
-        """The patient's name on the chain: HMAC-SHA-256 under the authority's secret (RFC 2104)."""
-        return hmac.digest(self._secret, patient_id.encode(), hashlib.sha256)

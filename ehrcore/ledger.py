@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 
@@ -141,7 +141,7 @@ class SqliteLedger:
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # sqlite3 decodes a damaged schema, too
             raise LedgerError(f"{path}: expected a ledger, found: {error}") from None
 
-    def __enter__(self) -> "SqliteLedger":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
+from ehrcore.authority import Authority
 from ehrcore.block import genesis_hash
 from ehrcore.crypto import Crypto
 from ehrcore.effects import RoleMachine
 from ehrcore.errors import ParameterError
 from ehrcore.hashing import find_suite
-from ehrcore.identity import Authority, Certificate
+from ehrcore.identity import Certificate
 from ehrcore.params import ChainParams
 from ehrcore.records import RecordKind
 from ehrcore.roles import Administrator, Agent, Context, Contributor, Coordinator, Visitor

@@ -5,6 +5,7 @@ and everything that depends on it is given with and without it.  Row 16 repeats 
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -101,12 +102,18 @@ class Agreement:
 
 
 def agree(ours: Sequence[float], printed: Sequence[float]) -> Agreement:
-    """Spearman's rank correlation, root mean square error and median ratio (ours over printed)."""
+    """Spearman's rank correlation, root mean square error and median ratio (ours over printed).
+
+    Rows without a value of ours (NaN) do not count; what cannot be computed from the others is NaN.
+    """
     import statistics
 
     from scipy.stats import spearmanr
 
-    pairs = list(zip(ours, printed, strict=True))
-    rho = float(spearmanr(list(ours), list(printed)).statistic) if len(set(ours)) > 1 else float("nan")
+    pairs = [(a, b) for a, b in zip(ours, printed, strict=True) if not math.isnan(a)]
+    if not pairs:
+        return Agreement(0, math.nan, math.nan, math.nan)
+    is_ranked = all(len(set(side)) > 1 for side in zip(*pairs, strict=True))
+    rho = float(spearmanr(pairs).statistic) if is_ranked else math.nan
     rmse = (sum((a - b) ** 2 for a, b in pairs) / len(pairs)) ** 0.5
     return Agreement(len(pairs), rho, float(rmse), statistics.median(a / b for a, b in pairs))

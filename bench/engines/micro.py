@@ -114,7 +114,7 @@ def _row(entry: Mapping[str, Any]) -> Row:
         "benchmark": entry["name"],
         "rounds": stats["rounds"],
         "iterations": stats["iterations"],
-        **{f"{name}_ns": stats[name] * _NANO for name in ("median", "iqr", "min", "mean", "stddev")},
+        **{f"{name}_ns": stats[name] * _NANO for name in ("median", "iqr", "q1", "q3", "min", "mean", "stddev")},
         "ops_per_s": stats["ops"],
     }
     if row["operation"] == "hash":

@@ -50,7 +50,8 @@ def link_model(context: Context) -> LinkModel:
         latency_ns=round(network.latency_us * MICROSECOND),
         jitter_ns=round(network.jitter_us * MICROSECOND),
         loss=network.loss,
-        bytes_per_second=round(network.megabit_per_second * 125_000),
+        # At least 1, for 0 means no limit.
+        bytes_per_second=max(round(network.megabit_per_second * 125_000), 1),
     )
 
 
@@ -100,8 +101,12 @@ def offer(loaded: LoadedSimulation, per_second: float, count: int, seed: str) ->
         raise TimeoutError(f"fewer than two blocks became final while {count} transactions were measured")
     collector = loaded.collector
     flows = [collector.flows[tx_id] for tx_id in collector.submitted[:count]]
+    # Requests that a visitor has not come to yet wait as well.
+    unsent = sorted(instant for queue in collector.intended.values() for instant in queue)
+    flows += map(Flow, unsent[: count - len(flows)])
     row = compare_snapshots(loaded, loaded.earliest, loaded.latest)
-    row |= {"offered_per_s": per_second, "is_finished": is_finished, "censored": count - len(flows)}
+    censored = sum(flow.everyone is None for flow in flows)
+    row |= {"offered_per_s": per_second, "is_finished": is_finished, "censored": censored}
     for stage in ("first", "quorum", "everyone"):
         row |= latencies(flows, stage, loaded.simulation.kernel.now)
     return row

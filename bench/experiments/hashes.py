@@ -82,7 +82,10 @@ def draw_libraries(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
 
     frame = tables["hashes"].dropna(subset=["relative"])
     frame = frame[frame["size_bytes"] == nearest_size(frame["size_bytes"])]
-    groups = {f"{library}, {words}": part for (library, words), part in frame.groupby(["library", "instructions"])}
+    groups = {
+        str(library) if words == ALL else f"{library}, {words}": part
+        for (library, words), part in frame.groupby(["library", "instructions"])
+    }
     suites = list(dict.fromkeys(frame["suite"]))
     figure, axes = new_figure("page", 2.8)
     draw_bars(axes, groups, {suite: bool(frame[frame["suite"] == suite]["is_weak"].any()) for suite in suites})

@@ -26,7 +26,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 def build_signatures(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Time per operation, in microseconds, with its ratio to the default scheme's."""
     frame = raw.copy()
-    for name in ("median", "iqr", "min", "mean", "stddev"):
+    for name in ("median", "iqr", "q1", "q3", "min", "mean", "stddev"):
         frame[f"{name}_us"] = frame[f"{name}_ns"] / 1e3
     base = frame[frame["scheme"] == BASELINE][["operation", "median_us"]].rename(columns={"median_us": "base_us"})
     frame = frame.merge(base, on="operation", how="left")
@@ -35,7 +35,7 @@ def build_signatures(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
-    """Median time with its interquartile range, a panel per operation, a row per library and curve."""
+    """Median time with its quartiles, a panel per operation, a row per library and curve."""
     from bench.report.style import markers, new_figure, palette
 
     frame = tables["signatures"]
@@ -48,13 +48,18 @@ def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             part = frame[frame["operation"].eq(operation) & frame["curve"].eq(curve)]
             spots = [rows[library] + 0.15 - 0.3 * place for library in part["library"]]
             style = {"color": colours[curve], "marker": shapes[curve], "linestyle": "none"}
-            axes.errorbar(part["median_us"], spots, xerr=part["iqr_us"] / 2, label=curve, **style)
+            axes.errorbar(part["median_us"], spots, xerr=reach_of(part), label=curve, **style)
         axes.set(title=title, xscale="log", xlabel="Time per operation [µs]")
         axes.set_yticks(list(rows.values()), list(rows))
     panels[0].set_ylim(-0.6, len(libraries) - 0.4)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(curves))
     return figure
+
+
+def reach_of(part: "pd.DataFrame") -> list["pd.Series[float]"]:
+    """How far the quartiles lie below and above the median."""
+    return [part["median_us"] - part["q1_us"], part["q3_us"] - part["median_us"]]
 
 
 COLUMNS: Final = {
@@ -66,6 +71,8 @@ COLUMNS: Final = {
     "operation": Column("Operation"),
     "median_us": Column("Median", "µs", ".4g"),
     "iqr_us": Column("Interquartile range", "µs", ".3g"),
+    "q1_us": Column("First quartile", "µs", ".4g"),
+    "q3_us": Column("Third quartile", "µs", ".4g"),
     "min_us": Column("Least", "µs", ".4g"),
     "mean_us": Column("Mean", "µs", ".4g"),
     "stddev_us": Column("Standard deviation", "µs", ".3g"),
@@ -94,7 +101,7 @@ EXPERIMENT: Final = Experiment(
     (
         Figure(
             "signatures",
-            "Measured time of one signature operation by library and curve: median and interquartile range, on a "
+            "Measured time of one signature operation by library and curve: median and quartiles, on a "
             "logarithmic scale.",
             draw_signatures,
         ),

@@ -7,7 +7,7 @@ work is final only under its confirmations, which is what a receipt means under 
 import math
 import statistics
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Case, Column, Experiment, Figure, Table
 from bench.experiments.variants_figures import BASE_SUITE, NAMES, draw_difficulty
@@ -26,7 +26,9 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     plan = scenario.variants
     rules: list[tuple[str, int | None]] = [("pos", None), ("single", None)]
     rules += [("pow", bits) for bits in sorted(set(plan.difficulty_bits))]
-    variants = [(rule, bits, suite, False) for rule, bits in rules for suite in plan.suites]
+    # The base variant is always there: every ratio is over it.
+    suites = dict.fromkeys((BASE_SUITE, *plan.suites))
+    variants = [(rule, bits, suite, False) for rule, bits in rules for suite in suites]
     variants.append((BASE_RULE, None, BASE_SUITE, True))
     cases = []
     for repeat in range(plan.repeats):
@@ -46,7 +48,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Rows by rule, difficulty and suite, the control last, whichever repeat was the first to succeed."""
-    ranks = {
+    ranks: dict[str, Any] = {
         "is_control": raw["is_control"].astype(bool),
         "rule": raw["rule"].map({name: rank for rank, name in enumerate(NAMES)}),
         "difficulty_bits": raw["difficulty_bits"].fillna(0),
@@ -119,7 +121,7 @@ def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
         for name, column in RATIOS.items():
             ratio = (paired[column] / base[column].reindex(paired.index)).dropna()
             row |= {f"{name}_median": ratio.median(), f"{name}_min": ratio.min(), f"{name}_max": ratio.max()}
-        row["pairs"] = len(paired)
+        row["pairs"] = int(paired.index.isin(base.index).sum())
         rows.append(row)
     return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
 
@@ -161,14 +163,14 @@ def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
     usable = raw[~raw["is_control"].astype(bool)]
     rows = []
     for suite, group in usable.groupby("suite", sort=False):
-        found = [_break_even_of(repeat) for _, repeat in group.groupby("repeat")]
-        found = [pair for pair in found if pair is not None]
+        repeats = (_break_even_of(repeat) for _, repeat in group.groupby("repeat"))
+        found = [pair for pair in repeats if pair is not None]
         if not found:
             continue
         as_run = [bits for bits, _ in found]
         where = "below the grid" if -math.inf in as_run else "above the grid" if math.inf in as_run else "in the grid"
         finite = [bits for bits in as_run if math.isfinite(bits)] or [math.nan]
-        bare = sorted(bits for _, bits in found)
+        bare = sorted(bits for _, bits in found if math.isfinite(bits)) or [math.nan]
         tested = group[group["rule"] == "pow"]
         confirmations = int(tested["confirmations"].iloc[0])
         grid = f"{tested['difficulty_bits'].min():.0f} to {tested['difficulty_bits'].max():.0f}"

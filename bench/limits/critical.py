@@ -2,7 +2,8 @@
 
 One signature is made (the author's), three are verified (the agents' endorsements); the endorsed transaction is encoded
 canonically; fifteen make a block with its Merkle tree and header, which the SQLite ledger commits durably.  Every
-transaction is distinct and no verification is remembered.
+transaction is distinct and no verification is remembered.  Work counts as processor time, as it does for the peer;
+the ledger's append counts by the clock, since what it waits for is the disk.
 """
 
 import tempfile
@@ -54,8 +55,8 @@ class CriticalPath:
         key = self.network.keys[_VISITOR]
         self.crypto = Crypto(find_suite("sha256"), find_scheme("p256/cryptography"), key, memo_size=0)
         self._previous, self._made = self.network.chain, 0
-        #: Nanoseconds by the clock, so far, in all and in the ledger.
-        self.spent_ns = self.ledger_ns = 0
+        #: Nanoseconds so far: of work, and in the ledger.
+        self.work_ns = self.ledger_ns = 0
 
     def make_waiting(self, count: int) -> list[Waiting]:
         """``count`` new transactions with their endorsements, as their agents would send them."""
@@ -84,8 +85,8 @@ class CriticalPath:
                 raise AssertionError(f"endorsement by {word.node}: expected a valid signature, found another")
         return EndorsedTransaction(transaction, endorsements, tx_id, ())
 
-    def commit(self, transactions: tuple[EndorsedTransaction, ...]) -> None:
-        """Make the next block and append it to the ledger; durable on return."""
+    def build(self, transactions: tuple[EndorsedTransaction, ...]) -> Persist:
+        """The next block, as the ledger takes it."""
         crypto, chain, height = self.crypto, self.network.chain, self.ledger.height + 1
         root = crypto.merkle_tree(tuple(map(leaf_bytes, transactions))).root
         header = Header(
@@ -93,18 +94,18 @@ class CriticalPath:
         )
         self._previous = crypto.hash_struct(header)
         reasons = (Reason.ACCEPTED,) * len(transactions)
-        persist = Persist(Block(header, transactions), OrdererCertificate(bytes(64)), reasons, chain)
-        self.ledger_ns += wall_ns(lambda: self.ledger.append(persist))
+        return Persist(Block(header, transactions), OrdererCertificate(bytes(64)), reasons, chain)
 
     def turn_ns(self) -> float:
-        """Nanoseconds by the clock per transaction."""
+        """Nanoseconds per transaction, work and ledger."""
         waiting = self.make_waiting(_BLOCKS_PER_TURN * BLOCK_SIZE)
-        start = time.perf_counter_ns()
+        before = self.work_ns + self.ledger_ns
         for first in range(0, len(waiting), BLOCK_SIZE):
-            self.commit(tuple(map(self.process, waiting[first : first + BLOCK_SIZE])))
-        spent = time.perf_counter_ns() - start
-        self.spent_ns += spent
-        return spent / len(waiting)
+            start = time.process_time_ns()
+            persist = self.build(tuple(map(self.process, waiting[first : first + BLOCK_SIZE])))
+            self.work_ns += time.process_time_ns() - start
+            self.ledger_ns += wall_ns(lambda persist=persist: self.ledger.append(persist))  # type: ignore[misc]
+        return (self.work_ns + self.ledger_ns - before) / len(waiting)
 
 
 def limit_ns() -> float:
@@ -120,8 +121,9 @@ def measure(folder: Path) -> list[Finding]:
         with path.ledger:
             path.turn_ns()
             ours, peers = take_turns(BLOCKS, path.turn_ns, limit_ns)
-    share = f"{path.ledger_ns / path.spent_ns:.0%} of the time in the ledger (SQLite WAL, synchronous=FULL)"
-    return [Finding(invert(ours), invert(peers), f"{share}; {versions_note(cryptography_text())}")]
+    share = path.ledger_ns / (path.work_ns + path.ledger_ns)
+    note = f"{share:.0%} of the time in the ledger (SQLite WAL, synchronous=FULL); {versions_note(cryptography_text())}"
+    return [Finding(invert(ours), invert(peers), note)]
 
 
 PART: Final = Part(

@@ -102,14 +102,15 @@ def calibrate(scenario: "Scenario", folder: Path) -> Calibration:
     pair_small, pair_large = value["message-small"] / 2, value["message-large"] / 2
     per_message_byte = max(pair_large - pair_small, 0) / (large - small)
     costs = {}
+    # None below 0, which noise can make of a difference: time would run backwards.
     for name in suites:
         per_byte = max(value[f"{name}-large"] - value[f"{name}-small"], 0) / (_LARGE - _SMALL)
         costs[name] = CostModel(
             sign_ns=round(value["sign"]),
             verify_ns=round(value["verify"]),
-            hash_ns=round(value[f"{name}-small"] - per_byte * _SMALL),
+            hash_ns=max(round(value[f"{name}-small"] - per_byte * _SMALL), 0),
             hash_byte_ps=round(per_byte * 1_000),
-            message_ns=round(pair_small - per_message_byte * small),
+            message_ns=max(round(pair_small - per_message_byte * small), 0),
             message_byte_ps=round(per_message_byte * 1_000),
             persist_ns=round(value["persist"]),
             grind_ns=max(round(value[f"{name}-grind"] / _GRIND_TRIES), 1),

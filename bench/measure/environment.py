@@ -65,6 +65,8 @@ def describe_source() -> dict[str, Any]:
 
 
 def _git(*words: str) -> str | None:
+    if not (ROOT / ".git").exists():
+        return None  # installed: a repository further up is somebody else's
     try:
         found = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

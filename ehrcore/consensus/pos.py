@@ -11,7 +11,8 @@ thirds of precommits decide it, and those signatures are its certificate.  Every
 the next round, and time-outs grow by the round.
 
 The algorithm assumes that what an honest node says arrives in the end; links lose messages.  So a node that is stuck
-in a height repeats what it said there, ever more rarely, and whoever is past that height answers with its blocks.
+in a height repeats what it said there, and the prevotes that it relies on, ever more rarely; whoever is past that
+height answers with its blocks.
 """
 
 from enum import IntEnum
@@ -67,6 +68,7 @@ class ProofOfStake:
         self._valid: Block | None = None
         self._votes = HeightVotes(self._seat.validators)
         self._proposals: dict[int, Propose] = {}
+        self._proposed: set[bytes] = set()
         # By round, not by hash: the header's hash vouches for the transactions only once they have been compared.
         self._validity: dict[int, bool] = {}
         self._once: set[tuple[str, int]] = set()
@@ -144,7 +146,12 @@ class ProofOfStake:
         """A time-out of this height and round (lines 57 to 67); any other is stale."""
         steps: list[Step] = []
         kind, height, round_ = name.split("/")
-        if int(height) != self._height or int(round_) != self._round:
+        if int(height) != self._height:
+            return steps
+        if kind == "repeat":
+            self._repeat(steps)
+            return steps
+        if int(round_) != self._round:
             return steps
         if kind == "propose" and self._phase is Phase.PROPOSE:
             self._vote(PREVOTE, b"", steps)
@@ -152,9 +159,6 @@ class ProofOfStake:
             self._vote(PRECOMMIT, b"", steps)
         elif kind == "precommit":
             self._start_round(self._round + 1, now, steps)
-        elif kind == "repeat" and self._phase is not Phase.IDLE:
-            steps += [Send(self._seat.peers, message) for message in self._said]
-            self._set_repeat(2 * self._repeat_ns, steps)
         return self._progress(now, steps)
 
     def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
@@ -171,11 +175,12 @@ class ProofOfStake:
             return False
         if isinstance(message, Vote):
             voter = validators.find(message.voter)
-            if voter is None or self._votes.has(message):
+            if voter is None or not self._votes.is_new(message, is_proposed=message.body.block in self._proposed):
                 return False
             if not crypto.verify(voter.public_key, message.body, message.signature):
                 return False
-            return self._votes.add(message, voter.stake)
+            self._votes.add(message, voter.stake)
+            return True
         body = message.body
         proposer = validators.proposer(crypto, self._seat.chain, body.height, body.round)
         if body.round in self._proposals or body.valid_round >= body.round:
@@ -185,6 +190,7 @@ class ProofOfStake:
         if header_hash(crypto, message.block.header) != body.block:
             return False
         self._proposals[body.round] = message
+        self._proposed.add(body.block)
         return True
 
     def _is_valid(self, proposal: Propose) -> bool:
@@ -218,7 +224,7 @@ class ProofOfStake:
         # One that builds on an earlier round's prevotes cannot be answered before these have come.
         if proposal is None or proposal.body.valid_round != _NONE:
             self._set_timer("propose", rule.propose_timeout_ns, steps)
-        if self._seat.peers:
+        if self._seat.peers and not self._repeat_ns:
             self._set_repeat(rule.propose_timeout_ns + 2 * rule.vote_timeout_ns, steps)
 
     def _propose(self, now: int, steps: list[Step]) -> None:
@@ -235,6 +241,7 @@ class ProofOfStake:
         body = ProposalBody(seat.chain, self._height, round_, self._valid_round, block_hash)
         proposal = Propose(body, block, seat.crypto.sign(body))
         self._proposals[round_] = proposal
+        self._proposed.add(block_hash)
         self._validity[round_] = True
         self._broadcast(proposal, steps)
 
@@ -295,8 +302,8 @@ class ProofOfStake:
             wanted = proposal.body.block
             if not self._votes.has_quorum(round_, PRECOMMIT, wanted) or not self._is_valid(proposal):
                 continue
-            votes = self._votes.signatures(round_, PRECOMMIT, wanted)
-            certificate = StakeCertificate(round_, tuple(Attestation(*vote) for vote in votes))
+            votes = self._votes.of(round_, PRECOMMIT, wanted)
+            certificate = StakeCertificate(round_, tuple(Attestation(vote.voter, vote.signature) for vote in votes))
             self._conclude(Decided(proposal.block, certificate, wanted), now, steps)
             return True
         return False
@@ -330,7 +337,16 @@ class ProofOfStake:
 
     def _set_repeat(self, delay_ns: int, steps: list[Step]) -> None:
         self._repeat_ns = delay_ns
-        self._set_timer("repeat", delay_ns, steps)
+        steps.append(SetTimer(f"repeat/{self._height}/0", delay_ns))
+
+    def _repeat(self, steps: list[Step]) -> None:
+        relied_on: list[Propose | Vote] = []
+        if self._valid is not None:
+            wanted = self._proposals[self._valid_round].body.block
+            relied_on += self._votes.of(self._valid_round, PREVOTE, wanted)
+        said = self._said + [vote for vote in relied_on if vote not in self._said]
+        steps += [Send(self._seat.peers, message) for message in said]
+        self._set_repeat(2 * self._repeat_ns, steps)
 
     def _first(self, mark: str, round_: int) -> bool:
         if (mark, round_) in self._once:

@@ -10,36 +10,45 @@ ROUND_LIMIT: Final = 256
 
 
 class HeightVotes:
-    """Votes by round and step; of several by one voter in the same place, the first counts."""
+    """Votes by round, step and block.
 
-    __slots__ = ("_all", "_by_block", "_stake", "_validators", "_voters")
+    One voter's votes for several blocks in one place each count for their block, as in the paper's algorithm, whose
+    quorums count messages: otherwise a liar's second vote, which one node saw first and another never counts, could
+    keep them apart for ever.  To bound them, a second vote is admitted only for a block that was proposed.
+    """
+
+    __slots__ = ("_by_block", "_heard", "_held", "_stake", "_validators", "_voters")
 
     def __init__(self, validators: ValidatorSet) -> None:
         self._validators = validators
-        self._all: dict[tuple[int, int, str], Vote] = {}
-        self._by_block: dict[tuple[int, int, bytes], int] = {}
+        self._by_block: dict[tuple[int, int, bytes], dict[str, Vote]] = {}
+        self._held: dict[tuple[int, int, bytes], int] = {}
+        self._heard: set[tuple[int, int, str]] = set()
         self._stake: dict[tuple[int, int], int] = {}
         self._voters: dict[int, dict[str, int]] = {}
 
-    def has(self, vote: Vote) -> bool:
-        """Whether this voter has already voted in this round and step."""
-        return (vote.body.round, vote.body.step, vote.voter) in self._all
-
-    def add(self, vote: Vote, stake: int) -> bool:
-        """Count a verified vote; False if its voter had voted there before."""
+    def is_new(self, vote: Vote, *, is_proposed: bool) -> bool:
+        """Whether this vote would count: its voter's first in this round and step, or for a proposed block."""
         body = vote.body
-        if self.has(vote):
+        if vote.voter in self._by_block.get((body.round, body.step, body.block), ()):
             return False
-        self._all[body.round, body.step, vote.voter] = vote
-        place = body.round, body.step
-        self._by_block[*place, body.block] = self._by_block.get((*place, body.block), 0) + stake
-        self._stake[place] = self._stake.get(place, 0) + stake
-        self._voters.setdefault(body.round, {})[vote.voter] = stake
-        return True
+        return is_proposed or (body.round, body.step, vote.voter) not in self._heard
+
+    def add(self, vote: Vote, stake: int) -> None:
+        """Count a verified vote that is new."""
+        body, voter = vote.body, vote.voter
+        key = body.round, body.step, body.block
+        self._by_block.setdefault(key, {})[voter] = vote
+        self._held[key] = self._held.get(key, 0) + stake
+        if (body.round, body.step, voter) not in self._heard:
+            self._heard.add((body.round, body.step, voter))
+            place = body.round, body.step
+            self._stake[place] = self._stake.get(place, 0) + stake
+        self._voters.setdefault(body.round, {})[voter] = stake
 
     def has_quorum(self, round_: int, step: int, block: bytes) -> bool:
         """Whether more than two thirds of the stake voted for ``block`` there."""
-        return self._validators.is_quorum(self._by_block.get((round_, step, block), 0))
+        return self._validators.is_quorum(self._held.get((round_, step, block), 0))
 
     def has_any_quorum(self, round_: int, step: int) -> bool:
         """Whether more than two thirds of the stake voted there, for whatever."""
@@ -54,10 +63,6 @@ class HeightVotes:
         )
         return max(rounds, default=None)
 
-    def signatures(self, round_: int, step: int, block: bytes) -> list[tuple[str, bytes]]:
-        """Voters for ``block`` there and their signatures, by name."""
-        return sorted(
-            (voter, vote.signature)
-            for (at, kind, voter), vote in self._all.items()
-            if at == round_ and kind == step and vote.body.block == block
-        )
+    def of(self, round_: int, step: int, block: bytes) -> list[Vote]:
+        """The votes for ``block`` there, by voter."""
+        return sorted(self._by_block.get((round_, step, block), {}).values(), key=lambda vote: vote.voter)

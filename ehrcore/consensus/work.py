@@ -16,6 +16,8 @@ NONCE_BYTES: Final = 8
 EMPTY_NONCE: Final = bytes(NONCE_BYTES)
 #: Bound on one retargeting step, either way (as Bitcoin's).
 MAX_STEP: Final = 4
+#: The shortest retarget window that has a duration.
+LEAST_WINDOW: Final = 2
 #: Nonces share all but their last two bytes with their neighbours.
 _TAIL_BYTES: Final = 2
 _TAILS: Final = tuple(number.to_bytes(_TAIL_BYTES) for number in range(1 << 8 * _TAIL_BYTES))
@@ -70,7 +72,7 @@ def _find_tail(state: Any, tails: Sequence[bytes], most: bytes) -> bytes | None:
 
 def least_difficulty(rule: WorkRule, height: int) -> int:
     """The least difficulty that a block at ``height`` can have: what is known without the blocks before it."""
-    if rule.retarget_window < 2:
+    if rule.retarget_window < LEAST_WINDOW:
         return rule.difficulty
     bits = (MAX_STEP.bit_length() - 1) * (height // rule.retarget_window)
     return max(rule.difficulty >> min(bits, 64), 1)
@@ -84,7 +86,7 @@ def next_difficulty(rule: WorkRule, recent: Sequence[Header]) -> int:
     if not recent:
         return rule.difficulty
     parent, window = recent[-1], rule.retarget_window
-    if window < 2 or (parent.height + 1) % window or len(recent) < window:  # one block alone has no duration
+    if window < LEAST_WINDOW or (parent.height + 1) % window or len(recent) < window:  # one block alone has no duration
         return parent.difficulty
     wanted = rule.block_interval_ns * (window - 1)
     real = max(parent.timestamp - recent[-window].timestamp, 1)

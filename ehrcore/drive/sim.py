@@ -9,7 +9,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
@@ -19,6 +19,7 @@ from ehrcore.drive.links import LinkModel, Links, Partition
 from ehrcore.drive.mining import Miner
 from ehrcore.drive.processors import Host, Station
 from ehrcore.effects import (
+    Effect,
     Effects,
     Event,
     Observed,
@@ -76,8 +77,8 @@ class SimSetup:
 
     seed: str
     costs: CostModel
-    links: LinkModel = LinkModel()
-    host: HostModel = HostModel()
+    links: LinkModel = field(default_factory=LinkModel)
+    host: HostModel = field(default_factory=HostModel)
     partitions: tuple[Partition, ...] = ()
     is_wired: bool = False
 
@@ -168,9 +169,9 @@ class Simulation:
         kernel.schedule(kernel.now + busy + wait, index, index, node.counter, self._complete, (sized, is_waiting))
         return True
 
-    def _prepare(self, effects: Effects) -> tuple[list[tuple[Any, int]], int]:
+    def _prepare(self, effects: Effects) -> tuple[list[tuple[Effect, int]], int]:
         """Effects with the size of each message, and the wait (ns) for what must be durable."""
-        sized: list[tuple[Any, int]] = []
+        sized: list[tuple[Effect, int]] = []
         wait = 0
         for effect in effects:
             size = 0
@@ -184,7 +185,7 @@ class Simulation:
     def _wait(self, index: int, _: None) -> None:
         self.nodes[index].station.host.yield_core()
 
-    def _complete(self, index: int, argument: tuple[list[tuple[Any, int]], bool]) -> None:
+    def _complete(self, index: int, argument: tuple[list[tuple[Effect, int]], bool]) -> None:
         node = self.nodes[index]
         sized, has_waited = argument
         self._leave(node, sized)
@@ -195,7 +196,7 @@ class Simulation:
 
     # -- effects -----------------------------------------------------------------------------------------------
 
-    def _leave(self, node: Node, sized: Iterable[tuple[Any, int]]) -> None:
+    def _leave(self, node: Node, sized: Iterable[tuple[Effect, int]]) -> None:
         for effect, size in sized:
             match effect:
                 case Send(to=to, message=message):

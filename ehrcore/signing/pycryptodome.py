@@ -41,7 +41,7 @@ class PycryptodomeVerifyingKey:
         if split(self._curve, signature) is None:
             return False
         try:
-            self._verifier.verify(_Digest(widen(digest)), signature)  # type: ignore[arg-type]  # duck-typed digest
+            self._verifier.verify(_Digest(widen(digest)), signature)
         except (ValueError, SignatureError):
             return False
         return True
@@ -63,7 +63,7 @@ class PycryptodomePrivateKey:
         # of anything known is.
         if int.from_bytes(wide) % self._curve.order == 0:
             raise SignatureError("digest to sign: expected one that pycryptodome can sign, found zero modulo the order")
-        raw = self._signer.sign(_Digest(wide))  # type: ignore[arg-type]  # duck-typed digest
+        raw = self._signer.sign(_Digest(wide))
         return join(self._curve, int.from_bytes(raw[:SCALAR_BYTES]), int.from_bytes(raw[SCALAR_BYTES:]))
 
 

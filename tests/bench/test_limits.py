@@ -193,7 +193,7 @@ def test_the_critical_path_keeps_valid_distinct_transactions(tmp_path):
         assert path.crypto.meter.verifies - verifies == critical.ENDORSEMENTS * len(done)
         assert len({encode(transaction) for transaction in done}) == len(done)
         for first in range(0, len(done), critical.BLOCK_SIZE):
-            path.commit(tuple(done[first : first + critical.BLOCK_SIZE]))
+            path.ledger.append(path.build(tuple(done[first : first + critical.BLOCK_SIZE])))
         kept = [entry.block.transactions for entry in path.ledger.entries()]
     assert [transaction for block in kept for transaction in block] == done
 
@@ -228,3 +228,14 @@ def test_start_up_is_timed_with_byte_code(monkeypatch):
 def test_a_command_that_fails_is_unavailable_with_its_last_line():
     with pytest.raises(Unavailable, match="No module named"):
         startup.start("-m", "bench.no_such_module")
+
+
+def test_a_hash_that_the_host_lacks_fails_when_it_is_used_not_when_it_is_listed():
+    from ehrcore.hashing import HashSuite
+
+    def missing(data):
+        raise ValueError("unsupported hash type")
+
+    suite = HashSuite("lost", 32, 64, 128, missing)
+    with pytest.raises(ValueError, match="unsupported hash type"):
+        suite.hash(b"")

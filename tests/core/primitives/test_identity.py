@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from ehrcore.authority import Authority
 from ehrcore.block import Enrolment, RecordRef, Revocation, Transaction, TransactionBody
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
 from ehrcore.hashing import find_suite
-from ehrcore.identity import FOREVER, Authority, Certificate, Reason, Registry
+from ehrcore.identity import FOREVER, Certificate, Reason, Registry
 from ehrcore.replay import ReplayWindows
 from ehrcore.rules import AUTHORITY, check_transaction
 from ehrcore.signing import CURVES, derive_secret, find_scheme

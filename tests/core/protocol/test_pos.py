@@ -201,9 +201,25 @@ def test_a_vote_counts_once_per_voter_round_and_step_and_only_with_its_signature
     one, two, three, four = seven.votes(4, seven.x)
     forged = msgspec.structs.replace(one, voter=four.voter)
     stranger = seven.scribe.vote("agent-0", seven.scribe.hash(seven.x), 0, PREVOTE)
-    second_thoughts = seven.votes(4, seven.y)[3]
-    assert seven.hear(one, one, two, three, forged, stranger, second_thoughts, four) == []
-    assert seven.hear(seven.scribe.vote(seven.others[4], seven.scribe.hash(seven.x), 0, PREVOTE)) != []
+    second_thoughts = seven.votes(1, seven.y)[0]
+    assert seven.hear(one, one, two, three, forged, stranger, second_thoughts) == []
+    assert seven.hear(four) == [(0, PRECOMMIT, seven.scribe.hash(seven.x))]
+
+
+def test_a_liars_vote_for_another_proposed_block_counts_for_that_block_too(seven: Seven) -> None:
+    """Quorums count messages: else a liar's first vote here and second vote there could keep two honest nodes apart."""
+    liar, *honest = seven.votes(4, seven.x)
+    seven.hear(seven.scribe.vote(liar.voter, NIL, 0, PREVOTE), *honest)
+    assert seven.hear(seven.scribe.propose(seven.x)) == [(0, PREVOTE, seven.scribe.hash(seven.x))]
+    assert seven.hear(liar) == [(0, PRECOMMIT, seven.scribe.hash(seven.x))]
+
+
+def test_what_a_stuck_node_relies_on_is_repeated_with_what_it_said(seven: Seven) -> None:
+    seven.lock()
+    polka = seven.votes(4, seven.x)
+    repeated = messages(seven.council.fire_all(seven.me, "repeat"), Vote)
+    assert all(vote in repeated for vote in polka)
+    assert [vote.voter for vote in repeated].count(seven.me) == 2
 
 
 def test_of_two_proposals_for_one_round_the_first_counts(seven: Seven) -> None:
@@ -310,7 +326,7 @@ def test_one_liar_far_ahead_keeps_nobody_back(seven: Seven) -> None:
 def test_what_lies_too_far_ahead_is_not_even_remembered(seven: Seven) -> None:
     liar = seven.others[0]
     seven.hear(*(seven.scribe.vote(liar, NIL, round_, PREVOTE) for round_ in range(0, 2_000_000_000, 50_000_000)))
-    assert len(seven.machine._votes._all) == 1
+    assert len(seven.machine._votes._heard) == 1
 
 
 # -- later heights and catching up -------------------------------------------------------------------------------------

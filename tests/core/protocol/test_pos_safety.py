@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import pytest
 
 from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.messages import Propose
 from tests.core.protocol.conftest import NIL, PRECOMMIT, PREVOTE, Council, TwoFaced
 
 #: A schedule: each number is an action and which message it is about.  Long ones, since short ones decide nothing.
@@ -71,7 +72,7 @@ class Liar:
 
     def known(self) -> list[bytes]:
         """All blocks that anyone has spoken of, and none."""
-        proposed = {m.body.block for _, _, m in self.council.bag if hasattr(m, "block")}
+        proposed = {message.body.block for _, _, message in self.council.bag if isinstance(message, Propose)}
         return [NIL, *map(self.scribe.hash, self.blocks), *sorted(proposed)]
 
     def lie(self, number: int) -> None:

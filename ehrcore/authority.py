@@ -1,0 +1,65 @@
+"""The Authentication and Authorisation Agency (AAA, paper section 3): it enrols, certifies, revokes and names patients.
+
+Enrolments and revocations take effect through the chain, as transactions of its own, so that all replicas see them
+at the same place.
+"""
+
+import hashlib
+import hmac
+
+from ehrcore.block import Enrolment, Revocation, Transaction, TransactionBody
+from ehrcore.crypto import Crypto
+from ehrcore.errors import IdentityError
+from ehrcore.identity import FOREVER, Certificate, CertificateBody
+from ehrcore.rules import AUTHORITY
+from ehrcore.types import Role
+
+
+class Authority:
+    """The AAA of one network.
+
+    ``pseudonym_secret`` keys the pseudonyms: a bare hash of a patient id is found by trying all ids (claim C15).
+    """
+
+    def __init__(self, network: str, crypto: Crypto, pseudonym_secret: bytes) -> None:
+        self._network, self._crypto, self._secret = network, crypto, pseudonym_secret
+        self._next_serial, self._next_nonce = 1, 0
+
+    def certify(
+        self,
+        subject: str,
+        role: Role,
+        public_key: bytes,
+        *,
+        kinds: tuple[int, ...] = (),
+        stake: int = 0,
+        not_before: int = 0,
+        not_after: int = FOREVER,
+    ) -> Certificate:
+        """A signed certificate with the next serial; `IdentityError` for a role that cannot be certified."""
+        if role is Role.AUTHORITY:
+            raise IdentityError("certificate: expected one of the five roles, found the authority itself")
+        if stake < 0 or (stake > 0) != (role is Role.ADMINISTRATOR):
+            raise IdentityError(f"certificate of {subject}: expected stake for administrators alone, found {stake}")
+        body = CertificateBody(
+            self._network, self._next_serial, subject, role, public_key, kinds, stake, not_before, not_after
+        )
+        self._next_serial += 1
+        return Certificate(body, self._crypto.sign(body))
+
+    def enrol(self, chain: bytes, certificate: Certificate, now: int) -> Transaction:
+        """The transaction that admits a certified node to the chain with this id; to be sent to every agent."""
+        return self._order(chain, Enrolment(certificate), now)
+
+    def revoke(self, chain: bytes, serial: int, now: int) -> Transaction:
+        """The transaction that withdraws the certificate with this serial; to be sent to every agent."""
+        return self._order(chain, Revocation(serial), now)
+
+    def _order(self, chain: bytes, payload: Enrolment | Revocation, now: int) -> Transaction:
+        body = TransactionBody(chain, AUTHORITY, self._next_nonce, now, payload)
+        self._next_nonce += 1
+        return Transaction(body, self._crypto.sign(body))
+
+    def pseudonym(self, patient_id: str) -> bytes:
+        """The patient's name on the chain: HMAC-SHA-256 under the authority's secret (RFC 2104)."""
+        return hmac.digest(self._secret, patient_id.encode(), hashlib.sha256)

@@ -1,0 +1,247 @@
+"""Load: a closed loop keeps its number, an open loop counts from the intended instant, snapshots add up."""
+
+import random
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count, islice, takewhile
+
+import pytest
+
+from bench.engines.load import Collector, Flow, LoadedSimulation, poisson, sample_block
+from bench.engines.snapshot import compare_snapshots, take_snapshot
+from bench.workload import make_record, vital_signs
+from ehrcore.drive.cost import EXAMPLE
+from ehrcore.drive.links import LinkModel
+from ehrcore.drive.sim import SimSetup
+from ehrcore.effects import Observed, ObservedKind, Requested
+from ehrcore.messages import Finalised
+from ehrcore.network import found_network
+from ehrcore.params import ChainParams, Limits, Topology
+from ehrcore.records import RecordKind
+from ehrcore.types import MILLISECOND, MINUTE, SECOND, Role
+
+RECORDS = (make_record(RecordKind.BILL, "p", "Claim", b"{}"), *vital_signs(1, 3, 1).records)
+PARAMS = ChainParams("load", Topology(2, 2, 3, 2), 2, 2, is_modelled=True)
+
+
+def load(params: ChainParams = PARAMS, links: LinkModel = LinkModel(), seed: str = "seed") -> LoadedSimulation:
+    network = found_network(params, "modelled", seed)
+    return LoadedSimulation(network, SimSetup(seed, EXAMPLE, links), RECORDS)
+
+
+# -- closed loop -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outstanding", [15, 40])
+def test_a_closed_loop_keeps_exactly_its_number_under_way(outstanding: int) -> None:
+    loaded = load()
+    loaded.close_loop(outstanding)
+    collector, seen = loaded.collector, Counter[int]()
+    while collector.receipts < 90:
+        assert loaded.simulation.run(10 * MINUTE, 1) == 1
+        waiting = sum(map(len, collector.intended.values()))
+        seen[len(collector.flows) + waiting - collector.receipts - collector.refused] += 1
+    assert set(seen) == {outstanding}
+
+
+def test_a_closed_loop_measures_between_instants_at_which_a_block_is_everywhere() -> None:
+    loaded = load()
+    loaded.close_loop(30)
+    begin = loaded.run_until_finished(30, 10 * MINUTE)
+    end = loaded.run_until_finished(begin.finished + 45, 10 * MINUTE)
+    instants = {flow.everyone for flow in loaded.collector.flows.values()}
+    assert {begin.at, end.at} <= instants
+    for snapshot in (begin, end):
+        done = [flow for flow in loaded.collector.flows.values() if flow.everyone and flow.everyone <= snapshot.at]
+        assert snapshot.finished == len(done)
+    assert end.finished - begin.finished >= 45
+
+
+def test_what_does_not_finish_in_time_is_said_with_how_far_it_came() -> None:
+    loaded = load()
+    loaded.close_loop(5)  # a block takes 15, and the loop offers no more until the wait of six minutes
+    with pytest.raises(TimeoutError, match="^0 of 15 transactions after 60 s$"):
+        loaded.run_until_finished(15, MINUTE)
+
+
+# -- open loop ---------------------------------------------------------------------------------------------------
+
+
+def test_an_open_loop_counts_from_the_instant_that_was_intended() -> None:
+    """A stalled visitor submits late; its users have waited all the while (no coordinated omission)."""
+    loaded = load(links=LinkModel(latency_ns=0, bytes_per_second=0))
+    visitor = next(node for node in loaded.simulation.nodes if node.role is Role.VISITOR)
+    handle, stalls = visitor.machine.handle, iter([True])
+
+    class Stalled:
+        def handle(self, event, now):  # type: ignore[no-untyped-def]
+            if isinstance(event, Requested) and next(stalls, False):
+                visitor.crypto.meter.signs += 50_000  # a second of work
+            return handle(event, now)
+
+    visitor.machine = Stalled()  # type: ignore[assignment]
+    due = [MILLISECOND * number for number in range(1, 1_000)]
+    assert loaded.offer(iter(due), 15)
+    flows = [loaded.collector.flows[tx_id] for tx_id in loaded.collector.submitted[:15]]
+    assert [flow.intended for flow in flows] == due[:15]
+    stalled_s = 50_000 * EXAMPLE.sign_ns
+    for flow, at in zip(flows, due, strict=False):
+        assert flow.everyone is not None
+        assert flow.everyone - flow.intended >= stalled_s - at + MILLISECOND
+
+
+def test_stages_are_reached_in_order() -> None:
+    loaded = load(links=LinkModel(jitter_ns=MILLISECOND))
+    assert loaded.offer(poisson("a", 200), 30)
+    for tx_id in loaded.collector.submitted[:30]:
+        flow = loaded.collector.flows[tx_id]
+        assert flow.first is not None
+        assert flow.quorum is not None
+        assert flow.everyone is not None
+        assert flow.intended < flow.first <= flow.quorum <= flow.everyone
+
+
+def test_an_open_loop_goes_on_until_what_is_measured_is_everywhere() -> None:
+    loaded = load()
+    assert loaded.offer(poisson("b", 50), 20)
+    assert all(loaded.collector.flows[tx_id].everyone for tx_id in loaded.collector.submitted[:20])
+    assert len(loaded.collector.submitted) > 20
+
+
+def test_an_open_loop_gives_up_on_a_network_that_does_not_keep_up() -> None:
+    loaded = load(links=LinkModel(loss=0.999))
+    offered = count(MILLISECOND, MILLISECOND)
+    assert not loaded.offer(offered, 10)
+    assert next(offered) // MILLISECOND == 8 * 10 + 2, "eight times as many requests as are measured, and one look more"
+
+
+# -- the collector -----------------------------------------------------------------------------------------------
+
+
+def _see(collector: Collector, kind: ObservedKind, *subjects: bytes, at: int = 1, detail: str = "") -> bool:
+    return collector.observe(at, "visitor-0", Observed(kind, subjects, detail))
+
+
+def test_a_transaction_is_followed_from_intent_to_the_last_contributor() -> None:
+    collector = Collector(contributors=5)
+    collector.intended["visitor-0"].append(7)
+    assert not _see(collector, ObservedKind.SUBMITTED, b"a", at=9)
+    for at in (10, 20, 30, 40, 50):
+        assert collector.finished == 0
+        assert not _see(collector, ObservedKind.COMMITTED, b"a", b"not ours", at=at)
+    flow = collector.flows[b"a"]
+    assert (flow.intended, flow.first, flow.quorum, flow.everyone, collector.finished) == (7, 10, 30, 50, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "goes_on"),
+    [
+        (ObservedKind.FINAL, "", True),
+        (ObservedKind.FINAL, "contract", True),
+        (ObservedKind.REFUSED, "no-right", True),
+        (ObservedKind.COMMITTED, "", False),
+        (ObservedKind.DECIDED, "0", False),
+        (ObservedKind.DROPPED, "previous: expected a, found b", False),
+    ],
+)
+def test_a_closed_loop_goes_on_after_every_end_of_a_transaction(kind: ObservedKind, detail: str, goes_on: bool) -> None:
+    assert _see(Collector(1), kind, b"a", detail=detail) is goes_on
+
+
+def test_what_becomes_of_transactions_and_blocks_is_counted() -> None:
+    collector = Collector(1)
+    _see(collector, ObservedKind.FINAL, b"a")
+    _see(collector, ObservedKind.FINAL, b"b", detail="contract")
+    _see(collector, ObservedKind.REFUSED, b"c", detail="no-right")
+    _see(collector, ObservedKind.DECIDED, b"d", detail="15")
+    _see(collector, ObservedKind.DECIDED, b"e", detail="0")
+    _see(collector, ObservedKind.DROPPED, b"f", detail="previous: one thing")
+    _see(collector, ObservedKind.DROPPED, b"f", detail="previous: another")
+    assert (collector.receipts, collector.invalid, collector.refused) == (2, 1, 1)
+    assert (collector.decided, collector.empty, collector.dropped) == (2, 1, {"previous": 2})
+
+
+# -- snapshots ---------------------------------------------------------------------------------------------------
+
+
+def test_use_per_transaction_adds_up_to_the_totals() -> None:
+    loaded = load()
+    loaded.close_loop(30)
+    begin = loaded.run_until_finished(30, 10 * MINUTE)
+    end = loaded.run_until_finished(begin.finished + 60, 10 * MINUTE)
+    row, done = compare_snapshots(loaded, begin, end), end.finished - begin.finished
+    spent = sum(end.cpu_ns.values()) - sum(begin.cpu_ns.values())
+    assert row["cpu_s_per_tx"] * done == pytest.approx(spent / SECOND)
+    roles = [f"cpu_s_per_tx_{role}" for role in ("visitor", "agent", "coordinator", "administrator", "contributor")]
+    assert sum(row[name] for name in roles) == pytest.approx(row["cpu_s_per_tx"])
+    for unit, place in (("messages", 0), ("bytes", 1)):
+        total = sum(leg[place] for leg in end.legs.values()) - sum(leg[place] for leg in begin.legs.values())
+        assert row[f"{unit}_per_tx"] * done == pytest.approx(total)
+        assert sum(value for key, value in row.items() if key.startswith(f"{unit}:")) == pytest.approx(total / done)
+    assert set(end.cpu_ns) == {node.name for node in loaded.simulation.nodes}
+
+
+def test_the_bottleneck_is_the_node_that_was_busiest() -> None:
+    loaded = load()
+    loaded.close_loop(60)
+    begin = loaded.run_until_finished(60, 10 * MINUTE)
+    end = loaded.run_until_finished(begin.finished + 60, 10 * MINUTE)
+    row = compare_snapshots(loaded, begin, end)
+    busy = {name: end.cpu_ns[name] - begin.cpu_ns[name] for name in end.cpu_ns}
+    name = max(busy, key=lambda name: busy[name])
+    assert row["busiest_role"] == name.rpartition("-")[0]
+    assert row["busiest_share"] == pytest.approx(busy[name] / (end.at - begin.at))
+    assert 0.3 < row["busiest_share"] <= 1.01
+
+
+def test_a_leg_that_did_not_exist_at_the_first_snapshot_counts_from_nothing() -> None:
+    loaded = load()
+    empty = take_snapshot(loaded)
+    loaded.close_loop(15)
+    end = loaded.run_until_finished(15, 10 * MINUTE)
+    assert empty.legs == {}
+    assert compare_snapshots(loaded, empty, end)["messages:visitor>agent"] == 2.0
+
+
+# -- arrivals and samples ----------------------------------------------------------------------------------------
+
+
+def test_arrivals_are_those_of_a_poisson_process_and_the_same_for_a_seed() -> None:
+    first, again, other = (list(islice(poisson(seed, 100), 4_000)) for seed in ("a", "a", "b"))
+    assert first == again != other
+    gaps = [b - a for a, b in zip([0, *first], first, strict=False)]
+    assert min(gaps) > 0
+    assert statistics.fmean(gaps) == pytest.approx(SECOND / 100, rel=0.05)
+    assert statistics.stdev(gaps) == pytest.approx(SECOND / 100, rel=0.08)
+
+
+def test_arrivals_never_stand_still_however_fast_they_come() -> None:
+    arrivals: Iterator[int] = poisson("a", 1e9)
+    instants = list(takewhile(lambda at: at < 1_000, arrivals))
+    assert len(instants) == len(set(instants))
+
+
+def test_records_are_taken_in_order_and_sensors_have_a_gateway_of_their_own() -> None:
+    params = ChainParams("load", Topology(1, 1, 1, 1, visitors=2), 1, 1, is_modelled=True, limits=Limits(4))
+    loaded = load(params)
+    for _ in range(8):
+        loaded.request(0)
+    assert [len(loaded.collector.intended[name]) for name in ("visitor-0", "visitor-1")] == [2, 6]
+    loaded.simulation.run(MINUTE)
+    assert loaded.collector.receipts == 8
+    assert {record.location for record in RECORDS} == set(loaded.simulation.store._objects)
+
+
+@pytest.mark.parametrize("suite", ["sha256", "md5"])
+def test_a_sample_block_is_full_real_and_always_the_same(suite: str) -> None:
+    block = sample_block(suite=suite)
+    assert isinstance(block, Finalised)
+    assert len(block.block.transactions) == 15
+    sample_block.cache_clear()
+    assert sample_block(suite=suite) == block
+
+
+def test_a_flow_begins_with_nothing_reached() -> None:
+    flow = Flow(random.Random(0).randrange(9))
+    assert (flow.first, flow.quorum, flow.everyone, flow.reached) == (None, None, None, 0)

@@ -1,0 +1,171 @@
+"""The paper's Table 1 as printed, and the fit of delays: planted parameters are found, naive loops agree."""
+
+import math
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analysis.paper_table import (
+    LEAST_ROWS,
+    OUTLIER_ROW,
+    REPEATED_ROW,
+    WINDOW_S,
+    DelayFit,
+    agree,
+    fit_delays,
+    leave_one_out,
+    read_paper_table,
+)
+
+#: Table 1: the paper's own number, authoritative, coordinating, ordering, contributors, transactions per 6 minutes.
+PRINTED = [
+    (3, 2, 2, 1, 3, 3),
+    (5, 3, 3, 5, 1, 6),
+    (3, 3, 3, 4, 2, 6),
+    (4, 3, 3, 3, 2, 7),
+    (5, 3, 3, 2, 2, 9),
+    (6, 3, 3, 1, 2, 10),
+    (7, 3, 2, 5, 2, 6),
+    (8, 3, 1, 5, 2, 7),
+    (9, 2, 3, 5, 2, 5),
+    (10, 1, 3, 5, 2, 5),
+    (11, 2, 3, 4, 2, 6),
+    (12, 2, 3, 3, 2, 8),
+    (13, 2, 3, 2, 2, 9),
+    (14, 2, 3, 1, 2, 12),
+    (15, 1, 3, 3, 2, 9),
+    (16, 1, 3, 3, 2, 9),
+    (17, 2, 2, 3, 1, 9),
+    (18, 1, 1, 1, 1, 16),
+]
+
+
+def test_the_eighteen_rows_stand_as_printed() -> None:
+    rows = read_paper_table()
+    assert [row.row for row in rows] == list(range(1, 19))
+    assert [
+        (r.printed_conf, r.agents, r.coordinators, r.administrators, r.contributors, r.tx_per_6min) for r in rows
+    ] == PRINTED
+
+
+def test_the_greatest_throughput_of_the_table_is_16_though_the_text_says_17() -> None:
+    rows = read_paper_table()
+    best = max(rows, key=lambda row: row.tx_per_6min)
+    assert (best.row, best.tx_per_6min) == (18, 16)
+    assert (best.agents, best.coordinators, best.administrators, best.contributors) == (1, 1, 1, 1)
+
+
+def test_row_16_repeats_row_15() -> None:
+    rows = read_paper_table()
+    fifteen, sixteen = rows[14], rows[REPEATED_ROW - 1]
+    names = ("agents", "coordinators", "administrators", "contributors", "tx_per_6min")
+    assert [getattr(fifteen, name) for name in names] == [getattr(sixteen, name) for name in names]
+
+
+def test_no_other_two_rows_are_one_configuration() -> None:
+    distinct = {(r.agents, r.coordinators, r.administrators, r.contributors) for r in read_paper_table()}
+    assert len(distinct) == 17
+
+
+def test_row_1_is_the_one_that_a_linear_fit_to_the_node_counts_cannot_explain() -> None:
+    import numpy as np
+
+    rows = read_paper_table()
+    design = np.array([[1, r.agents, r.coordinators, r.administrators, r.contributors] for r in rows], dtype=float)
+    found = np.array([r.tx_per_6min for r in rows], dtype=float)
+    residuals = []
+    for index in range(len(rows)):
+        kept = [other for other in range(len(rows)) if other != index]
+        solution, *_ = np.linalg.lstsq(design[kept], found[kept], rcond=None)
+        error = found[kept] - design[kept] @ solution
+        variance = error @ error / (len(kept) - design.shape[1])
+        inverse = np.linalg.inv(design[kept].T @ design[kept])
+        spread = math.sqrt(variance * (1 + design[index] @ inverse @ design[index]))
+        residuals.append(float((found[index] - design[index] @ solution) / spread))
+    assert min(residuals) == residuals[OUTLIER_ROW - 1] == pytest.approx(-8.8, abs=0.05)
+    assert all(abs(value) < 4 for value in residuals[1:])
+
+
+@given(st.floats(0.5, 60), st.floats(0.05, 5), st.lists(st.integers(3, 120), min_size=5, max_size=18, unique=True))
+def test_the_fit_finds_planted_delays(pause: float, delay: float, messages: list[int]) -> None:
+    printed = [WINDOW_S / (pause + delay * count) for count in messages]
+    fit = fit_delays(messages, printed)
+    for count, value in zip(messages, printed, strict=True):
+        assert fit.predict(count) == pytest.approx(value, rel=1e-4)
+    assert fit.pause_s == pytest.approx(pause, rel=1e-2, abs=0.02)
+    assert fit.delay_s == pytest.approx(delay, rel=1e-2)
+    assert fit.r_squared == pytest.approx(1, abs=1e-6)
+
+
+def test_no_parameter_of_a_fit_is_negative() -> None:
+    fit = fit_delays([10, 20, 30, 40, 50], [5, 9, 12, 14, 15])  # more messages, more throughput
+    assert fit.pause_s >= 0
+    assert fit.delay_s >= 0
+
+
+def test_a_table_without_variation_has_no_r_squared() -> None:
+    assert math.isnan(fit_delays([10, 20, 30, 40, 50], [7, 7, 7, 7, 7]).r_squared)
+
+
+@pytest.mark.parametrize(("messages", "printed"), [([1, 2, 3, 4], [4, 3, 2, 1]), ([1] * 6, [1] * 5), ([], [])])
+def test_too_few_or_unequal_rows_are_refused(messages: list[float], printed: list[float]) -> None:
+    with pytest.raises(ValueError, match=f"fit: expected at least {LEAST_ROWS} pairs, found {len(messages)}"):
+        fit_delays(messages, printed)
+
+
+def test_leaving_one_out_predicts_each_row_from_the_others_alone() -> None:
+    messages = [9.0, 31.0, 27.0, 23.0, 19.0, 15.0, 24.0]
+    printed = [3.0, 6.0, 6.0, 7.0, 9.0, 10.0, 6.0]
+    naive = []
+    for index in range(len(messages)):
+        fit = fit_delays(messages[:index] + messages[index + 1 :], printed[:index] + printed[index + 1 :])
+        naive.append(360 / (fit.pause_s + fit.delay_s * messages[index]))
+    assert leave_one_out(messages, printed) == pytest.approx(naive)
+    spoiled = [1000.0, *printed[1:]]
+    assert leave_one_out(messages, spoiled)[0] == pytest.approx(naive[0]), "a row does not enter its own prediction"
+
+
+def test_a_prediction_is_the_window_over_pause_and_messages() -> None:
+    assert DelayFit(10.0, 0.5, 1.0).predict(100) == 6.0
+
+
+KNOWN = {
+    "equal": ([1, 2, 3], [1, 2, 3], (3, 1.0, 0.0, 1.0)),
+    "twice": ([2, 4, 6], [1, 2, 3], (3, 1.0, math.sqrt(14 / 3), 2.0)),
+    "reversed": ([3, 2, 1], [1, 2, 3], (3, -1.0, math.sqrt(8 / 3), 1.0)),
+    "ours constant": ([5, 5, 5], [1, 2, 4], (3, math.nan, math.sqrt(26 / 3), 2.5)),
+    "theirs constant": ([1, 2, 4], [5, 5, 5], (3, math.nan, math.sqrt(26 / 3), 0.4)),
+    "one without a value": ([1, math.nan, 3], [1, 2, 3], (2, 1.0, 0.0, 1.0)),
+    "none has a value": ([math.nan, math.nan], [1, 2], (0, math.nan, math.nan, math.nan)),
+    "one row": ([4], [2], (1, math.nan, 2.0, 2.0)),
+    "no row": ([], [], (0, math.nan, math.nan, math.nan)),
+}
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_agreement_on_known_cases(case: str) -> None:
+    ours, printed, (rows, rho, rmse, ratio) = KNOWN[case]
+    found = agree(ours, printed)
+    assert found.rows == rows
+    assert [found.spearman, found.rmse, found.median_ratio] == pytest.approx([rho, rmse, ratio], nan_ok=True)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=18))
+def test_agreement_against_the_definitions(pairs: list[tuple[int, int]]) -> None:
+    ours, printed = [a for a, _ in pairs], [b for _, b in pairs]
+
+    def ranks(values: list[int]) -> list[float]:
+        return [sum(other < value for other in values) + (values.count(value) + 1) / 2 for value in values]
+
+    found = agree(ours, printed)
+    assert found.rmse == pytest.approx(math.sqrt(statistics.fmean((a - b) ** 2 for a, b in pairs)))
+    assert found.median_ratio == statistics.median(a / b for a, b in pairs)
+    if len(set(ours)) > 1 and len(set(printed)) > 1:
+        assert found.spearman == pytest.approx(statistics.correlation(ranks(ours), ranks(printed)))
+
+
+def test_unequal_lengths_are_a_bug() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        agree([1, 2], [1])
