@@ -75,7 +75,7 @@ def is_attested(
 def has_endorsements(
     crypto: Crypto, registry: Registry, needed: int, chain: bytes, tx_id: bytes, given: Sequence[Attestation], now: int
 ) -> bool:
-    """Whether at least ``needed`` distinct agents endorsed the transaction with 'A'; ``given`` may hold nothing else."""
+    """Whether at least ``needed`` distinct agents endorsed with 'A', and ``given`` holds nothing else."""
     if len({item.node for item in given}) != len(given) or len(given) < needed:
         return False
     return all(

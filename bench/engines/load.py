@@ -151,7 +151,11 @@ class LoadedSimulation:
         self._wanted, self.earliest = count, None
         while self.earliest is None:
             if self.simulation.run(horizon, _CHUNK) < _CHUNK and self.earliest is None:
-                raise TimeoutError(f"{self.collector.finished} of {count} transactions after {horizon // SECOND} s")
+                refused = self.collector.dropped.get("previous", 0)
+                raise TimeoutError(
+                    f"expected {count} transactions in every ledger, found {self.collector.finished} when nothing moved "
+                    f"any more (ledger keepers had refused {refused} blocks that contradict one they hold)"
+                )
         return self.earliest
 
     def offer(self, arrivals: Iterator[int], measured: int) -> bool:

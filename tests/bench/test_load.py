@@ -77,18 +77,18 @@ def test_an_open_loop_counts_from_the_instant_that_was_intended() -> None:
     class Stalled:
         def handle(self, event, now):  # type: ignore[no-untyped-def]
             if isinstance(event, Requested) and next(stalls, False):
-                visitor.crypto.meter.signs += 50_000  # a second of work
+                visitor.crypto.meter.signs += 25_000  # half a second of work
             return handle(event, now)
 
     visitor.machine = Stalled()  # type: ignore[assignment]
-    due = [MILLISECOND * number for number in range(1, 1_000)]
+    due = [10 * MILLISECOND * number for number in range(1, 200)]
     assert loaded.offer(iter(due), 15)
     flows = [loaded.collector.flows[tx_id] for tx_id in loaded.collector.submitted[:15]]
     assert [flow.intended for flow in flows] == due[:15]
-    stalled_s = 50_000 * EXAMPLE.sign_ns
+    stalled_ns = 25_000 * EXAMPLE.sign_ns
     for flow, at in zip(flows, due, strict=False):
         assert flow.everyone is not None
-        assert flow.everyone - flow.intended >= stalled_s - at + MILLISECOND
+        assert flow.everyone - flow.intended >= due[0] + stalled_ns - at
 
 
 def test_stages_are_reached_in_order() -> None:
@@ -192,7 +192,8 @@ def test_the_bottleneck_is_the_node_that_was_busiest() -> None:
     name = max(busy, key=lambda name: busy[name])
     assert row["busiest_role"] == name.rpartition("-")[0]
     assert row["busiest_share"] == pytest.approx(busy[name] / (end.at - begin.at))
-    assert 0.3 < row["busiest_share"] <= 1.01
+    # An event is charged when it begins, so the share of a saturated node can be a little above 1.
+    assert 0.5 < row["busiest_share"] < 1.1
 
 
 def test_a_leg_that_did_not_exist_at_the_first_snapshot_counts_from_nothing() -> None:

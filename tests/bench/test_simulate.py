@@ -203,15 +203,14 @@ def test_all_nodes_on_few_cores_are_slower_than_a_machine_each(context: Context)
 # -- one by one --------------------------------------------------------------------------------------------------
 
 
-def test_a_lone_transaction_takes_each_message_of_the_paper_once(context: Context) -> None:
-    """Section 3: visitor to agents, agents to coordinators, these to administrators, blocks to all; and no more."""
-    case = Case("row", "configuration", {})
-    smallest = count_single_messages(context, case, chain_params("test", Topology(1, 1, 1, 1)))
-    wider = count_single_messages(context, case, chain_params("test", Topology(1, 1, 1, 2)))
-    assert smallest == int(smallest)
-    assert wider == smallest + 1, "one more contributor is one more copy of the block"
-    agents = count_single_messages(context, case, chain_params("test", Topology(3, 1, 1, 1)))
-    assert agents == smallest + 2 * 2, "each more agent takes one more submission and gives one more endorsement"
+@pytest.mark.parametrize(("agents", "coordinators", "contributors"), [(1, 1, 1), (3, 1, 1), (1, 2, 1), (2, 3, 2)])
+def test_a_lone_transaction_takes_each_message_of_the_paper_once(
+    context: Context, agents: int, coordinators: int, contributors: int
+) -> None:
+    """Section 3 with one administrator: submissions, endorsements, approvals, blocks and receipts; and no more."""
+    params = chain_params("test", Topology(agents, coordinators, 1, contributors))
+    expected = agents + agents * coordinators + coordinators + (coordinators + contributors) + contributors
+    assert count_single_messages(context, Case("row", "configuration", {}), params) == expected
 
 
 def test_a_calibrated_run_takes_the_fitted_time_per_message_and_pauses(context: Context) -> None:

@@ -267,7 +267,7 @@ class Council:
         return steps
 
     def ready(self, *names: str) -> None:
-        for name in names or self.names:
+        for name in names or tuple(self.machines):
             self.take(name, self.machines[name].on_ready(self.now))
 
     def tell(self, name: str, *given: ConsensusMessage, sender: str = "") -> list[Step]:
@@ -423,8 +423,9 @@ class Run:
         self.submitted += count
         return self
 
-    def run(self, until: int = END) -> "Run":
-        self.sim.run(until)
+    def run(self, until: int | None = None) -> "Run":
+        """Run until then; by default, until long after everything has ended."""
+        self.sim.run(self.sim.kernel.now + END if until is None else until)
         return self
 
     def node(self, name: str) -> Any:

@@ -351,6 +351,15 @@ def test_it_mines_for_its_batch_then_empty_blocks_until_that_is_final_and_then_r
     found = [pit.find() for _ in range(3)]
     assert [len(block.transactions) for block in found] == [1, 0, 0]
     assert pit.decided() == [pit.hash(found[0])]
+    assert len([step for step in pit.council.steps[pit.me] if isinstance(step, Work)]) == 3
+
+
+def test_a_search_ends_when_anothers_block_leaves_nothing_to_confirm() -> None:
+    pit = Pit(confirmations=0)
+    pit.council.pools[pit.me].ready = pit.council.pools[pit.me].ready[:1]
+    pit.council.ready()
+    pit.hear(pit.block(None, 0))
+    assert len(pit.decided()) == 1
     assert pit.work.header is None
 
 

@@ -14,7 +14,7 @@ from ehrcore.params import Limits
 from ehrcore.replay import WINDOW
 from ehrcore.state import ChainState
 from ehrcore.types import Role
-from tests.core.protocol.conftest import OUTCOME, Scribe, make_network, make_params
+from tests.core.protocol.conftest import Scribe, make_network, make_params
 
 Mutation = Callable[[Scribe, Finalised], Finalised]
 
@@ -195,9 +195,7 @@ def test_a_nonce_that_its_own_block_pushes_out_of_the_window_is_too_old(chain: C
     """Without this, 'fresh before the block' would mark a bit beyond the window: 2^53 of them, in the worst case."""
     found = chain.add(*(chain.scribe.transaction(nonce) for nonce in (high, 0, high - WINDOW, high - WINDOW + 1)))
     assert found == [Reason.ACCEPTED, Reason.REPLAYED, Reason.REPLAYED, Reason.ACCEPTED]
-    assert chain.add(chain.scribe.transaction(high - WINDOW + 1), chain.scribe.transaction(high + 1 - (high >= 1 << 52) * 4)) == [
-        Reason.REPLAYED, Reason.ACCEPTED,
-    ]  # fmt: skip
+    assert chain.add(chain.scribe.transaction(high - WINDOW + 1)) == [Reason.REPLAYED]
 
 
 def test_a_new_visitor_may_act_once_its_enrolment_is_on_the_chain(chain: Chain) -> None:
@@ -245,15 +243,14 @@ def test_policy_is_checked_again_in_every_block(chain: Chain, field: str, reason
     given = getattr(item, field)
     for bad in ((), given[:1], given[:1] * 2, (*given[:1], msgspec.structs.replace(given[1], signature=bytes(64)))):
         assert chain.add(msgspec.structs.replace(item, **{field: bad})) == [reason]
-    assert chain.add(msgspec.structs.replace(item, outcome=OUTCOME[::-1] if OUTCOME[0] != 0x5A else bytes(32))) == [
-        Reason.APPROVALS
-    ]
+    assert chain.add(msgspec.structs.replace(item, outcome=bytes(32))) == [Reason.APPROVALS]
     assert chain.add(item) == [Reason.ACCEPTED]
 
 
 def test_certificates_are_judged_at_the_blocks_time(chain: Chain) -> None:
     scribe = chain.scribe
-    assert chain.add(scribe.order(Enrolment(scribe.certify("visitor-9", not_before=50, not_after=60))), timestamp=0)
+    enrolment = scribe.order(Enrolment(scribe.certify("visitor-9", not_before=50, not_after=60)))
+    assert chain.add(enrolment, timestamp=0) == [Reason.ACCEPTED]
     for nonce, (at, reason) in enumerate(
         [(49, Reason.NOT_YET_VALID), (50, Reason.ACCEPTED), (59, Reason.ACCEPTED), (60, Reason.EXPIRED)]
     ):

@@ -1,0 +1,299 @@
+"""Experiment `table1`: 18 rows in order and flagged, calibrated values merged, agreement from what is there."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pytest
+
+from bench.analysis.paper_table import LEAST_ROWS, agree, fit_delays, read_paper_table
+from bench.engines.base import Context, find_engine
+from bench.experiments import find_experiment
+from bench.experiments import table1 as experiment
+from bench.experiments.base import Row
+from bench.measure.calibrate import Calibration
+from bench.scenario import load_scenario
+from bench.workload import build_workload, make_record
+from ehrcore.drive.cost import EXAMPLE
+from ehrcore.records import RecordKind
+
+SCENARIO = load_scenario("smoke")
+EXPERIMENT = find_experiment("table1")
+
+
+def messages_of(row: int) -> float:
+    """Planted message counts: every printed throughput but row 1's is 360 / (20 + messages / 2)."""
+    return 2 * (360 / read_paper_table()[row - 1].tx_per_6min - 20) if row != 1 else 9.0
+
+
+def fake_rows() -> list[Row]:
+    """Rows as the engine writes them, last configuration first."""
+    rows = []
+    for case in reversed(experiment.declare_cases(SCENARIO)):
+        row = case.settings["row"]
+        measured = {
+            "tx_per_s": 1_000.0 + row, "shared_tx_per_s": 500.0 + row, "busiest_role": "agent",
+            "cpu_s_per_tx": 0.001 * row, "messages_per_tx": 3.0, "bytes_per_tx": 4_000.0,
+            "messages:visitor>agent": 2.0, "bytes:visitor>agent": 700.0,
+            "energy_j_per_tx_low": 0.001, "energy_j_per_tx_mid": 0.002, "energy_j_per_tx_high": 0.003,
+            "energy_status": "estimated", "single_messages_per_tx": messages_of(row),
+            **{f"latency_quorum_{name}_ms": 5.0 for name in ("p50", "p95", "p99", "max")},
+        }  # fmt: skip
+        if row % 2:
+            measured |= {"messages:agent>coordinator": 1.0, "bytes:agent>coordinator": 90.0}
+        rows.append({"case": case.label, "status": "ok", **case.settings, **measured})
+    return rows
+
+
+def calibrated_rows(rows: list[Row]) -> list[Row]:
+    return [
+        {"case": case.label, "status": "ok", **case.settings, "calibrated_tx_per_6min": 100.0 + case.settings["row"]}
+        for case in experiment.declare_calibrated(SCENARIO, rows)
+    ]
+
+
+def build(rows: list[Row]) -> dict[str, pd.DataFrame]:
+    return {table.name: table.build(pd.DataFrame(rows)) for table in EXPERIMENT.tables}
+
+
+def test_there_is_a_case_for_every_printed_row_in_order() -> None:
+    cases = experiment.declare_cases(SCENARIO)
+    assert [case.label for case in cases] == [f"row-{number:02d}" for number in range(1, 19)]
+    for case, paper in zip(cases, read_paper_table(), strict=True):
+        assert case.settings["paper_tx_per_6min"] == paper.tx_per_6min
+        assert [case.settings[name] for name in ("agents", "coordinators", "administrators", "contributors")] == [
+            paper.agents,
+            paper.coordinators,
+            paper.administrators,
+            paper.contributors,
+        ]
+
+
+def test_the_table_has_18_rows_in_the_papers_order_whatever_the_order_of_the_raw_rows() -> None:
+    frame = build(fake_rows())["table1"]
+    assert list(frame["row"]) == list(range(1, 19))
+    assert list(frame["paper_tx_per_6min"]) == [row.tx_per_6min for row in read_paper_table()]
+    assert list(frame["tx_per_s"]) == [1_000.0 + row for row in range(1, 19)]
+    assert all(frame[name].dtype.kind == "i" for name in ("row", "agents", "administrators", "printed_conf")
+               if name in frame)  # fmt: skip
+
+
+def test_rows_1_and_16_are_flagged_and_no_other() -> None:
+    flags = build(fake_rows())["table1"].set_index("row")["flag"]
+    assert dict(flags[flags != ""]) == {1: "outlier", 16: "repeats 15"}
+
+
+def test_units_are_those_of_the_headings() -> None:
+    frame = build(fake_rows())["table1"].set_index("row")
+    assert frame.loc[4, "cpu_ms_per_tx"] == pytest.approx(4.0)
+    assert frame.loc[4, "kilobytes_per_tx"] == 4.0
+    assert frame.loc[4, ["energy_mj_low", "energy_mj_mid", "energy_mj_high"]].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_calibrated_values_join_their_own_row() -> None:
+    rows = fake_rows()
+    frame = build(rows + calibrated_rows(rows))["table1"]
+    assert len(frame) == 18
+    assert list(frame["calibrated_tx_per_6min"]) == [100.0 + row for row in range(1, 19)]
+
+
+def test_without_calibrated_rows_the_column_is_empty() -> None:
+    frame = build(fake_rows())["table1"]
+    assert frame["calibrated_tx_per_6min"].isna().all()
+
+
+def test_legs_are_listed_where_they_exist() -> None:
+    legs = build(fake_rows())["table1_legs"]
+    assert len(legs) == 18 + 9
+    assert set(legs[legs["sender"] == "agent"]["row"]) == set(range(1, 19, 2))
+    assert set(legs["bytes_per_tx"]) == {700.0, 90.0}
+    assert list(legs.columns) == list(experiment.LEG_COLUMNS)
+
+
+# -- follow-up ---------------------------------------------------------------------------------------------------
+
+
+def test_the_follow_up_takes_the_planted_delays_for_every_row() -> None:
+    cases = experiment.declare_calibrated(SCENARIO, fake_rows())
+    assert sorted(case.settings["row"] for case in cases) == list(range(1, 19))
+    for case in cases:
+        assert case.engine == "paper-calibrated"
+        assert case.settings["pause_ns"] == pytest.approx(20e9, rel=1e-4)
+        assert case.settings["message_ns"] == pytest.approx(0.5e9, rel=1e-4)
+
+
+def test_rows_1_and_16_do_not_enter_the_fit() -> None:
+    spoiled = [row | ({"single_messages_per_tx": 1e5} if row["row"] in {1, 16} else {}) for row in fake_rows()]
+    case = experiment.declare_calibrated(SCENARIO, spoiled)[0]
+    assert case.settings["message_ns"] == pytest.approx(0.5e9, rel=1e-4)
+
+
+@pytest.mark.parametrize("numbers", [[], [2], [1, 16, 2, 3, 4, 5], [2, 3, 4, 5]])
+def test_too_few_rows_have_no_follow_up(numbers: list[int]) -> None:
+    rows = [row for row in fake_rows() if row["row"] in numbers]
+    assert experiment.declare_calibrated(SCENARIO, rows) == []
+
+
+def test_just_enough_rows_have_one() -> None:
+    rows = [row for row in fake_rows() if row["row"] in range(2, 2 + LEAST_ROWS)]
+    assert len(experiment.declare_calibrated(SCENARIO, rows)) == LEAST_ROWS
+
+
+# -- agreement ---------------------------------------------------------------------------------------------------
+
+SUBSETS = {"18 as printed": 18, "17, row 1 out": 17, "16, rows 1 and 16 out": 16}
+
+
+def test_agreement_has_every_mode_on_every_subset() -> None:
+    rows = fake_rows()
+    frame = build(rows + calibrated_rows(rows))["table1_agreement"]
+    assert len(frame) == 12
+    assert dict(zip(frame["subset"], frame["rows"], strict=True)) == SUBSETS
+    computed = frame[frame["mode"].str.startswith("computed")]
+    assert computed["rmse_tx_per_6min"].isna().all(), "an error in the paper's unit needs values that were fitted to it"
+    assert frame[~frame["mode"].str.startswith("computed")]["rmse_tx_per_6min"].notna().all()
+
+
+def test_agreement_is_with_the_printed_values() -> None:
+    rows = fake_rows()
+    frame = build(rows + calibrated_rows(rows))["table1_agreement"].set_index(["mode", "subset"])
+    printed = [row.tx_per_6min for row in read_paper_table()]
+    expected = agree([100.0 + row for row in range(2, 19)], printed[1:])
+    found = frame.loc[("paper-calibrated", "17, row 1 out")]
+    assert found["spearman"] == pytest.approx(expected.spearman)
+    assert found["median_ratio"] == expected.median_ratio
+    # Planted: all rows but the first lie on the curve, so each of them is predicted by the others.
+    left_out = frame.loc[("message count, leave-one-out", "16, rows 1 and 16 out")]
+    assert left_out["rmse_tx_per_6min"] == pytest.approx(0, abs=1e-3)
+    assert left_out["spearman"] > 0.98, "ties alone are in the way"
+
+
+def test_the_fit_is_given_with_and_without_the_flagged_rows() -> None:
+    fit = build(fake_rows())["table1_fit"].set_index("subset")
+    assert list(fit["rows"]) == [18, 16]
+    assert fit.loc["16, rows 1 and 16 out", "delay_s"] == pytest.approx(0.5, rel=1e-4)
+    assert fit.loc["16, rows 1 and 16 out", "r_squared"] == pytest.approx(1)
+    whole = fit_delays([messages_of(row) for row in range(1, 19)], [row.tx_per_6min for row in read_paper_table()])
+    assert fit.loc["18 as printed", "pause_s"] == pytest.approx(whole.pause_s)
+
+
+# -- interrupted runs --------------------------------------------------------------------------------------------
+
+
+def test_a_follow_up_that_was_interrupted_leaves_gaps_and_counts_what_is_there() -> None:
+    rows = fake_rows()
+    done = [row for row in calibrated_rows(rows) if row["row"] in {3, 4, 5}]
+    tables = build(rows + done)
+    assert tables["table1"].set_index("row")["calibrated_tx_per_6min"].dropna().to_dict() == {
+        3: 103.0,
+        4: 104.0,
+        5: 105.0,
+    }
+    agreement = tables["table1_agreement"].set_index(["mode", "subset"])
+    found = agreement.loc[("paper-calibrated", "18 as printed")]
+    assert found["rows"] == 3
+    assert found["median_ratio"] == pytest.approx(104 / 7)
+    assert agreement.loc[("computed, shared cores", "18 as printed"), "rows"] == 18
+
+
+def test_without_the_follow_up_the_calibrated_agreement_is_empty_and_the_rest_is_there() -> None:
+    agreement = build(fake_rows())["table1_agreement"]
+    empty = agreement[agreement["mode"] == "paper-calibrated"]
+    assert set(empty["rows"]) == {0}
+    assert empty["spearman"].isna().all()
+    assert agreement[agreement["mode"] != "paper-calibrated"]["spearman"].notna().all()
+
+
+@pytest.mark.parametrize("count", [9, 17])
+def test_an_interrupted_subset_still_builds(count: int) -> None:
+    rows = sorted(fake_rows(), key=lambda row: row["row"])[:count]
+    tables = build(rows)
+    assert list(tables["table1"]["row"]) == list(range(1, count + 1))
+    assert tables["table1_agreement"]["rows"].max() == count
+
+
+def test_a_timed_out_row_is_missing_and_the_others_stay() -> None:
+    rows = [row for row in fake_rows() if row["row"] != 7]
+    frame = build(rows + calibrated_rows(rows))["table1"]
+    assert 7 not in set(frame["row"])
+    assert len(frame) == 17
+
+
+# -- figures and a real run --------------------------------------------------------------------------------------
+
+
+def test_figures_are_drawn_from_the_tables_with_and_without_calibrated_values() -> None:
+    from matplotlib import pyplot as plt
+
+    from bench.report.style import journal_style
+
+    rows = fake_rows()
+    with journal_style():
+        for given in (rows + calibrated_rows(rows), rows, rows[:9]):
+            tables = {name: frame.copy() for name, frame in build(given).items()}
+            for figure in EXPERIMENT.figures:
+                drawn = figure.draw(tables)
+                assert all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes)
+                plt.close(drawn)
+
+
+@pytest.fixture(scope="module")
+def real_rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    tiny = msgspec.structs.replace(
+        SCENARIO.table1, transactions=15, outstanding=15, latency_transactions=40, calibrated_transactions=1
+    )
+    record = make_record(RecordKind.BILL, "p", "Claim", b"{}")
+    scenario = msgspec.structs.replace(SCENARIO, table1=tiny)
+    context = Context(scenario, build_workload([record], "test"), tmp_path_factory.mktemp("run"))
+    context.__dict__["calibration"] = Calibration({"sha256": EXAMPLE}, ())
+
+    def run(cases: Any) -> list[Row]:
+        return [
+            {"case": case.label, "status": "ok", **row}
+            for case in cases
+            for row in find_engine(case.engine)(context, case)
+        ]
+
+    rows = run(experiment.declare_cases(scenario))
+    return rows + run(experiment.declare_calibrated(scenario, rows))
+
+
+def test_a_real_run_fills_every_cell(real_rows: list[Row]) -> None:
+    tables = build(real_rows)
+    frame = tables["table1"]
+    assert list(frame["row"]) == list(range(1, 19))
+    assert not frame.isna().any().any()
+    assert not tables["table1_legs"].isna().any().any()
+    assert list(frame.columns) == list(experiment.MAIN_COLUMNS)
+
+
+def test_a_lone_transaction_takes_the_messages_of_section_3_in_every_configuration(real_rows: list[Row]) -> None:
+    """Submissions, endorsements, approvals, proposals and two rounds of votes, blocks, receipts; and no more."""
+    for row in build(real_rows)["table1"].to_dict("records"):
+        a, c, o, k = (row[name] for name in ("agents", "coordinators", "administrators", "contributors"))
+        agreement = (o - 1) + 2 * o * (o - 1)
+        assert row["single_messages_per_tx"] == a + a * c + c * o + agreement + o * (c + k) + k
+
+
+def test_calibrated_throughput_is_what_the_fit_predicts(real_rows: list[Row]) -> None:
+    """The simulation adds nothing of its own to the fitted delays: messages take their turn on one medium."""
+    tables = build(real_rows)
+    fit = tables["table1_fit"].set_index("subset").loc["16, rows 1 and 16 out"]
+    frame = tables["table1"]
+    predicted = 360 / (fit["pause_s"] + fit["delay_s"] * frame["single_messages_per_tx"])
+    assert frame["calibrated_tx_per_6min"].tolist() == pytest.approx(predicted.tolist(), rel=0.02)
+
+
+def test_message_counts_rank_the_papers_rows_once_row_1_is_out(real_rows: list[Row]) -> None:
+    agreement = build(real_rows)["table1_agreement"].set_index(["mode", "subset"])["spearman"]
+    assert agreement[("paper-calibrated", "17, row 1 out")] > 0.9
+    assert agreement[("paper-calibrated", "18 as printed")] < agreement[("paper-calibrated", "17, row 1 out")]
+
+
+def test_the_module_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build(fake_rows())
+    assert list(tmp_path.iterdir()) == []
+    assert math.isnan(build(fake_rows())["table1"]["calibrated_tx_per_6min"].iloc[0])

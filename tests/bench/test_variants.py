@@ -1,0 +1,277 @@
+"""Experiment `variants`: pairs by repeat, an A/A control in every table, break-even where it was planted."""
+
+import math
+from typing import Any
+
+import msgspec
+import pandas as pd
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bench.experiments import find_experiment
+from bench.experiments import variants as experiment
+from bench.experiments.base import Row
+from bench.experiments.variants import find_break_even, in_order
+from bench.scenario import Scenario, load_scenario
+
+EXPERIMENT = find_experiment("variants")
+GRIND_NS = 500
+
+
+def scenario_with(**changes: Any) -> Scenario:
+    scenario = load_scenario("smoke")
+    plan = {"suites": ["sha256", "md5"], "difficulty_bits": [16, 10], "repeats": 3} | changes
+    return msgspec.structs.replace(scenario, variants=msgspec.structs.replace(scenario.variants, **plan))
+
+
+def fake_rows(scenario: Scenario | None = None) -> list[Row]:
+    """What the engine would write: stake costs 1.1 ms per transaction, one orderer 0.1 ms, work 2^bits * 0.1 us more.
+
+    Agreement takes 1 ms x 15 transactions per block; so the bare break-even is log2(15 ms / 500 ns).
+    """
+    rows = []
+    for case in experiment.declare_cases(scenario or scenario_with()):
+        settings = case.settings
+        cpu_s = {"pos": 1.1e-3, "single": 1e-4}.get(settings["rule"], 0.0)
+        if settings["rule"] == "pow":
+            cpu_s = 1e-4 + (1 << settings["difficulty_bits"]) * 1e-7
+        cpu_s *= 1 + 0.01 * settings["repeat"] + 0.001 * settings["is_control"]
+        rows.append({
+            "case": case.label, "status": "ok", **settings,
+            "saturated_tx_per_s": 1_000.0 * (1 + settings["repeat"]), "is_overloaded": settings["rule"] == "pow",
+            "cpu_s_per_tx": cpu_s, "bytes_per_tx": 2_000.0, "messages_per_tx": 9.0, "energy_status": "estimated",
+            "energy_j_per_tx_low": 4 * cpu_s, "energy_j_per_tx_mid": 8 * cpu_s, "energy_j_per_tx_high": 16 * cpu_s,
+            "empty_share": 0.0, "tries_per_block": 0.0, "refused_blocks": 0, "tx_per_block": 15.0,
+            "grind_ns": GRIND_NS, **{f"latency_quorum_p{percent}_ms": 5.0 for percent in (50, 95, 99)},
+        })  # fmt: skip
+    return rows
+
+
+def build(rows: list[Row]) -> dict[str, pd.DataFrame]:
+    return {table.name: table.build(pd.DataFrame(rows)) for table in EXPERIMENT.tables}
+
+
+# -- cases -------------------------------------------------------------------------------------------------------
+
+
+def test_every_rule_meets_every_suite_in_every_repeat_and_labels_are_unique() -> None:
+    cases = experiment.declare_cases(scenario_with())
+    labels = [case.label for case in cases]
+    assert len(set(labels)) == len(labels) == 3 * (4 * 2 + 1)
+    keys = {(c.settings["rule"], c.settings["difficulty_bits"], c.settings["suite"]) for c in cases}
+    assert keys == {(rule, bits, suite) for rule, bits in (("pos", None), ("single", None), ("pow", 10), ("pow", 16))
+                    for suite in ("sha256", "md5")}  # fmt: skip
+
+
+def test_repeats_are_interleaved() -> None:
+    """Each repeat runs all variants before the next begins, so that a slow hour hits all alike."""
+    repeats = [case.settings["repeat"] for case in experiment.declare_cases(scenario_with())]
+    assert repeats == sorted(repeats)
+
+
+def test_the_control_stands_in_every_repeat() -> None:
+    controls = [case.settings for case in experiment.declare_cases(scenario_with()) if case.settings["is_control"]]
+    assert [(c["rule"], c["suite"], c["repeat"]) for c in controls] == [("pos", "sha256", n) for n in range(3)]
+
+
+@pytest.mark.parametrize("suites", [["md5"], ["md5", "sha256"]])
+def test_the_base_variant_runs_whether_it_is_named_or_not(suites: list[str]) -> None:
+    cases = experiment.declare_cases(scenario_with(suites=suites))
+    base = [c for c in cases if c.settings["rule"] == "pos" and c.settings["suite"] == "sha256"]
+    assert [c.settings["is_control"] for c in base] == [False, True] * 3
+    assert build(fake_rows(scenario_with(suites=suites)))["variants_ratios"]["cpu_median"].notna().all()
+
+
+def test_confirmations_are_those_of_proof_of_work_alone() -> None:
+    for case in experiment.declare_cases(scenario_with(confirmations=2)):
+        assert case.settings["confirmations"] == (2 if case.settings["rule"] == "pow" else None)
+
+
+# -- order and the main table ------------------------------------------------------------------------------------
+
+
+@given(st.permutations(range(27)))
+def test_rows_come_in_one_order_whatever_the_raw_order(order: list[int]) -> None:
+    rows = fake_rows()
+    frame = in_order(pd.DataFrame([rows[place] for place in order]))
+    assert list(frame.columns) == list(rows[0])
+    found = list(dict.fromkeys(zip(frame["rule"], frame["difficulty_bits"].fillna(0), frame["suite"],
+                                   frame["is_control"], strict=True)))  # fmt: skip
+    assert found == [
+        ("pos", 0, "sha256", False), ("pos", 0, "md5", False),
+        ("single", 0, "sha256", False), ("single", 0, "md5", False),
+        ("pow", 10, "sha256", False), ("pow", 10, "md5", False),
+        ("pow", 16, "sha256", False), ("pow", 16, "md5", False),
+        ("pos", 0, "sha256", True),
+    ]  # fmt: skip
+    assert frame["repeat"].tolist() == [0, 1, 2] * 9
+
+
+def test_the_table_holds_medians_over_repeats_and_the_control_last() -> None:
+    frame = build(fake_rows())["variants"]
+    assert len(frame) == 9
+    assert frame["is_control"].tolist() == [False] * 8 + [True]
+    assert frame.loc[0, ["rule", "suite"]].tolist() == ["PoS", "sha256"]
+    assert set(frame["repeats"]) == {3}
+    assert set(frame["saturated_tx_per_s"]) == {2_000.0}
+    assert frame.loc[0, "cpu_ms_per_tx"] == pytest.approx(1.1 * 1.01)
+    assert frame.loc[0, "energy_mj_mid"] == pytest.approx(8 * 1.1 * 1.01)
+    assert frame["is_overloaded"].tolist() == [False] * 4 + [True] * 4 + [False]
+    assert frame["difficulty_bits"].isna().tolist() == [True] * 4 + [False] * 4 + [True]
+    assert set(frame["energy_status"]) == {"estimated"}
+
+
+def test_a_repeat_that_timed_out_is_not_counted() -> None:
+    rows = [row for row in fake_rows() if row["case"] != "pow-10-md5-1"]
+    frame = build(rows)["variants"]
+    assert frame[(frame["difficulty_bits"] == 10) & (frame["suite"] == "md5")]["repeats"].tolist() == [2]
+
+
+# -- ratios ------------------------------------------------------------------------------------------------------
+
+
+def test_ratios_pair_by_repeat() -> None:
+    """Base and variant both double from one repeat to the next: paired, each ratio is the same."""
+    frame = build(fake_rows())["variants_ratios"].set_index(["rule", "difficulty_bits", "suite", "is_control"])
+    row = frame[frame.index.get_level_values("rule") == "single orderer"].iloc[0]
+    assert (row["throughput_min"], row["throughput_median"], row["throughput_max"]) == (1.0, 1.0, 1.0)
+    assert [row[f"cpu_{part}"] for part in ("min", "median", "max")] == pytest.approx([1 / 11] * 3)
+    assert row["pairs"] == 3
+
+
+def test_the_control_is_a_row_of_the_ratios_and_the_base_is_not() -> None:
+    frame = build(fake_rows())["variants_ratios"]
+    assert len(frame) == 8
+    control = frame[frame["is_control"]]
+    assert control[["rule", "suite"]].to_numpy().tolist() == [["PoS", "sha256"]]
+    assert control["cpu_median"].tolist() == pytest.approx([1.001], rel=1e-3)
+    assert not ((frame["rule"] == "PoS") & (frame["suite"] == "sha256") & ~frame["is_control"]).any()
+
+
+def test_a_repeat_without_its_base_is_no_pair() -> None:
+    rows = [row for row in fake_rows() if row["case"] != "pos-sha256-1"]
+    frame = build(rows)["variants_ratios"]
+    assert set(frame["pairs"]) == {2}
+    assert frame["cpu_median"].notna().all()
+
+
+def test_without_any_base_there_are_rows_and_no_ratios() -> None:
+    rows = [row for row in fake_rows() if not row["case"].startswith("pos-sha256-") or row["is_control"]]
+    frame = build(rows)["variants_ratios"]
+    assert len(frame) == 8
+    assert set(frame["pairs"]) == {0}
+    assert frame["throughput_median"].isna().all()
+
+
+# -- break-even --------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=2, max_size=10, unique=True),
+    st.floats(1e-6, 1e-2),
+    st.floats(0.2, 1.5),
+    st.floats(0.01, 0.99),
+)
+def test_a_planted_crossing_is_found(bits: list[int], first: float, slope: float, share: float) -> None:
+    """Costs that are straight on a log scale cross a level exactly where they were made to."""
+    bits = sorted(bits)
+    crossing = bits[0] + share * (bits[-1] - bits[0])
+
+    def cost(at: float) -> float:
+        return first * 2 ** (slope * (at - bits[0]))
+
+    shuffled = bits[::-1]
+    found = find_break_even(list(map(float, shuffled)), [cost(at) for at in shuffled], cost(crossing))
+    assert found == pytest.approx(crossing, abs=1e-6)
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=8), st.floats(1e-6, 1.0))
+def test_a_break_even_lies_between_the_points_that_enclose_the_level(costs: list[float], level: float) -> None:
+    bits = [float(2 * place) for place in range(len(costs))]
+    found = find_break_even(bits, costs, level)
+    if costs[0] >= level:
+        assert found == -math.inf
+    elif max(costs) < level:
+        assert found == math.inf
+    else:
+        reached = next(place for place, cost in enumerate(costs) if cost >= level)
+        assert bits[reached - 1] <= found <= bits[reached]
+
+
+def test_no_point_has_no_break_even() -> None:
+    assert math.isnan(find_break_even([], [], 1.0))
+
+
+def test_points_and_costs_of_unequal_number_are_a_bug() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        find_break_even([1.0], [], 1.0)
+
+
+def test_both_readings_of_the_break_even_are_found() -> None:
+    frame = build(fake_rows())["variants_break_even"].set_index("suite")
+    assert set(frame.index) == {"sha256", "md5"}
+    row = frame.loc["sha256"]
+    # As run, 1.1 ms lies between the costs at 10 and 16 bits, on the straight line between them.
+    low, high = math.log(1e-4 + 2**10 * 1e-7), math.log(1e-4 + 2**16 * 1e-7)
+    assert row["bits_median"] == pytest.approx(10 + 6 * (math.log(1.1e-3) - low) / (high - low))
+    assert row["where"] == "in the grid"
+    assert row["bare_bits_median"] == pytest.approx(math.log2(1e-3 * 1.01 * 15 / (GRIND_NS * 1e-9)))
+    assert row["bare_bits_min"] < row["bare_bits_median"] < row["bare_bits_max"]
+    assert (row["repeats"], row["confirmations"], row["grid"]) == (3, 6, "10 to 16")
+
+
+@pytest.mark.parametrize(("bits", "where"), [([20, 24], "below the grid"), ([1, 2], "above the grid")])
+def test_a_break_even_outside_the_grid_is_said_to_be_there(bits: list[int], where: str) -> None:
+    frame = build(fake_rows(scenario_with(difficulty_bits=bits)))["variants_break_even"]
+    assert set(frame["where"]) == {where}
+    assert frame["bits_median"].isna().all()
+
+
+def test_the_control_does_not_enter_the_break_even() -> None:
+    rows = fake_rows()
+    spoiled = [row | ({"cpu_s_per_tx": 1e9} if row["is_control"] else {}) for row in rows]
+    pd.testing.assert_frame_equal(build(rows)["variants_break_even"], build(spoiled)["variants_break_even"])
+
+
+def test_a_repeat_that_lacks_a_rule_is_left_out() -> None:
+    rows = [row for row in fake_rows() if row["case"] != "single-md5-0"]
+    frame = build(rows)["variants_break_even"].set_index("suite")
+    assert frame["repeats"].to_dict() == {"sha256": 3, "md5": 2}
+    assert build([row for row in rows if row["rule"] != "single"])["variants_break_even"].empty
+
+
+def test_agreement_that_seems_to_cost_nothing_has_no_bare_break_even() -> None:
+    rows = [row | ({"cpu_s_per_tx": 2e-3} if row["rule"] == "single" and row["repeat"] == 0 else {})
+            for row in fake_rows()]  # fmt: skip
+    frame = build(rows)["variants_break_even"]
+    assert frame["bare_bits_median"].notna().all(), "two of three repeats have one"
+    rows = [row | ({"cpu_s_per_tx": 2e-3} if row["rule"] == "single" else {}) for row in fake_rows()]
+    assert build(rows)["variants_break_even"]["bare_bits_median"].isna().all()
+
+
+# -- figure ------------------------------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_an_interrupted_subset_still_builds(data: st.DataObject) -> None:
+    rows = fake_rows()
+    count = data.draw(st.integers(1, len(rows)))
+    assume(any(not row["is_control"] for row in rows[:count]))
+    tables = build(rows[:count])
+    for table in EXPERIMENT.tables:
+        assert list(tables[table.name].columns) == list(table.columns)
+
+
+def test_the_figure_is_drawn_from_the_tables_even_without_proof_of_work() -> None:
+    from matplotlib import pyplot as plt
+
+    from bench.report.style import journal_style
+
+    rows = fake_rows()
+    with journal_style():
+        for given_rows in (rows, [row for row in rows if row["rule"] != "pos"], rows[:6]):
+            (figure,) = EXPERIMENT.figures
+            drawn = figure.draw(build(given_rows))
+            assert len(drawn.axes) == 3
+            plt.close(drawn)
