@@ -175,6 +175,11 @@ class ProofOfWork:
             del self._nodes[node.block_hash]
         kept = {node.block_hash for node in self._nodes.values() if self._is_rooted(node)}
         self._nodes = {block_hash: node for block_hash, node in self._nodes.items() if block_hash in kept}
+        self._orphans = {
+            previous: waiting
+            for previous, waiting in self._orphans.items()
+            if waiting[0].block.header.height > self._root.height
+        }
 
     def _is_rooted(self, node: _Node) -> bool:
         """Whether a block descends from the last final one; a stale branch never will again."""

@@ -180,9 +180,7 @@ def test_every_operation_does_what_its_name_says(
     assert list(tmp_path.glob("*calibration*")) == [], "the durable commits leave nothing"
 
 
-def test_noise_never_makes_a_cost_negative(
-    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_noise_never_makes_a_cost_negative(scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = PLANTED_NS | {"message-small": 1.0, "message-large": 9e9, "sha256-small": 1.0, "sha256-large": 9e9}
     monkeypatch.setattr(
         module, "time_in_turns", lambda given: {name: Measured(name, noisy[name], 0.0) for name in given}

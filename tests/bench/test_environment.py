@@ -57,9 +57,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_source_is_the_commit_and_whether_it_was_changed(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_source_is_the_commit_and_whether_it_was_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "ROOT", repository)
     head = _git(repository, "rev-parse", "HEAD")
     assert describe_source() == {"commit": head, "is_dirty": False, "lock_sha256": None}

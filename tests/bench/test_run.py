@@ -65,9 +65,7 @@ class Lab:
         return self.experiments[name]
 
     def run(self, *names: str) -> tuple[RunDirectory, bool]:
-        return execute(
-            SCENARIO, names, records=None, is_strict=False, results=self.results, progress=self.notes
-        )
+        return execute(SCENARIO, names, records=None, is_strict=False, results=self.results, progress=self.notes)
 
     @property
     def folder(self) -> Path:
@@ -273,9 +271,7 @@ def test_results_that_cannot_be_written_are_refused_before_records_are_made(
 # -- what the manifest says --------------------------------------------------------------------------------------
 
 
-def test_unit_costs_are_recorded_if_they_were_used_and_measured_once(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unit_costs_are_recorded_if_they_were_used_and_measured_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def calibrate(scenario: Any, folder: Path) -> Calibration:

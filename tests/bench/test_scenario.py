@@ -100,7 +100,9 @@ def test_an_optional_suite_that_is_not_installed_is_refused_where_it_is_needed(
     monkeypatch.setitem(sys.modules, "blake3", None)
     overlay = tmp_path / "mine.toml"
     overlay.write_text('[variants]\nsuites = ["blake3"]', encoding="utf-8")
-    with pytest.raises(BenchError, match="mine.toml: hash suite blake3: the optional package 'blake3' is not installed"):
+    with pytest.raises(
+        BenchError, match="mine.toml: hash suite blake3: the optional package 'blake3' is not installed"
+    ):
         load_scenario("smoke", overlay)
     overlay.write_text('[hashes]\nsuites = ["sha256", "blake3"]', encoding="utf-8")
     assert load_scenario("smoke", overlay).hashes.suites == ["sha256", "blake3"]

@@ -1,0 +1,89 @@
+"""README: its code runs, and every command, session, option and file that it names is there."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import app
+from bench.experiments.catalogue import PROFILES, QUESTIONS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPTIONAL = "results/reference"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def commands(name: str) -> list[list[str]]:
+    """Every call of a program in the shell blocks and in the text, as words without comments."""
+    lines = "\n".join(blocks("sh")).splitlines() + re.findall(r"`([^`\n]+)`", README)
+    parts = [part for line in lines for part in line.split("&&")]
+    return [words for words in (shlex.split(part, comments=True) for part in parts) if words[:1] == [name]]
+
+
+def test_the_code_runs_and_ends_with_a_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"[0-9a-f]{64}", lines[-1])
+    assert any("visitor-0 final" in line for line in lines), "the record of the example gets its receipt"
+
+
+def test_every_command_of_ehrbench_exists_with_its_options() -> None:
+    found = commands("ehrbench")
+    assert len(found) >= 5
+    for words in found:
+        assert words[1] in app.commands, words
+        known = {flag for option in app.commands[words[1]].params for flag in option.opts}
+        assert {word for word in words if word.startswith("--")} <= known, words
+        if words[1] == "run":
+            assert "--profile" not in words or words[words.index("--profile") + 1] in PROFILES
+            assert all(word in QUESTIONS for word in words[2:3] if not word.startswith("-")), words
+
+
+def test_every_command_of_ehrcore_exists() -> None:
+    from ehrcore.__main__ import _parser
+
+    found = commands("ehrcore")
+    assert {words[2] for words in found if len(words) > 2} == {"verify", "show"}
+    for words in found:
+        if len(words) > 2:
+            assert _parser().parse_args(words[1:]).action == words[2]
+
+
+def test_every_session_of_nox_exists() -> None:
+    source = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    sessions = set(re.findall(r"^@nox\.session\ndef (\w+)", source, re.MULTILINE))
+    named = set(re.findall(r"nox -s (\w+)", README))
+    assert {"bench", "tests", "speed"} <= named <= sessions
+
+
+def test_every_experiment_has_its_line() -> None:
+    table = README.partition("| experiment | question |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", table))) == set(QUESTIONS)
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))))
+def test_every_relative_link_leads_to_a_file(target: str) -> None:
+    if target.startswith(OPTIONAL) and not (ROOT / OPTIONAL).exists():
+        pytest.skip("no reference run is kept here")
+    assert (ROOT / target).exists()
+
+
+def test_every_path_of_the_packages_that_it_names_exists() -> None:
+    for path in re.findall(r"`((?:bench|ehrcore)/[\w./]*)`", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_module_of_the_library_that_it_names_exists() -> None:
+    table = README.partition("| module | what it holds |")[2].partition("\n\n")[0]
+    names = [name.rstrip("/") for line in table.splitlines() for name in re.findall(r"`([\w/]+)`", line.split("|")[1:2][0]
+             if "|" in line else "")]  # fmt: skip
+    assert len(names) > 20
+    for name in names:
+        assert importlib.util.find_spec(f"ehrcore.{name}"), name
