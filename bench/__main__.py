@@ -4,6 +4,7 @@ Bad input ends in one clear line and exit code 2; an interrupted run in 130; a b
 they need when they run, so that help and lists appear at once.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -102,6 +103,11 @@ def main(words: Sequence[str] | None = None) -> None:
         # The reader has gone; nothing more can be said, and Python must not try at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"{error.filename or 'output'}: expected room to write, found: {error.strerror}")
 
 
 def _fail(message: str) -> None:

@@ -91,14 +91,15 @@ class RunDirectory:
 
         The digests of what was measured are taken once, so that a later change of it stays visible.
         """
-        files = sorted(path for path in self.folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+        files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
         names = {path.relative_to(self.folder).as_posix(): path for path in files}
         held = self.manifest.get("files", {}) if keep_measured else {}
-        self.manifest["files"] = {name: digest for name, digest in held.items() if not name.startswith(DERIVED)} | {
+        digests = {name: digest for name, digest in held.items() if not name.startswith(DERIVED)} | {
             name: hashlib.sha256(path.read_bytes()).hexdigest()
             for name, path in names.items()
             if not keep_measured or name.startswith(DERIVED)
         }
+        self.manifest["files"] = dict(sorted(digests.items()))
         self.save()
 
 

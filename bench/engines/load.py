@@ -153,8 +153,8 @@ class LoadedSimulation:
             if self.simulation.run(horizon, _CHUNK) < _CHUNK and self.earliest is None:
                 refused = self.collector.dropped.get("previous", 0)
                 raise TimeoutError(
-                    f"expected {count} transactions in every ledger, found {self.collector.finished} when nothing moved "
-                    f"any more (ledger keepers had refused {refused} blocks that contradict one they hold)"
+                    f"expected {count} transactions in every ledger, found {self.collector.finished} after "
+                    f"{horizon // SECOND} s (ledger keepers had refused {refused} blocks that contradict one they hold)"
                 )
         return self.earliest
 

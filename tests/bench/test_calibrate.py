@@ -143,7 +143,7 @@ def test_a_cost_model_is_made_of_what_was_measured(
         return {name: Measured(name, PLANTED_NS[name], 0.0) for name in given}
 
     monkeypatch.setattr(module, "time_in_turns", planted)
-    monkeypatch.setattr(module, "_time_commits", lambda folder: Measured("persist", 200_000.0, 0.1))
+    monkeypatch.setattr(module, "_time_commits", lambda _: Measured("persist", 200_000.0, 0.1))
     found = calibrate(scenario, tmp_path)
     assert set(operations) == set(PLANTED_NS), "SHA-256 is calibrated whether the scenario names it or not"
     assert [item.name for item in found.measured] == [*operations, "persist"]
@@ -185,7 +185,7 @@ def test_noise_never_makes_a_cost_negative(scenario: Scenario, tmp_path: Path, m
     monkeypatch.setattr(
         module, "time_in_turns", lambda given: {name: Measured(name, noisy[name], 0.0) for name in given}
     )
-    monkeypatch.setattr(module, "_time_commits", lambda folder: Measured("persist", 1.0, 0.0))
+    monkeypatch.setattr(module, "_time_commits", lambda _: Measured("persist", 1.0, 0.0))
     for model in calibrate(scenario, tmp_path).costs.values():
         assert min(astuple(model)) >= 0
     assert calibrate(scenario, tmp_path).costs["sha256"].message_ns == 0

@@ -82,8 +82,8 @@ def test_every_path_of_the_packages_that_it_names_exists() -> None:
 
 def test_every_module_of_the_library_that_it_names_exists() -> None:
     table = README.partition("| module | what it holds |")[2].partition("\n\n")[0]
-    names = [name.rstrip("/") for line in table.splitlines() for name in re.findall(r"`([\w/]+)`", line.split("|")[1:2][0]
-             if "|" in line else "")]  # fmt: skip
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    names = [name.rstrip("/") for cell in cells for name in re.findall(r"`([\w/]+)`", cell)]
     assert len(names) > 20
     for name in names:
         assert importlib.util.find_spec(f"ehrcore.{name}"), name

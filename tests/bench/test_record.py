@@ -193,7 +193,7 @@ def test_a_report_made_again_keeps_the_digests_of_what_was_measured(run: RunDire
     found = manifest_of(run.folder)["files"]
     assert found["raw/demo.jsonl"] == measured
     assert found["tables/a.csv"] == hashlib.sha256(b"second").hexdigest()
-    assert set(found) == {"raw/demo.jsonl", "report.html", "tables/a.csv"}
+    assert list(found) == ["raw/demo.jsonl", "report.html", "tables/a.csv"]
 
 
 def test_a_manifest_without_digests_can_be_sealed(run: RunDirectory) -> None:
@@ -243,4 +243,4 @@ def test_no_folder_at_all_has_no_run(tmp_path: Path) -> None:
 
 def test_a_run_that_was_made_is_found(run: RunDirectory) -> None:
     assert newest_run(run.folder.parent) == run.folder
-    assert record.SCHEMA_VERSION == manifest_of(run.folder)["schema_version"]
+    assert manifest_of(run.folder)["schema_version"] == record.SCHEMA_VERSION

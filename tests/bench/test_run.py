@@ -187,7 +187,7 @@ def test_a_follow_up_sees_the_good_rows_alone(lab: Lab) -> None:
 
 
 def test_a_follow_up_may_be_empty(lab: Lab) -> None:
-    lab.add("a", measure, follow_up=lambda scenario, rows: [])
+    lab.add("a", measure, follow_up=lambda *_: [])
     lab.run("a")
     assert lab.manifest["status"] == "complete"
     assert lab.notes.lines == ["a: 2", "a-0", "a-1"]
@@ -279,8 +279,12 @@ def test_unit_costs_are_recorded_if_they_were_used_and_measured_once(lab: Lab, m
         return Calibration({"sha256": EXAMPLE}, (Measured("sign", 20_000.0, 0.1),))
 
     monkeypatch.setattr("bench.measure.calibrate.calibrate", calibrate)
-    lab.add("a", lambda context, case: [{"sign": context.calibration.costs["sha256"].sign_ns}])
-    lab.add("b", lambda context, case: [{"sign": context.calibration.costs["sha256"].sign_ns}])
+
+    def price(context: Context, case: Case) -> list[Row]:
+        return [{"sign": context.calibration.costs["sha256"].sign_ns}]
+
+    lab.add("a", price)
+    lab.add("b", price)
     lab.run("a", "b")
     assert calls == [lab.folder]
     found = lab.manifest["calibration"]

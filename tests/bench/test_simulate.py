@@ -44,7 +44,7 @@ from ehrcore.drive.links import LinkModel
 from ehrcore.hashing import SUITES
 from ehrcore.params import Topology
 from ehrcore.records import RecordKind
-from ehrcore.types import MICROSECOND, MINUTE, SECOND
+from ehrcore.types import MICROSECOND, SECOND
 
 RECORDS = (make_record(RecordKind.BILL, "p", "Claim", b"{}"), *vital_signs(1, 3, 1).records)
 
@@ -241,7 +241,7 @@ def test_a_configuration_is_one_row_with_every_measure(context: Context) -> None
     assert row["offered_per_s"] == row["tx_per_s"] * context.scenario.table1.load_share
     assert 0 < row["latency_first_p50_ms"] <= row["latency_quorum_p50_ms"] <= row["latency_quorum_p99_ms"]
     assert row["energy_j_per_tx_low"] < row["energy_j_per_tx_mid"] < row["energy_j_per_tx_high"]
-    assert all(value == value and not math.isinf(value) for value in row.values() if isinstance(value, float))
+    assert all(math.isfinite(value) for value in row.values() if isinstance(value, float))
     assert json.loads(json.dumps(row)) == row
 
 
@@ -267,7 +267,7 @@ def test_work_costs_processor_time_and_stake_does_not(context: Context) -> None:
 
 def test_proof_of_work_that_is_too_easy_ends_as_a_timeout(context: Context) -> None:
     """Blocks come faster than the network carries them, administrators finalise different ones, and nothing goes on."""
-    with pytest.raises(TimeoutError, match="transactions after 86400 s"):
+    with pytest.raises(TimeoutError, match="transactions in every ledger, found .* refused [1-9]"):
         run_variant(context, variant("pow", 0, "md5"))
 
 

@@ -1,4 +1,4 @@
-"""What the protocol's tests share: a scribe that writes any message, a council of bare machines, a run and its invariants.
+"""What the protocol's tests share: a scribe of messages, a council of bare machines, a run and its invariants.
 
 Invariants speak of ids and recompute everything from the paper's rules with code of their own, so that a planted bug in
 the framework cannot hide itself.
@@ -58,6 +58,8 @@ PREVOTE: Final = 1
 PRECOMMIT: Final = 2
 #: A vote for no block.
 NIL: Final = b""
+PLAIN: Final = LinkModel()
+OWN_HOSTS: Final = HostModel()
 OUTCOME: Final = b"\x5a" * 32
 
 
@@ -381,7 +383,7 @@ class TwoFaced:
                 self.timers.append((self.council.now + step.delay_ns, str(face), step.name))
 
 
-class Broken(AssertionError):
+class Broken(AssertionError):  # noqa: N818 - read as `pytest.raises(Broken)`
     """An invariant that does not hold; ``rule`` names it."""
 
     def __init__(self, rule: str, detail: str) -> None:
@@ -399,8 +401,8 @@ class Run:
         *,
         seed: str = "seed",
         costs: CostModel = EXAMPLE,
-        links: LinkModel = LinkModel(),
-        host: HostModel = HostModel(),
+        links: LinkModel = PLAIN,
+        host: HostModel = OWN_HOSTS,
         partitions: tuple[Partition, ...] = (),
         is_wired: bool = False,
         keep: int = 100_000,
@@ -499,9 +501,7 @@ def _check_quorums(run: Run, entries: list[Persist]) -> None:
         certificate, header = entry.certificate, entry.block.header
         if not isinstance(certificate, StakeCertificate):
             raise Broken("quorum", f"block {header.height} is not certified by stake")
-        body = VoteBody(
-            run.network.chain, header.height, certificate.round, PRECOMMIT, crypto.hash(encode(header))
-        )
+        body = VoteBody(run.network.chain, header.height, certificate.round, PRECOMMIT, crypto.hash(encode(header)))
         voters = {vote.node for vote in certificate.votes}
         for vote in certificate.votes:
             if not crypto.verify(members[vote.node].public_key, body, vote.signature):

@@ -47,7 +47,7 @@ def verdict(scribe: Scribe, effects: Effects) -> Reason:
     return message.reason
 
 
-def test_a_good_transaction_gets_a_signed_A_at_every_coordinator_and_nothing_else(scribe: Scribe, agent: Any) -> None:
+def test_a_good_transaction_gets_a_signed_a_at_every_coordinator_and_nothing_else(scribe: Scribe, agent: Any) -> None:
     effects = submit(agent, scribe.transaction())
     assert verdict(scribe, effects) is Reason.ACCEPTED
     assert len(effects) == 1
@@ -116,7 +116,7 @@ REFUSED: list[tuple[Callable[[Scribe], Transaction], Reason]] = [
 
 
 @pytest.mark.parametrize(("make", "reason"), REFUSED, ids=[make.__name__ for make, _ in REFUSED])
-def test_a_bad_transaction_gets_a_signed_R_and_its_sender_is_told(
+def test_a_bad_transaction_gets_a_signed_r_and_its_sender_is_told(
     scribe: Scribe, agent: Any, make: Callable[[Scribe], Transaction], reason: Reason
 ) -> None:
     tx = make(scribe)

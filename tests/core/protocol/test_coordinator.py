@@ -99,10 +99,8 @@ def test_only_agents_endorse(desk: Desk, node: str) -> None:
     assert not messages(desk.hear(desk.scribe.endorse(tx, node)), Approve)
 
 
-@pytest.mark.parametrize(
-    ("signed", "shown"), [(Reason.NO_RIGHT, Reason.ACCEPTED), (Reason.ACCEPTED, Reason.NO_RIGHT)]
-)
-def test_an_R_cannot_be_turned_into_an_A_nor_back(desk: Desk, signed: Reason, shown: Reason) -> None:
+@pytest.mark.parametrize(("signed", "shown"), [(Reason.NO_RIGHT, Reason.ACCEPTED), (Reason.ACCEPTED, Reason.NO_RIGHT)])
+def test_an_r_cannot_be_turned_into_an_a_nor_back(desk: Desk, signed: Reason, shown: Reason) -> None:
     tx = desk.stored()
     desk.endorse(tx, 0)
     message = msgspec.structs.replace(desk.scribe.endorse(tx, "agent-1", signed), reason=shown)

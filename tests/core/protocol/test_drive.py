@@ -1,7 +1,8 @@
-"""The simulator's parts against their naive definitions: the queue of events, links, processors, and what it all costs."""
+"""The simulator's parts against their naive definitions: the queue of events, links, processors, costs."""
 
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,10 +63,10 @@ def test_what_an_event_schedules_happens_in_its_turn() -> None:
 
     def first(node: int, argument: str) -> None:
         done.append(argument)
-        kernel.schedule(1, 0, 9, 1, lambda node, argument: done.append(argument), "inserted")
+        kernel.schedule(1, 0, 9, 1, lambda _, argument: done.append(argument), "inserted")
 
     kernel.schedule(1, 0, 0, 0, first, "first")
-    kernel.schedule(1, 1, 0, 1, lambda node, argument: done.append(argument), "last")
+    kernel.schedule(1, 1, 0, 1, lambda _, argument: done.append(argument), "last")
     kernel.run(1)
     assert done == ["first", "inserted", "last"]
 
@@ -235,7 +236,7 @@ def test_a_host_does_what_a_naive_one_does(jobs: list[tuple[int, int, int]], cor
         mine = sorted((at, number) for number, (at, station, _) in enumerate(jobs) if station == index)
         starts = [done[number] for _, number in mine]
         assert starts == sorted(starts)
-        assert all(one[1] <= two[0] for one, two in zip(starts, starts[1:], strict=False))
+        assert all(one[1] <= two[0] for one, two in pairwise(starts))
 
 
 @given(jobs=JOBS, cores=st.integers(1, 3))

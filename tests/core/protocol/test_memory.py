@@ -43,9 +43,7 @@ def containers(value: Any, seen: set[int], path: str = "") -> dict[str, int]:
 def sizes(run: Run) -> dict[str, int]:
     """All containers of all roles by node and path."""
     return {
-        f"{node.name}{path}": size
-        for node in run.sim.nodes
-        for path, size in containers(node.machine, set()).items()
+        f"{node.name}{path}": size for node in run.sim.nodes for path, size in containers(node.machine, set()).items()
     }
 
 
@@ -54,14 +52,14 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ehrcore.roles.coordinator.PENDING_LIMIT", LIMIT)
     monkeypatch.setattr("ehrcore.roles.pool.CANDIDATE_LIMIT", LIMIT)
     monkeypatch.setattr("ehrcore.consensus.laggards.CATCH_UP_LIMIT", 4)
-    monkeypatch.setattr("ehrcore.roles.visitor.RecentSet", lambda limit: RecentSet(8))
+    monkeypatch.setattr("ehrcore.roles.visitor.RecentSet", lambda _: RecentSet(8))
     monkeypatch.setattr("ehrcore.network.Crypto", lambda *given: Crypto(*given, memo_size=32))
 
 
 def grown(params: ChainParams, count: int) -> dict[str, tuple[int, int]]:
     """Containers that grew between ``count`` and twice as many transactions.
 
-    One key per node is no growth.  The off-chain objects are no node's memory: all coordinators look into one store, whose task is to keep them.
+    One key per node is no growth, and the off-chain objects are no node's memory: to keep them is the store's task.
     """
     run = Run(params, keep=4)
     run.submit(count, every=MILLISECOND // 2).run()
@@ -105,8 +103,8 @@ def test_3000_transactions_take_no_more_memory_than_1500_with_the_real_bounds_bu
 
 def test_the_walk_finds_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted leak: coordinators that never forget what they have approved."""
-    monkeypatch.setattr("ehrcore.roles.coordinator.Coordinator._settle", lambda self, tx_id: None)
-    monkeypatch.setattr("ehrcore.roles.coordinator.Coordinator._approve", lambda self, *_: ())
+    monkeypatch.setattr("ehrcore.roles.coordinator.Coordinator._settle", lambda *_: None)
+    monkeypatch.setattr("ehrcore.roles.coordinator.Coordinator._approve", lambda *_: ())
     run = Run(make_params()).submit(50).run()
     before = sizes(run)
     run.submit(50, start=run.sim.kernel.now).run()

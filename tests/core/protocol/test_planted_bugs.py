@@ -48,7 +48,9 @@ class TwoFaces:
 
     def __init__(self, run: Run, name: str) -> None:
         contexts = [run.network.context(name) for _ in range(2)]
-        self.halves = [Half(Administrator(context), side) for context, side in zip(contexts, (LEFT, RIGHT), strict=True)]
+        self.halves = [
+            Half(Administrator(context), side) for context, side in zip(contexts, (LEFT, RIGHT), strict=True)
+        ]
 
     def handle(self, event: Any, now: int) -> Effects:
         return tuple(effect for half in self.halves for effect in half.handle(event, now))
@@ -122,11 +124,11 @@ def exactly_two_thirds_suffice(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_merkle_check(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ChainState, "_build_tree", lambda self, header, leaves: self._crypto.merkle_tree(leaves))
+    patch.setattr(ChainState, "_build_tree", lambda self, _, leaves: self._crypto.merkle_tree(leaves))
 
 
 def nobody_is_ever_revoked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Registry, "revoke", lambda self, serial: None)
+    patch.setattr(Registry, "revoke", lambda *_: None)
 
 
 #: Where, what, and the invariant that breaks.

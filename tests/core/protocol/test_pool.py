@@ -14,7 +14,16 @@ from ehrcore.params import ConsensusRule, Limits
 from ehrcore.roles.pool import ApprovalPool
 from ehrcore.storage import MemoryStore
 from ehrcore.types import MINUTE, SECOND, Role
-from tests.core.protocol.conftest import OUTCOME, Run, Scribe, check_invariants, handle, make_network, make_params, messages
+from tests.core.protocol.conftest import (
+    OUTCOME,
+    Run,
+    Scribe,
+    check_invariants,
+    handle,
+    make_network,
+    make_params,
+    messages,
+)
 
 OTHER = b"\x11" * 32
 
@@ -283,7 +292,7 @@ def test_an_administrator_arms_the_cutter_for_the_oldest_and_again_for_the_next(
     for nonce, now in ((0, 0), (1, MINUTE)):
         for coordinator in ("coordinator-0", "coordinator-1"):
             approve = scribe.approve(scribe.transaction(nonce), coordinator)
-            delays += [item for item in handle(machine, Received(coordinator, approve), now)]
+            delays += handle(machine, Received(coordinator, approve), now)
     assert [(timer.name, timer.delay_ns) for timer in delays] == [("cut", 6 * MINUTE)]
     effects = handle(machine, TimerFired("cut"), 6 * MINUTE)
     (final,) = messages(effects, Finalised)

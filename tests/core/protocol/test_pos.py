@@ -15,6 +15,7 @@ from ehrcore.messages import Finalised, Mined, Propose, Vote
 from ehrcore.types import MILLISECOND, SECOND
 from tests.core.protocol.conftest import NIL, PRECOMMIT, PREVOTE, Council, messages, sends
 
+
 class Seven:
     """One real machine of seven administrators, which proposes in none of the first rounds; the others are puppets."""
 

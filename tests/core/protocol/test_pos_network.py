@@ -123,9 +123,7 @@ def test_a_tree_sends_each_block_to_the_first_contributor_and_down_from_there() 
     legs = {}
     for kind in Dissemination:
         run = Run(make_params((2, 2, 4, 7), dissemination=kind)).submit(15).run()
-        legs[kind] = {
-            key[0].value: leg.messages for key, leg in run.sim.legs.items() if key[1].value == "contributor"
-        }
+        legs[kind] = {key[0].value: leg.messages for key, leg in run.sim.legs.items() if key[1].value == "contributor"}
     assert legs == {
         Dissemination.ALL: {"administrator": 4 * 7},
         Dissemination.TREE: {"administrator": 4, "contributor": 6},

@@ -5,10 +5,9 @@ Four bare machines, with the test as the network: it reorders, duplicates, delay
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import pytest
 
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.messages import Propose

@@ -1,6 +1,7 @@
-"""Proof of work (Algorithm 2 corrected, E19): the hash of a header below its target, the heaviest chain, confirmations."""
+"""Proof of work (Algorithm 2 corrected, E19): a hash below its target, the heaviest chain, confirmations."""
 
 import hashlib
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -34,9 +35,7 @@ def headers(count: int, rule: WorkRule, gaps: list[int] | None = None) -> list[H
     for index in range(count):
         timestamp = (chain[-1].timestamp if chain else 0) + (gaps[index] if gaps else rule.block_interval_ns)
         difficulty = next_difficulty(rule, chain)
-        chain.append(
-            msgspec.structs.replace(base, height=index + 1, timestamp=timestamp, difficulty=difficulty)
-        )
+        chain.append(msgspec.structs.replace(base, height=index + 1, timestamp=timestamp, difficulty=difficulty))
     return chain
 
 
@@ -67,7 +66,7 @@ def test_work_is_a_hash_below_the_target_and_not_at_it(monkeypatch: pytest.Monke
     header = scribe.block([], difficulty=4).header
     for first, is_below in ((0x3F, True), (0x40, False), (0x41, False), (0xFF, False)):
         digest = bytes([first]) + bytes(31)
-        monkeypatch.setattr(type(scribe.crypto), "hash_struct", lambda self, value, digest=digest: digest)
+        monkeypatch.setattr(type(scribe.crypto), "hash_struct", lambda *_, digest=digest: digest)
         assert has_work(scribe.crypto, header) == is_below
 
 
@@ -90,14 +89,16 @@ def test_one_retargeting_step_is_at_most_fourfold_either_way(
 ) -> None:
     rule = WorkRule(difficulty=difficulty, block_interval_ns=interval, retarget_window=window)
     chain = headers(18, rule, gaps)
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         if after.height % window:
             assert after.difficulty == before.difficulty
         assert before.difficulty // MAX_STEP <= after.difficulty <= before.difficulty * MAX_STEP
         assert after.difficulty >= least_difficulty(rule, after.height) >= 1
 
 
-@pytest.mark.parametrize(("gap", "factor"), [(10, 1.0), (5, 2.0), (1, 4.0), (0, 4.0), (20, 0.5), (40, 0.25), (999, 0.25)])
+@pytest.mark.parametrize(
+    ("gap", "factor"), [(10, 1.0), (5, 2.0), (1, 4.0), (0, 4.0), (20, 0.5), (40, 0.25), (999, 0.25)]
+)
 def test_difficulty_is_scaled_by_wanted_over_real_time(gap: int, factor: float) -> None:
     rule = WorkRule(difficulty=1 << 20, block_interval_ns=10 * SECOND, retarget_window=4)
     chain = headers(8, rule, [gap * SECOND] * 8)

@@ -234,9 +234,7 @@ def test_revoking_an_agent_ends_its_endorsements_and_a_coordinator_its_approvals
     assert chain.add(scribe.transaction(1)) == [Reason.APPROVALS]
 
 
-@pytest.mark.parametrize(
-    ("field", "reason"), [("endorsements", Reason.POLICY), ("approvals", Reason.APPROVALS)]
-)
+@pytest.mark.parametrize(("field", "reason"), [("endorsements", Reason.POLICY), ("approvals", Reason.APPROVALS)])
 def test_policy_is_checked_again_in_every_block(chain: Chain, field: str, reason: Reason) -> None:
     tx = chain.scribe.transaction()
     item = chain.scribe.endorsed(tx)

@@ -94,9 +94,7 @@ def entry(change: Callable[[ReceiptEntry], ReceiptEntry]) -> Callable[[Client], 
 
 def header(**changes: Any) -> Callable[[Client], Receipt]:
     def mutate(client: Client) -> Receipt:
-        return msgspec.structs.replace(
-            client.receipt, header=msgspec.structs.replace(client.receipt.header, **changes)
-        )
+        return msgspec.structs.replace(client.receipt, header=msgspec.structs.replace(client.receipt.header, **changes))
 
     return mutate
 
@@ -124,14 +122,14 @@ TAMPERED: dict[str, Callable[[Client], Receipt]] = {
     "height": header(height=2),
     "time": header(timestamp=1),
     "chain": header(chain=bytes(32)),
-    "no votes": certificate(lambda client: StakeCertificate(0, ())),
+    "no votes": certificate(lambda _: StakeCertificate(0, ())),
     "too few votes": certificate(
         lambda client: client.scribe.certificate(client.final.block, ["administrator-0", "administrator-1"])
     ),
     "votes of agents": certificate(
         lambda client: client.scribe.certificate(client.final.block, ["agent-0", "agent-1", "agent-2"])
     ),
-    "another rule's certificate": certificate(lambda client: OrdererCertificate(bytes(64))),
+    "another rule's certificate": certificate(lambda _: OrdererCertificate(bytes(64))),
 }
 
 
@@ -166,7 +164,9 @@ def test_strangers_transactions_in_a_receipt_are_passed_over(client: Client) -> 
     other = Client(client.scribe)
     other.machine = client.machine
     stranger = client.scribe.final([client.scribe.endorsed(client.scribe.transaction(50))])
-    keeper = client.scribe.network.machine("contributor-0", client.scribe.network.crypto("contributor-0"), MemoryStore())
+    keeper = client.scribe.network.machine(
+        "contributor-0", client.scribe.network.crypto("contributor-0"), MemoryStore()
+    )
     (receipt,) = messages(handle(keeper, Received("administrator-0", stranger)), Receipt)
     assert client.hear(receipt) == ()
 
