@@ -19,8 +19,9 @@ from enum import IntEnum
 from typing import Final
 
 from ehrcore.block import Attestation, Block, StakeCertificate, VoteBody
+from ehrcore.consensus.early import EarlyMessages, chain_of, height_of
 from ehrcore.consensus.finality import header_hash
-from ehrcore.consensus.laggards import CATCH_UP_LIMIT, RecentBlocks, is_final
+from ehrcore.consensus.laggards import RecentBlocks, is_final
 from ehrcore.consensus.rounds import ROUND_LIMIT, HeightVotes
 from ehrcore.consensus.seam import (
     ConsensusMessage,
@@ -39,8 +40,6 @@ from ehrcore.messages import Finalised, Mined, ProposalBody, Propose, Vote
 PREVOTE: Final = 1
 PRECOMMIT: Final = 2
 _NONE: Final = -1
-#: How many messages for later heights are kept while this height is being decided, shared evenly among the peers.
-_FUTURE_LIMIT: Final = 4_096
 
 
 class Phase(IntEnum):
@@ -56,7 +55,7 @@ class ProofOfStake:
     """One administrator's state machine."""
 
     def __init__(self, seat: Seat, tip: Tip) -> None:
-        self._seat, self._future = seat, list[tuple[str, Propose | Vote | Finalised]]()
+        self._seat, self._early = seat, EarlyMessages(seat.peers)
         self._past = RecentBlocks(seat.peers, seat.params.stake.vote_timeout_ns)
         self._enter_height(tip)
 
@@ -80,9 +79,7 @@ class ProofOfStake:
     def on_ready(self, now: int) -> list[Step]:
         """Begin the height if there is a batch, or propose late if this node is the proposer and had none."""
         steps: list[Step] = []
-        waiting = [item for item in self._future if self._height_of(item[1]) == self._height]
-        self._future = [item for item in self._future if self._height_of(item[1]) > self._height]
-        for sender, message in waiting:
+        for sender, message in self._early.take(self._height):
             steps += self.on_message(sender, message, now)
             if any(isinstance(step, Decided) for step in steps):
                 return steps
@@ -92,16 +89,12 @@ class ProofOfStake:
             self._propose(now, steps)
         return self._progress(now, steps)
 
-    @staticmethod
-    def _height_of(message: Propose | Vote | Finalised) -> int:
-        return message.block.header.height if isinstance(message, Finalised) else message.body.height
-
     def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
         """A proposal, a vote or a final block; kept if its height is to come, dropped if it does not verify."""
         steps: list[Step] = []
-        if isinstance(message, Mined) or self._chain_of(message) != self._seat.chain:
+        if isinstance(message, Mined) or chain_of(message) != self._seat.chain:
             return steps
-        height = self._height_of(message)
+        height = height_of(message)
         if height < self._height:
             if not isinstance(message, Finalised):
                 steps += self._past.answer(sender, height, now)
@@ -110,7 +103,7 @@ class ProofOfStake:
             return steps
         if height > self._height:
             # A sign that this height has begun, and perhaps is over.
-            is_heard = self._keep(sender, message)
+            is_heard = self._early.keep(sender, message, self._height)
         elif isinstance(message, Finalised):
             self._follow(message, now, steps)
             return steps
@@ -121,20 +114,6 @@ class ProofOfStake:
         if self._phase is Phase.IDLE:
             self._start_round(0, now, steps)
         return self._progress(now, steps)
-
-    @staticmethod
-    def _chain_of(message: Propose | Vote | Finalised) -> bytes:
-        return message.block.header.chain if isinstance(message, Finalised) else message.body.chain
-
-    def _keep(self, sender: str, message: Propose | Vote | Finalised) -> bool:
-        """Keep a message for a later height, if there is room; nobody's flood takes another's."""
-        peers = self._seat.peers
-        if sender not in peers or self._height_of(message) > self._height + CATCH_UP_LIMIT:
-            return False
-        if sum(held == sender for held, _ in self._future) >= _FUTURE_LIMIT // len(peers):
-            return False
-        self._future.append((sender, message))
-        return True
 
     def _follow(self, message: Finalised, now: int, steps: list[Step]) -> None:
         """Take over a block that the others have decided."""

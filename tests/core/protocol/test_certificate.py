@@ -55,6 +55,15 @@ def test_more_than_two_thirds_of_the_stake_and_not_of_the_heads(
     assert is_accepted(scribe, block, scribe.certificate(block, names(*voters))) == is_enough
 
 
+@pytest.mark.parametrize("total", [3, 6, 9, 30, 300, 3 << 50])
+def test_exactly_a_third_is_no_third_and_exactly_two_thirds_no_quorum(total: int) -> None:
+    crypto = make_network(make_params()).crypto("visitor-0")
+    validators = ValidatorSet(crypto, [Validator("administrator-0", total, bytes(33))])
+    third = total // 3
+    assert [validators.is_third(held) for held in (third - 1, third, third + 1)] == [False, False, True]
+    assert [validators.is_quorum(held) for held in (2 * third - 1, 2 * third, 2 * third + 1)] == [False, False, True]
+
+
 @given(stakes=st.lists(st.integers(1, 12) | st.integers(1, 1 << 40), min_size=1, max_size=9), data=st.data())
 def test_quorums_of_any_stakes_are_those_of_exact_fractions(stakes: list[int], data: st.DataObject) -> None:
     crypto = make_network(make_params()).crypto("visitor-0")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ehrcore.block import Block
-from ehrcore.consensus import pos
+from ehrcore.consensus import early, pos
 from ehrcore.consensus.laggards import CATCH_UP_LIMIT
 from ehrcore.consensus.rounds import ROUND_LIMIT
 from ehrcore.consensus.seam import CLOCK_TOLERANCE
@@ -131,6 +131,14 @@ def test_a_time_out_of_another_round_or_height_is_stale(seven: Seven) -> None:
         assert seven.machine.on_timer(name, 0) == []
 
 
+def test_a_polka_that_comes_after_the_precommit_changes_neither_vote_nor_lock(seven: Seven) -> None:
+    """Lines 36 to 43: only the block to propose again is learnt from it; a second precommit would be a lie."""
+    seven.hear(seven.scribe.propose(seven.x), *seven.votes(2, seven.x), *seven.votes(4, None)[2:])
+    assert seven.council.votes_of(seven.council.fire_all(seven.me, "prevote")) == [(0, PRECOMMIT, NIL)]
+    assert seven.hear(*seven.votes(6, seven.x)[2:]) == []
+    assert (seven.machine._locked_round, seven.machine._valid_round) == (-1, 0)
+
+
 # -- the lock ----------------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +223,16 @@ def test_a_liars_vote_for_another_proposed_block_counts_for_that_block_too(seven
     assert seven.hear(liar) == [(0, PRECOMMIT, seven.scribe.hash(seven.x))]
 
 
+def test_a_voter_that_votes_twice_is_half_of_two_voters(seven: Seven) -> None:
+    """More than two thirds must have spoken before disagreement starts a clock: voices, not votes."""
+    seven.hear(seven.scribe.propose(seven.x))
+    one, two, liar, honest = seven.votes(4, None)
+    seven.hear(one, two, liar, seven.scribe.vote(liar.voter, seven.scribe.hash(seven.x), 0, PREVOTE))
+    assert not seven.council.fire_all(seven.me, "prevote")
+    seven.hear(honest)
+    assert seven.council.fire_all(seven.me, "prevote")
+
+
 def test_what_a_stuck_node_relies_on_is_repeated_with_what_it_said(seven: Seven) -> None:
     seven.lock()
     polka = seven.votes(4, seven.x)
@@ -249,6 +267,7 @@ def test_a_proposal_shows_the_block_that_it_names(seven: Seven) -> None:
 def test_a_polka_cannot_lie_in_the_future(seven: Seven) -> None:
     assert seven.hear(seven.scribe.propose(seven.x, 0, valid_round=0)) == []
     assert seven.hear(seven.scribe.propose(seven.x, 0, valid_round=3)) == []
+    assert seven.hear(seven.scribe.propose(seven.x)) == [(0, PREVOTE, seven.scribe.hash(seven.x))]
 
 
 @pytest.mark.parametrize(
@@ -260,6 +279,16 @@ def test_a_polka_cannot_lie_in_the_future(seven: Seven) -> None:
 def test_an_invalid_block_gets_a_prevote_for_none(seven: Seven, changes: dict[str, Any]) -> None:
     block = seven.block(103, **changes)
     assert seven.hear(seven.scribe.propose(block)) == [(0, PREVOTE, NIL)]
+
+
+def test_a_block_older_than_its_parent_gets_a_prevote_for_none(seven: Seven) -> None:
+    parent = seven.block(103, timestamp=SECOND)
+    seven.hear(Finalised(parent, seven.scribe.certificate(parent)), sender=seven.others[0])
+    for round_, (timestamp, is_valid) in enumerate([(SECOND - 1, False), (SECOND, True)]):
+        block = seven.scribe.block([], parent.header, timestamp=timestamp)
+        expected = seven.scribe.hash(block) if is_valid else NIL
+        seven.hear(*(seven.scribe.vote(name, NIL, round_, PREVOTE, height=2) for name in seven.others[:3]))
+        assert (round_, PREVOTE, expected) in seven.hear(seven.scribe.propose(block, round_, height=2))
 
 
 def test_a_block_that_the_pool_refuses_gets_a_prevote_for_none(seven: Seven) -> None:
@@ -347,16 +376,16 @@ def test_messages_for_the_next_height_wait_for_it(seven: Seven) -> None:
 
 
 def test_no_peers_flood_takes_the_room_of_another(seven: Seven, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pos, "_FUTURE_LIMIT", 60)
+    monkeypatch.setattr(early, "EARLY_LIMIT", 60)
     flood, honest = seven.others[:2]
     for round_ in range(500):
         seven.hear(seven.scribe.vote(flood, NIL, round_, PREVOTE, height=2), sender=flood)
-    assert len(seven.machine._future) == 10
+    assert len(seven.machine._early) == 10
     seven.hear(seven.scribe.vote(honest, NIL, 0, PREVOTE, height=2), sender=honest)
-    assert len(seven.machine._future) == 11
+    assert len(seven.machine._early) == 11
     seven.hear(seven.scribe.vote(honest, NIL, 0, PREVOTE, height=2 + CATCH_UP_LIMIT), sender=honest)
     seven.hear(seven.scribe.vote(honest, NIL, 0, PREVOTE, height=2), sender="agent-0")
-    assert len(seven.machine._future) == 11
+    assert len(seven.machine._early) == 11
 
 
 def test_a_final_block_lets_a_node_catch_up_and_needs_no_trust_in_its_sender(seven: Seven) -> None:

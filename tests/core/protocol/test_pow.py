@@ -158,6 +158,7 @@ def test_a_block_is_final_under_its_linked_successors() -> None:
     ("mutation", "rule"),
     [
         ("missing", "certificate"), ("short", "certificate"), ("long", "certificate"), ("unlinked", "certificate"),
+        ("of another parent", "certificate"),
         ("swapped", "certificate"), ("repeated", "certificate"), ("of another chain", "certificate"),
         ("first without work", "work"), ("last without work", "work"), ("an easy successor", "difficulty"),
         ("an easy block", "difficulty"),
@@ -184,6 +185,7 @@ def test_a_work_certificate_is_refused_that_is(mutation: str, rule: str) -> None
         "short": (one, [two]),
         "long": (one, [two, three, four]),
         "unlinked": (one, [two, four]),
+        "of another parent": (one, [two, quarry.mine(replace(three, previous=bytes(32)))]),
         "swapped": (one, [three, two]),
         "repeated": (one, [two, two]),
         "of another chain": (one, [two, quarry.mine(replace(three, chain=bytes(32)))]),

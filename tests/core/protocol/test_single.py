@@ -62,6 +62,9 @@ def false_blocks(council: Council) -> dict[str, Finalised]:
             Block(msgspec.structs.replace(block.header, timestamp=9), block.transactions), good.certificate
         ),
         "with other transactions": Finalised(Block(block.header, ()), good.certificate),
+        "of another administrator, though the orderer signed it": Finalised(
+            other.block, OrdererCertificate(scribe.cryptos[ORDERER].sign(other.block.header))
+        ),
         "with a certificate of stake": Finalised(block, scribe.certificate(block)),
     }
 
