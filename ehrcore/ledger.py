@@ -96,8 +96,12 @@ class SqliteLedger:
         self._crypto = open_crypto(genesis.params)
 
     @classmethod
-    def create(cls, path: Path, genesis: Genesis) -> "SqliteLedger":
-        """Start a ledger in a new file; `LedgerError` if the file exists or cannot be made."""
+    def create(cls, path: Path, genesis: Genesis, *, is_synced: bool = True) -> "SqliteLedger":
+        """Start a ledger in a new file; `LedgerError` if the file exists or cannot be made.
+
+        ``is_synced=False`` leaves it to the system when blocks reach the disk, as long as the ledger stays open: a
+        crash of the machine may then lose the last ones, though never break the file.  It is there to be measured.
+        """
         content = encode(genesis)
         _check_genesis(path, content)
         try:
@@ -106,6 +110,8 @@ class SqliteLedger:
             with ExitStack() as stack:
                 db = stack.enter_context(closing(_connect(path, "rwc")))
                 _make_durable(db)
+                if not is_synced:
+                    db.execute("PRAGMA synchronous=NORMAL")
                 with db:
                     db.executescript(
                         f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"

@@ -743,3 +743,11 @@ def test_blocks_and_entries_are_canonical(chain: Chain, copy: Path) -> None:
     for content, persist in zip(contents_of(copy), chain.persisted, strict=True):
         assert encode(decode(content, Entry)) == content
         assert decode(encode(persist.block), Block) == persist.block
+
+
+def test_a_ledger_may_leave_syncing_to_the_system_until_it_is_opened_again(tmp_path: Path, chain: Chain) -> None:
+    path = tmp_path / "unsynced.db"
+    with SqliteLedger.create(path, chain.genesis, is_synced=False) as ledger:
+        assert ledger._db.execute("PRAGMA synchronous").fetchone()[0] == 1
+    with SqliteLedger.open(path) as ledger:
+        assert ledger._db.execute("PRAGMA synchronous").fetchone()[0] == 2
