@@ -4,13 +4,23 @@ It checks who signed, whether they may, and whether it is new; it answers every 
 and tells a refused author why.
 """
 
-from ehrcore.block import Attestation, EndorsementBody, Enrolment, Revocation, Transaction
+from ehrcore.block import (
+    Attestation,
+    BatchCutter,
+    EndorsedTransaction,
+    EndorsementBody,
+    Enrolment,
+    Revocation,
+    Transaction,
+    leaf_bytes,
+)
 from ehrcore.effects import Effects, Event, Observed, ObservedKind, Received, Send
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Refused, Submit
 from ehrcore.replay import ReplayWindows
 from ehrcore.roles.context import Context
 from ehrcore.rules import AUTHORITY, check_transaction
+from ehrcore.signing.base import SIGNATURE_BYTES
 from ehrcore.state import apply_authority
 from ehrcore.types import Role
 
@@ -23,6 +33,15 @@ class Agent:
         self._coordinators = context.names(Role.COORDINATOR)
         self._registry = context.open_registry()
         self._replay = ReplayWindows()
+        self._cutter = BatchCutter(context.params.limits)
+        longest = {role: max(context.names(role), key=len) for role in (Role.AGENT, Role.COORDINATOR)}
+        self._words = tuple(
+            (Attestation(longest[role], bytes(SIGNATURE_BYTES)),) * count
+            for role, count in (
+                (Role.AGENT, context.params.endorsements),
+                (Role.COORDINATOR, context.params.approvals),
+            )
+        )
 
     def start(self, now: int) -> Effects:
         """Nothing to do."""
@@ -41,6 +60,8 @@ class Agent:
         context = self._context
         crypto, body = context.crypto, tx.body
         reason = check_transaction(crypto, self._registry, self._replay, context.chain, tx, now)
+        if reason is Reason.ACCEPTED and not self._fits(tx):
+            reason = Reason.TOO_LARGE
         if reason is Reason.ACCEPTED:
             self._replay.add(body.author, body.nonce)
             if isinstance(body.payload, Enrolment | Revocation):
@@ -55,3 +76,9 @@ class Agent:
             return (observed, verdict)
         # The transport's sender is told, not the claimed author: a forged name must not reach a stranger.
         return (observed, verdict, Send((sender,), Refused(tx_id, reason, "")))
+
+    def _fits(self, tx: Transaction) -> bool:
+        """Whether the transaction, with all that policy adds to it, fits a block: else it would wait for ever."""
+        endorsements, approvals = self._words
+        outcome = bytes(self._context.crypto.suite.digest_size)
+        return self._cutter.fits(len(leaf_bytes(EndorsedTransaction(tx, endorsements, outcome, approvals))))

@@ -1,5 +1,7 @@
 """Visitor: signs transactions about records, and believes a receipt only after checking it (paper, step 1)."""
 
+from typing import Final
+
 from ehrcore.block import EndorsedTransaction, RecordRef, Transaction, TransactionBody
 from ehrcore.bounded import RecentSet
 from ehrcore.codec import decode
@@ -10,6 +12,9 @@ from ehrcore.merkle import verify_inclusion
 from ehrcore.messages import Receipt, ReceiptEntry, Refused, Submit
 from ehrcore.roles.context import Context
 from ehrcore.types import Role
+
+#: Transactions without a receipt that are remembered; beyond it the oldest is given up.
+PENDING_LIMIT: Final = 65_536
 
 
 class Visitor:
@@ -47,6 +52,8 @@ class Visitor:
         body = TransactionBody(context.chain, context.me, self._nonce, now, reference)
         self._nonce += 1
         tx_id = crypto.hash_struct(body)
+        if len(self._pending) >= PENDING_LIMIT:
+            del self._pending[next(iter(self._pending))]
         self._pending[tx_id] = set()
         return (
             Store(record.location, record.body),

@@ -10,6 +10,7 @@ from ehrcore.block import EndorsementBody, Enrolment, Revocation, Transaction
 from ehrcore.effects import Effects, ObservedKind, Received, TimerFired
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Refused, Submit
+from ehrcore.params import Limits
 from ehrcore.records import RecordKind
 from ehrcore.rules import AUTHORITY
 from ehrcore.storage import MemoryStore
@@ -189,3 +190,11 @@ def test_other_events_and_the_start_mean_nothing_to_an_agent(scribe: Scribe, age
     assert agent.start(0) == ()
     assert handle(agent, TimerFired("any")) == ()
     assert handle(agent, Received("agent-1", scribe.endorse(scribe.transaction(), "agent-1"))) == ()
+
+
+def test_a_transaction_that_would_fit_no_block_is_refused_rather_than_left_waiting() -> None:
+    scribe = Scribe(make_network(make_params(limits=Limits(max_block_bytes=1_536))))
+    agent = scribe.network.machine("agent-0", scribe.network.crypto("agent-0"), MemoryStore())
+    good = verdict(scribe, submit(agent, scribe.transaction(0)))
+    long = verdict(scribe, submit(agent, scribe.transaction(1, location="/" + 511 * "x")))
+    assert (good, long) == (Reason.ACCEPTED, Reason.TOO_LARGE)
