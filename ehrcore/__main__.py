@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ehrcore import __version__
-from ehrcore.errors import EhrError
+from ehrcore.errors import EhrError, LedgerError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,32 +28,42 @@ def _parser() -> argparse.ArgumentParser:
     ledger = commands.add_parser("ledger", help="look into a ledger file or verify it")
     actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, text in (
-        ("verify", "replay a ledger from genesis and check everything"),
+        ("verify", "replay a ledger from its genesis and check everything"),
         ("show", "list the blocks of a ledger, unchecked"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument("file", type=Path, help="the ledger (SQLite)")
+        if name == "verify":
+            action.add_argument("--chain", metavar="HEX", help="the chain's id, if it is known from elsewhere")
+            action.add_argument("--tip", metavar="HEX", help="the last block's hash, if it is known from elsewhere")
     return parser
 
 
-def verify_ledger(path: Path) -> None:
-    """Print what was verified, or raise `LedgerError` naming the first block that does not hold."""
+def verify_ledger(options: argparse.Namespace) -> None:
+    """Print what was verified, or raise `LedgerError` naming the first block that does not hold.
+
+    A ledger is checked against its own genesis; that it is the right one, and whole, only its reader can know.
+    """
     from ehrcore.ledger import SqliteLedger  # noqa: PLC0415 - keeps the start short
 
+    path: Path = options.file
     with SqliteLedger.open(path) as ledger:
         state = ledger.verify()
         params = ledger.genesis.params
+    for name, wanted, found in (("chain", options.chain, state.chain), ("tip", options.tip, state.tip)):
+        if wanted is not None and wanted.lower() != found.hex():
+            raise LedgerError(f"{path}: expected {name} {wanted}, found {found.hex()}")
     print(f"{path}: {state.height} blocks verified from genesis")
     print(f"chain  {state.chain.hex()} ({params.hash_suite}, {params.curve}, {params.consensus.value})")
     print(f"tip    {state.tip.hex()}")
     print(f"state  {state.digest.hex()}")
 
 
-def show_ledger(path: Path) -> None:
+def show_ledger(options: argparse.Namespace) -> None:
     """Print a line per block."""
     from ehrcore.ledger import SqliteLedger  # noqa: PLC0415 - keeps the start short
 
-    with SqliteLedger.open(path) as ledger:
+    with SqliteLedger.open(options.file) as ledger:
         print(f"{'height':>8} {'time [s]':>12} {'transactions':>12} {'marked invalid':>14}  proposer")
         for entry in ledger.entries():
             header = entry.block.header
@@ -68,7 +78,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         try:
             options = _parser().parse_args(words)
-            {"verify": verify_ledger, "show": show_ledger}[options.action](options.file)
+            {"verify": verify_ledger, "show": show_ledger}[options.action](options)
         finally:
             print(end="", flush=True)
     except EhrError as error:

@@ -48,8 +48,7 @@ class Crypto:
         meter = self.meter
         meter.hashes += 1
         meter.hashed_bytes += len(data)
-        digest: bytes = self.suite.new(data).digest()
-        return digest
+        return self.suite.hash(data)
 
     def hash_struct(self, value: Any) -> bytes:
         """Digest of the canonical bytes of a struct; its tag separates it from every other kind."""

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     APPROVALS = "approval-policy"
     CONTRACT = "contract"
     BAD_CERTIFICATE = "bad-certificate"
+    FIXED_ADMINISTRATORS = "administrators-are-fixed"
 
 
 class CertificateBody(msgspec.Struct, frozen=True, array_like=True, tag="certificate"):
@@ -116,6 +117,10 @@ class Registry:
         if now >= body.not_after:
             return Reason.EXPIRED, None
         return Reason.ACCEPTED, body
+
+    def holds(self, serial: int, role: Role) -> bool:
+        """Whether the certificate with this serial, if it is known, is of ``role``."""
+        return any(item.body.serial == serial and item.body.role is role for item in self._by_subject.values())
 
     def members(self, role: Role) -> tuple[CertificateBody, ...]:
         """Certificates of a role, by subject; revoked ones left out."""

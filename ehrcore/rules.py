@@ -11,8 +11,8 @@ from ehrcore.block import (
     Attestation,
     EndorsedTransaction,
     EndorsementBody,
-    Enrolment,
     RecordRef,
+    Revocation,
     Transaction,
 )
 from ehrcore.crypto import Crypto
@@ -50,9 +50,15 @@ def check_transaction(
 
 def _check_enrolment(crypto: Crypto, registry: Registry, tx: Transaction) -> Reason:
     payload = tx.body.payload
-    if not isinstance(payload, Enrolment):
+    if isinstance(payload, RecordRef):
         return Reason.ACCEPTED
+    # Who votes is fixed at genesis: to admit or withdraw an administrator here would change nothing, so it is refused.
+    if isinstance(payload, Revocation):
+        is_fixed = registry.holds(payload.serial, Role.ADMINISTRATOR)
+        return Reason.FIXED_ADMINISTRATORS if is_fixed else Reason.ACCEPTED
     body = payload.certificate.body
+    if body.role is Role.ADMINISTRATOR:
+        return Reason.FIXED_ADMINISTRATORS
     is_ours = body.network == registry.network and crypto.verify(
         registry.authority_key, body, payload.certificate.signature
     )

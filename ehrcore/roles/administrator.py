@@ -55,7 +55,8 @@ class Administrator:
     def handle(self, event: Event, now: int) -> Effects:
         """Approvals, the rule's messages, timers and work; anything else is not for an administrator."""
         match event:
-            case Received(message=Approve() as message):
+            # From its own coordinator alone: a relayed approval could carry the transaction with a spoilt signature.
+            case Received(sender=sender, message=Approve() as message) if sender == message.approval.node:
                 if not self._pool.add(message, now):
                     return ()
                 return self._carry_out(self._rule.on_ready(now), now)

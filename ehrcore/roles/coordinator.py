@@ -55,7 +55,8 @@ class Coordinator:
     def handle(self, event: Event, now: int) -> Effects:
         """Endorsements and final blocks; anything else is not for a coordinator."""
         match event:
-            case Received(message=Endorse() as message):
+            # From its own agent alone: a relayed endorsement could carry the transaction with a spoilt signature.
+            case Received(sender=sender, message=Endorse() as message) if sender == message.endorsement.node:
                 return self._endorsed(message, now)
             case Received(message=Finalised() as message):
                 return self._finalised(message)

@@ -1,5 +1,6 @@
 """Visitor: signs transactions about records, and believes a receipt only after checking it (paper, step 1)."""
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from ehrcore.block import EndorsedTransaction, RecordRef, Transaction, TransactionBody
@@ -8,13 +9,23 @@ from ehrcore.codec import decode
 from ehrcore.consensus.finality import header_hash, verify_certificate
 from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Requested, Send, Store
 from ehrcore.errors import EhrError
+from ehrcore.identity import Reason
 from ehrcore.merkle import verify_inclusion
 from ehrcore.messages import Receipt, ReceiptEntry, Refused, Submit
+from ehrcore.params import majority
 from ehrcore.roles.context import Context
 from ehrcore.types import Role
 
 #: Transactions without a receipt that are remembered; beyond it the oldest is given up.
 PENDING_LIMIT: Final = 65_536
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What others have said of a transaction that is not settled."""
+
+    refused_by: set[str] = field(default_factory=set)
+    verdicts: dict[str, Reason] = field(default_factory=dict)
 
 
 class Visitor:
@@ -25,7 +36,8 @@ class Visitor:
         self._agents = context.names(Role.AGENT)
         self._validators = context.validators()
         self._nonce = 0
-        self._pending: dict[bytes, set[str]] = {}
+        self._contributors = context.names(Role.CONTRIBUTOR)
+        self._pending: dict[bytes, _Pending] = {}
         self._verified = RecentSet(1_024)
 
     def start(self, now: int) -> Effects:
@@ -40,8 +52,8 @@ class Visitor:
                 return self._submit(event, now)
             case Received(sender=sender, message=Refused() as message):
                 return self._refused(sender, message)
-            case Received(message=Receipt() as message):
-                return self._receipt(message)
+            case Received(sender=sender, message=Receipt() as message) if sender in self._contributors:
+                return self._receipt(sender, message)
             case _:
                 return ()
 
@@ -54,7 +66,7 @@ class Visitor:
         tx_id = crypto.hash_struct(body)
         if len(self._pending) >= PENDING_LIMIT:
             del self._pending[next(iter(self._pending))]
-        self._pending[tx_id] = set()
+        self._pending[tx_id] = _Pending()
         return (
             Store(record.location, record.body),
             Observed(ObservedKind.SUBMITTED, (tx_id,)),
@@ -63,9 +75,10 @@ class Visitor:
 
     def _refused(self, sender: str, message: Refused) -> Effects:
         """Final once so many nodes refuse that the policy cannot be met; one liar among them refuses nothing."""
-        refusals = self._pending.get(message.transaction)
-        if refusals is None:
+        pending = self._pending.get(message.transaction)
+        if pending is None:
             return ()
+        refusals = pending.refused_by
         refusals.add(sender)
         params = self._context.params
         needed = {Role.AGENT: params.endorsements, Role.COORDINATOR: params.approvals}
@@ -76,7 +89,7 @@ class Visitor:
                 return (Observed(ObservedKind.REFUSED, (message.transaction,), message.reason.value),)
         return ()
 
-    def _receipt(self, receipt: Receipt) -> Effects:
+    def _receipt(self, sender: str, receipt: Receipt) -> Effects:
         """Check certificate and proofs; what is not proven stays pending."""
         crypto, header = self._context.crypto, receipt.header
         effects: list[Effect] = []
@@ -88,18 +101,26 @@ class Visitor:
                 )
                 self._verified.add(block_hash)
             for entry in receipt.entries:
-                effects += self._settle(receipt, entry)
+                effects += self._settle(sender, receipt, entry)
         except EhrError as error:
             effects.append(Observed(ObservedKind.DROPPED, (block_hash,), str(error)))
         return tuple(effects)
 
-    def _settle(self, receipt: Receipt, entry: ReceiptEntry) -> Effects:
+    def _settle(self, sender: str, receipt: Receipt, entry: ReceiptEntry) -> Effects:
+        """The proof shows that the transaction is in the block; what became of it is what most contributors say.
+
+        Neither header nor certificate covers the verdicts, so one contributor's word is not enough.
+        """
         crypto, header = self._context.crypto, receipt.header
         tx_id = crypto.hash_struct(decode(entry.leaf, EndorsedTransaction).transaction.body)
-        if tx_id not in self._pending or header.chain != self._context.chain:
+        pending = self._pending.get(tx_id)
+        if pending is None or header.chain != self._context.chain:
             return ()
         crypto.meter.hashes += len(entry.path) + 1
         crypto.meter.hashed_bytes += len(entry.leaf) + 65 * len(entry.path)
         verify_inclusion(crypto.suite, header.merkle_root, header.size, entry.index, entry.leaf, entry.path)
+        pending.verdicts[sender] = entry.reason
+        if list(pending.verdicts.values()).count(entry.reason) < majority(len(self._contributors)):
+            return ()
         del self._pending[tx_id]
         return (Observed(ObservedKind.FINAL, (tx_id,), entry.reason.value),)

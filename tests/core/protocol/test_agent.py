@@ -198,3 +198,14 @@ def test_a_transaction_that_would_fit_no_block_is_refused_rather_than_left_waiti
     good = verdict(scribe, submit(agent, scribe.transaction(0)))
     long = verdict(scribe, submit(agent, scribe.transaction(1, location="/" + 511 * "x")))
     assert (good, long) == (Reason.ACCEPTED, Reason.TOO_LARGE)
+
+
+@pytest.mark.parametrize("order", ["revoke", "enrol"])
+def test_administrators_are_fixed_at_genesis_and_orders_about_them_are_refused(
+    scribe: Scribe, agent: Any, order: str
+) -> None:
+    if order == "revoke":
+        tx = scribe.order(Revocation(scribe.serial_of("administrator-0")))
+    else:
+        tx = scribe.order(Enrolment(scribe.certify("administrator-9", Role.ADMINISTRATOR, stake=1)))
+    assert verdict(scribe, submit(agent, tx, sender=AUTHORITY)) is Reason.FIXED_ADMINISTRATORS

@@ -37,7 +37,7 @@ class Desk:
         return tx
 
     def hear(self, message: Endorse, now: int = 0) -> Effects:
-        return handle(self.machine, Received("agent-0", message), now)
+        return handle(self.machine, Received(message.endorsement.node, message), now)
 
     def endorse(self, tx: Transaction, *agents: int, reason: Reason = Reason.ACCEPTED) -> list[Effects]:
         return [self.hear(self.scribe.endorse(tx, f"agent-{index}", reason)) for index in agents]
@@ -241,3 +241,11 @@ def test_other_events_mean_nothing_to_a_coordinator(desk: Desk) -> None:
     assert desk.machine.start(0) == ()
     assert handle(desk.machine, TimerFired("any")) == ()
     assert desk.scribe.network.roles["coordinator-1"] is Role.COORDINATOR
+
+
+def test_an_endorsement_counts_only_from_the_agent_that_made_it(desk: Desk) -> None:
+    """Whoever relays one could hand it on with a spoilt signature of the author."""
+    tx = desk.scribe.transaction(0)
+    message = desk.scribe.endorse(tx, "agent-0")
+    assert handle(desk.machine, Received("agent-1", message)) == ()
+    assert handle(desk.machine, Received("administrator-0", message)) == ()

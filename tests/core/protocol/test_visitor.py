@@ -38,6 +38,12 @@ class Client:
         return tx
 
     def hear(self, message: Receipt | Refused, sender: str = "contributor-0") -> Effects:
+        """``message`` from ``sender``, after the other contributor has sent the same: two of two must agree."""
+        if isinstance(message, Receipt):
+            assert self.final_ids(self.hear_alone(message, "contributor-1")) == []
+        return self.hear_alone(message, sender)
+
+    def hear_alone(self, message: Receipt | Refused, sender: str) -> Effects:
         return handle(self.machine, Received(sender, message))
 
     def final_ids(self, effects: Effects) -> list[bytes]:
@@ -150,6 +156,26 @@ def test_what_was_proven_before_a_tampered_entry_is_not_lost(client: Client) -> 
     assert client.final_ids(effects) == client.ids[:1]
     assert len(observed(effects, ObservedKind.DROPPED)) == 1
     assert client.pending() == {client.ids[1]}
+
+
+def test_one_contributors_word_on_what_became_of_a_transaction_is_not_enough(client: Client) -> None:
+    """The proof holds either way: nothing that is proven covers the reason."""
+    lie = replace(
+        client.receipt, entries=tuple(replace(entry, reason=Reason.REVOKED) for entry in client.receipt.entries)
+    )
+    assert client.final_ids(client.hear_alone(lie, "contributor-0")) == []
+    assert client.final_ids(client.hear_alone(lie, "contributor-0")) == []
+    assert client.final_ids(client.hear_alone(client.receipt, "contributor-1")) == []
+    assert client.pending() == set(client.ids)
+    effects = client.hear_alone(client.receipt, "contributor-0")
+    assert client.final_ids(effects) == client.ids
+    assert {item.detail for item in observed(effects, ObservedKind.FINAL)} == {""}
+
+
+@pytest.mark.parametrize("sender", ["agent-0", "administrator-0", "coordinator-0", "visitor-0", "contributor-2"])
+def test_receipts_come_from_contributors_alone(client: Client, sender: str) -> None:
+    assert client.hear(client.receipt, sender) == ()
+    assert client.pending() == set(client.ids)
 
 
 def test_another_chains_receipt_proves_nothing_here(client: Client) -> None:
