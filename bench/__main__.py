@@ -36,7 +36,7 @@ def list_experiments() -> None:
             click.echo(f"  {name:<12} {text}")
 
 
-@app.command()
+@app.command(short_help="Run experiments; write tables, figures and a report.")
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...")
 @click.option("--profile", default="quick", show_default=True, help="smoke, quick or paper (see: ehrbench list).")
 @click.option("--config", type=_FOLDER, metavar="FILE", help="A TOML scenario laid over the profile.")
@@ -71,7 +71,7 @@ def run(
         sys.exit(130)
 
 
-@app.command()
+@app.command(short_help="Write tables, figures and report of a run again.")
 @click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
 @click.option("--results", type=_FOLDER, default=Path("results"), show_default=True, help="Where runs are kept.")
 def report(folder: Path | None, results: Path) -> None:

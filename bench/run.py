@@ -5,7 +5,7 @@ A case that fails or times out is a row with that status, never a gap.  Ctrl-C k
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,7 @@ from bench.record import RunDirectory, require_writable
 from ehrcore.errors import EhrError
 
 if TYPE_CHECKING:
+    from bench.measure.calibrate import Calibration
     from bench.scenario import Scenario
     from bench.workload import Workload
 
@@ -70,9 +71,19 @@ def execute(
         run.manifest["calibration"] = {
             "costs": {name: asdict(costs) for name, costs in context.calibration.costs.items()},
             "measured": [asdict(item) for item in context.calibration.measured],
+            "drift": measure_drift(context.calibrations.values()),
         }
     run.finish("interrupted" if is_interrupted else "complete")
     return run, is_interrupted
+
+
+def measure_drift(calibrations: "Iterable[Calibration]") -> dict[str, float]:
+    """By operation, the greatest of the unit costs measured in the course of a run over the least."""
+    found: dict[str, list[float]] = {}
+    for calibration in calibrations:
+        for item in calibration.measured:
+            found.setdefault(item.name, []).append(item.median_ns)
+    return {name: max(values) / min(values) for name, values in found.items()}
 
 
 def load_workload(

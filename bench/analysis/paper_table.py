@@ -1,7 +1,8 @@
 """The paper's Table 1 as printed, and how well something else agrees with it.
 
 Row 1 contradicts the other 17 (its externally studentised residual in a linear fit is -8.8): it is never repaired,
-and everything that depends on it is given with and without it.  Row 16 repeats row 15 and counts once in fits.
+and everything that depends on it is given with and without it.  Row 16 repeats row 15;
+the fit behind the paper-calibrated mode leaves both row 1 and row 16 out.
 """
 
 import csv

@@ -1,7 +1,7 @@
 """What an engine is given, and the table of engines."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -26,13 +26,21 @@ class Context:
     scenario: "Scenario"
     workload: "Workload"
     folder: Path
+    calibrations: "dict[str, Calibration]" = field(default_factory=dict)
 
     @cached_property
     def calibration(self) -> "Calibration":
         """Unit costs of this machine, measured once per run, at first use."""
-        from bench.measure.calibrate import calibrate
+        return self.calibrate("start")
 
-        return calibrate(self.scenario, self.folder)
+    def calibrate(self, label: str) -> "Calibration":
+        """Unit costs as measured for ``label``, at first use: repeats with costs of their own show their spread."""
+        held = self.calibrations.get(label)
+        if held is None:
+            from bench.measure.calibrate import calibrate
+
+            held = self.calibrations[label] = calibrate(self.scenario, self.folder)
+        return held
 
 
 #: An engine takes the run's context and a case, and returns its raw rows (without ``case`` and ``status``).

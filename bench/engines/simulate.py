@@ -203,16 +203,18 @@ def run_variant(context: Context, case: Case) -> list[Row]:
     except ValueError:
         raise BenchError(f"consensus rule: expected one of {[*ConsensusRule]}, found {settings['rule']!r}") from None
     params = chain_params("variants", topology, consensus=rule, hash_suite=settings["suite"], work=work)
-    # One seed for all variants of a repeat: they meet the same arrivals and the same jitter, and can be paired.
+    # One seed and one calibration for all variants of a repeat: they meet the same arrivals, jitter and unit costs, and
+    # can be paired.  The control has its own, so it shows what seeds and calibration do together.
     seed = f"repeat {settings['repeat']}{' control' if settings['is_control'] else ''}"
     row: Row = dict(settings)
-    full = load_network(context, params, seed=f"{seed}|saturated")
+    costs = context.calibrate(seed).costs[params.hash_suite]
+    full = load_network(context, params, seed=f"{seed}|saturated", costs=costs)
     row["saturated_tx_per_s"] = saturate(full, plan.outstanding, plan.transactions)["tx_per_s"]
-    loaded = load_network(context, params, seed=f"{seed}|offered")
+    loaded = load_network(context, params, seed=f"{seed}|offered", costs=costs)
     row |= offer(loaded, plan.offered_per_second, plan.transactions, f"{context.scenario.seed}|{seed}")
     row["is_overloaded"] = row["saturated_tx_per_s"] < plan.offered_per_second
     row |= forks(loaded)
-    row["grind_ns"] = context.calibration.costs[params.hash_suite].grind_ns
+    row["grind_ns"] = costs.grind_ns
     row["tx_per_block"] = loaded.collector.finished / max(row["blocks"] * (1 - row["empty_share"]), 1)
     add_energy(context, row)
     return [row]

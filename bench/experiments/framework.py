@@ -1,4 +1,4 @@
-"""End to end: records through all five roles into ledgers on disk, checked from the files alone."""
+"""End to end: records through all five roles into ledgers on disk, which are opened again and checked."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -42,7 +42,7 @@ ROLE_COLUMNS: Final = {
     "hashes_per_tx": Column("Hashes", "1/tx", ".1f"),
     "hashed_bytes_per_tx": Column("Hashed", "B/tx", ".0f"),
     "ledgers": Column("Ledgers kept"),
-    "kept_bytes": Column("Kept on disk, largest", "B"),
+    "kept_bytes": Column("Kept durably, largest", "B"),
 }
 
 EXPERIMENT: Final = Experiment(
@@ -54,7 +54,8 @@ EXPERIMENT: Final = Experiment(
         Table(
             "framework_checks",
             "The framework end to end with real signatures, unequal stakes, SQLite ledgers and every message through "
-            "its bytes; simulated network and time. Each line compares what must be with what was found in the files.",
+            "its bytes; simulated network and time. Each line compares what must be with what was found in "
+            "the run or, for ledgers and proofs, in the ledger files.",
             CHECK_COLUMNS,
             build_checks,
             ("check", "found", "holds"),
@@ -62,7 +63,8 @@ EXPERIMENT: Final = Experiment(
         Table(
             "framework_roles",
             "Counted operations of one node per transaction, by role, and the size of what it keeps on disk. "
-            "Signatures that a node has verified before count once.",
+            "Signatures that a node has verified before count once. An administrator is asked to keep the last "
+            "hash alone.",
             ROLE_COLUMNS,
             build_roles,
             ("role", "nodes", "signs_per_tx", "verifies_per_tx", "hashes_per_tx", "kept_bytes"),

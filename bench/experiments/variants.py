@@ -22,7 +22,7 @@ _KEYS: Final = ["rule", "difficulty_bits", "suite", "is_control"]
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
-    """Every rule with every suite, and the base variant once more under other seeds as the A/A control."""
+    """Every rule with every suite, and the base variant once more as the A/A control: other seeds and unit costs."""
     plan = scenario.variants
     rules: list[tuple[str, int | None]] = [("pos", None), ("single", None)]
     rules += [("pow", bits) for bits in sorted(set(plan.difficulty_bits))]
@@ -41,9 +41,13 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
                 "suite": suite,
                 "is_control": is_control,
                 "repeat": repeat,
+                "planned": plan.repeats,
             }
             cases.append(Case(label, "variant", settings))
     return cases
+
+
+_NOT_NUMBERS: Final = ("is_overloaded", "energy_status", "busiest_role")
 
 
 def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -68,11 +72,11 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
         **{f"energy_mj_{bound}": raw[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
     )
     groups = measured.groupby(_KEYS, dropna=False, sort=False)
-    numbers = [
-        name for name in MAIN_COLUMNS if name in measured and name not in {*_KEYS, "is_overloaded", "energy_status"}
-    ]
+    numbers = [name for name in MAIN_COLUMNS if name in measured and name not in {*_KEYS, *_NOT_NUMBERS}]
     frame = groups[numbers].median().reset_index()
     frame["repeats"] = groups.size().to_numpy()
+    frame["failed"] = groups["planned"].first().to_numpy().astype(int) - frame["repeats"]
+    frame["busiest_role"] = groups["busiest_role"].first().to_numpy()
     frame["is_overloaded"] = groups["is_overloaded"].any().to_numpy().astype(bool)
     frame["energy_status"] = groups["energy_status"].first().to_numpy()
     frame["rule"] = frame["rule"].map(NAMES)
@@ -86,6 +90,7 @@ MAIN_COLUMNS: Final = {
     "suite": Column("Hash"),
     "is_control": Column("A/A control"),
     "repeats": Column("Repeats"),
+    "failed": Column("Repeats failed"),
     "saturated_tx_per_s": Column("Saturated", "tx/s", ".0f"),
     "is_overloaded": Column("Offered load exceeds it"),
     "latency_quorum_p50_ms": Column("Latency p50", "ms", ".1f"),
@@ -99,6 +104,7 @@ MAIN_COLUMNS: Final = {
     "messages_per_tx": Column("Messages", "1/tx", ".1f"),
     "kilobytes_per_tx": Column("Traffic", "kB/tx", ".1f"),
     "empty_share": Column("Empty blocks", "", ".0%"),
+    "busiest_role": Column("Busiest role"),
     "tries_per_block": Column("Hash tries", "1/block", ".3g"),
     "refused_blocks": Column("Blocks refused by ledger keepers", "", ".0f"),
 }
@@ -214,11 +220,13 @@ EXPERIMENT: Final = Experiment(
     (
         Table(
             "variants",
-            "Consensus rules and hash suites on one topology, medians over repeats (simulated with this machine's "
-            "measured unit costs). Latency, CPU and energy at one offered load; energy estimated as CPU-seconds times "
-            "stated watts, idle power not in it. SHA-1 and MD5 are broken: measured variants only. Proof of work is "
-            "final under its confirmations; where blocks come faster than the network carries them, administrators "
-            "can finalise different blocks, and ledger keepers refuse the later ones.",
+            "Consensus rules and hash suites on one topology, medians over repeats that did not fail (simulated with "
+            "this machine's measured unit costs). Latency, CPU and energy at one offered load, at which most of the "
+            "latency is the wait for a block to fill; energy estimated as CPU-seconds times stated watts, idle power "
+            "not in it. SHA-1 and MD5 are broken: variants for comparison only. Proof of work is final under its "
+            "confirmations; its search runs beside the node's other work, as on a core of its own. Where blocks come "
+            "faster than the network carries them, administrators finalise different blocks, ledger keepers refuse "
+            "the later ones, and the repeat fails.",
             MAIN_COLUMNS,
             build_main,
             ("rule", "difficulty_bits", "suite", "is_control", "saturated_tx_per_s", "latency_quorum_p50_ms",
@@ -226,18 +234,19 @@ EXPERIMENT: Final = Experiment(
         ),
         Table(
             "variants_ratios",
-            "Each variant over proof of stake with SHA-256, paired by repeat; the A/A control is that variant itself "
-            "under other seeds, so its range is what chance alone does.",
+            "Each variant over proof of stake with SHA-256, paired by repeat: the same arrivals, jitter and unit "
+            "costs, so ratios are steadier than values. The A/A control is that variant itself under other seeds and a "
+            "calibration of its own: its range is what seeds and calibration do to an unpaired value.",
             RATIO_COLUMNS,
             build_ratios,
             ("rule", "difficulty_bits", "suite", "is_control", "throughput_median", "latency_median", "cpu_median"),
         ),
         Table(
             "variants_break_even",
-            "Difficulty above which proof of work takes more CPU time than proof of stake, at the same offered load "
-            "and block interval. Bare: the search for one block against what agreement adds to a single orderer's "
-            "block. As run: per transaction with all confirmations, interpolated on a log scale between the simulated "
-            "points.",
+            "Difficulty above which proof of work takes more CPU time than proof of stake, at the same offered load. "
+            "Bare: the search for one block, at the cost of a try here (Python's hashlib: a miner n times as fast "
+            "moves it by log2 n bits), against what agreement adds to a single orderer's block. As run: per "
+            "transaction with all confirmations and the empty blocks that they need, interpolated on a log scale.",
             BREAK_EVEN_COLUMNS,
             build_break_even,
             ("suite", "bare_bits_median", "confirmations", "grid", "where", "bits_median"),

@@ -187,6 +187,9 @@ class ProofOfWork:
         return first.block.header.previous == self._root.block_hash
 
     def _keep_orphan(self, message: Mined) -> None:
+        # Work first: to fill this memory with blocks that lead nowhere must cost what blocks cost.
+        if not has_work(self._seat.crypto, message.block.header):
+            return
         if message.block.header.height <= self._root.height:
             return
         if sum(map(len, self._orphans.values())) >= _ORPHAN_LIMIT:

@@ -400,3 +400,10 @@ def test_the_mix_differs_between_seeds_and_shuffles_each_kind() -> None:
     first, second = mix_kinds(records, "a"), mix_kinds(records, "b")
     assert first != second
     assert first != records
+
+
+def test_drift_is_the_greatest_unit_cost_over_the_least_by_operation() -> None:
+    found = [
+        Calibration({}, (Measured("sign", cost, 0.1), Measured("verify", 50.0, 0.1))) for cost in (20.0, 10.0, 15.0)
+    ]
+    assert module.measure_drift(found) == {"sign": 2.0, "verify": 1.0}

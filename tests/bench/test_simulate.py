@@ -64,6 +64,8 @@ def small(**changes: Any) -> Scenario:
 def context_of(scenario: Scenario, folder: Path = Path("unused")) -> Context:
     context = Context(scenario, build_workload(RECORDS, "test"), folder)
     context.__dict__["calibration"] = Calibration(dict.fromkeys(SUITES, EXAMPLE), ())
+    labels = [f"repeat {number}{control}" for number in range(4) for control in ("", " control")]
+    context.calibrations = dict.fromkeys(labels, context.calibration)
     return context
 
 

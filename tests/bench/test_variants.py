@@ -43,7 +43,8 @@ def fake_rows(scenario: Scenario | None = None) -> list[Row]:
             "cpu_s_per_tx": cpu_s, "bytes_per_tx": 2_000.0, "messages_per_tx": 9.0, "energy_status": "estimated",
             "energy_j_per_tx_low": 4 * cpu_s, "energy_j_per_tx_mid": 8 * cpu_s, "energy_j_per_tx_high": 16 * cpu_s,
             "empty_share": 0.0, "tries_per_block": 0.0, "refused_blocks": 0, "tx_per_block": 15.0,
-            "grind_ns": GRIND_NS, **{f"latency_quorum_p{percent}_ms": 5.0 for percent in (50, 95, 99)},
+            "grind_ns": GRIND_NS, "busiest_role": "coordinator",
+            **{f"latency_quorum_p{percent}_ms": 5.0 for percent in (50, 95, 99)},
         })  # fmt: skip
     return rows
 
@@ -275,3 +276,11 @@ def test_the_figure_is_drawn_from_the_tables_even_without_proof_of_work() -> Non
             drawn = figure.draw(build(given_rows))
             assert len(drawn.axes) == 3
             plt.close(drawn)
+
+
+def test_a_repeat_that_failed_is_counted_beside_the_medians_of_the_others() -> None:
+    rows = [row for row in fake_rows() if (row["rule"], row["suite"], row["repeat"]) != ("single", "md5", 1)]
+    frame = build(rows)["variants"].set_index(["rule", "suite", "is_control"])
+    single, stake = frame.loc[("single orderer", "md5", False)], frame.loc[("PoS", "sha256", False)]
+    assert (single["repeats"], single["failed"]) == (2, 1)
+    assert (stake["repeats"], stake["failed"]) == (3, 0)

@@ -248,3 +248,18 @@ def test_a_process_of_its_own_ends_with_code_2_and_one_line(tmp_path: Path) -> N
     process = start("ledger", "verify", str(tmp_path / "none.db"))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+
+
+def test_verify_compares_the_chain_and_the_tip_with_what_is_known_from_elsewhere(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["ledger", "verify", str(ledger)])
+    lines = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:])
+    main(["ledger", "verify", str(ledger), "--chain", lines["chain"], "--tip", lines["tip"].upper()])
+    for option in ("--chain", "--tip"):
+        with pytest.raises(SystemExit) as stop:
+            main(["ledger", "verify", str(ledger), option, "00" * 32])
+        assert stop.value.code == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert f"expected {option[2:]} 0000" in error
