@@ -76,9 +76,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the slow tests, one after another: they start processes and look at the clock."""
+    """Run the slow tests, in two processes; none of them depends on how long it takes."""
     install_with_project(session, "tests")
-    session.run("pytest", "-m", "slow", *session.posargs)
+    session.run("pytest", "-n", "2", "--benchmark-disable", "-m", "slow", *session.posargs)
 
 
 @nox.session
