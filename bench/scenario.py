@@ -46,7 +46,7 @@ class NetworkModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Watts of one busy core, for the estimate where no counter measures it: low, mid, high.
 
-    ``source`` says where the three numbers come from; it is printed wherever an estimate is.
+    ``source`` says where the three numbers come from; the report prints it with the scenario.
     """
 
     watts_low: Positive

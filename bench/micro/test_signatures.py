@@ -21,7 +21,7 @@ def test_signature(benchmark: Any, case: SignatureCase) -> None:
     try:
         scheme = find_scheme(case.scheme)
     except ParameterError as error:
-        pytest.skip(str(error))
+        pytest.skip(str(error))  # an optional library that is not installed; the text names it
     benchmark.group = case.operation
     benchmark.extra_info.update(case.extra_info())
     run, check = prepare(scheme, case.scheme.split("/")[0], case.operation)

@@ -332,7 +332,7 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
     while not condition():
         assert process.poll() is None, "the run has ended before it could be stopped"
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.02)  # the run is a process of its own; nothing in it can wake us
 
 
 def stop_in_the_middle(place: Path, number: signal.Signals) -> tuple[int, Path, str, str]:

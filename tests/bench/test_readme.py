@@ -12,7 +12,6 @@ from bench.experiments.catalogue import PROFILES, QUESTIONS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPTIONAL = "results/reference"
 
 
 def blocks(language: str) -> list[str]:
@@ -70,8 +69,6 @@ def test_every_experiment_has_its_line() -> None:
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))))
 def test_every_relative_link_leads_to_a_file(target: str) -> None:
-    if target.startswith(OPTIONAL) and not (ROOT / OPTIONAL).exists():
-        pytest.skip("no reference run is kept here")
     assert (ROOT / target).exists()
 
 

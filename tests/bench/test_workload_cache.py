@@ -203,7 +203,7 @@ def generate(folder):
         lines.write("generated\\n")
     for name in "abc":
         (folder / f"{name}.json").write_text(name)
-        time.sleep(0.05)
+        time.sleep(0.05)  # long enough for the other process to come in between, if the lock let it
 
 for _ in range(3):
     with cached_folder(cache, "key", generate, print) as data:

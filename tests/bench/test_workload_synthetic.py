@@ -143,7 +143,7 @@ def test_a_generator_that_fails_is_told_by_its_last_line(tmp_path, fake, name):
 def test_a_generator_that_hangs_is_ended(tmp_path, fake, monkeypatch):
     monkeypatch.setattr(synthetic, "_SECONDS_TO_START", 0)
     monkeypatch.setattr(synthetic, "_SECONDS_PER_PATIENT", 0.2)
-    fake("import time; time.sleep(60)")
+    fake("import time; time.sleep(60)")  # ended after 0.2 s, or the test takes a minute and fails
     with pytest.raises(BenchError, match="expected to finish within"):
         synthesise(1, 7, DATE, tmp_path)
 
