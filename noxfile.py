@@ -8,8 +8,8 @@
 """Every task of the project, each in an environment of its own.
 
 `nox -l` lists the sessions; words after `--` go to the command that a session runs.  All of them run under the
-Python that runs nox.  An environment holds exactly what its group's lock, `locks/<group>.txt`, names: hashes are
-required and nothing is resolved; the project itself is built without isolation, so nothing unpinned joins in.
+Python that runs nox.  An environment holds exactly what `locks/build.txt` and its group's lock, `locks/<group>.txt`,
+name: hashes are required, nothing is resolved, and nothing is built in isolation, so nothing unpinned joins in.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ nox.options.sessions = ["lint", "types", "tests"]
 ROOT = Path(__file__).parent
 
 
-def install(session: nox.Session, group: str) -> None:
-    """Install what the lock of ``group`` names, and nothing else."""
-    session.install("--require-hashes", "--no-deps", "--requirement", f"locks/{group}.txt")
+def install(session: nox.Session, *groups: str) -> None:
+    """Install what the groups' locks name, one after the other, and nothing else."""
+    for group in groups:
+        options = ("--require-hashes", "--no-deps", "--no-build-isolation")
+        session.install(*options, "--requirement", f"locks/{group}.txt")
 
 
 def install_with_project(session: nox.Session, group: str) -> None:
-    """Install the lock of ``group``, then this directory as an editable install; the group holds hatchling."""
-    install(session, group)
+    """Install what builds, the lock of ``group``, then this directory as an editable install."""
+    install(session, "build", group)
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
 
@@ -62,7 +64,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of both packages with mypy, strictly."""
-    install(session, "types")
+    install(session, "build", "types")
     session.run("mypy", *session.posargs)
 
 
@@ -104,6 +106,20 @@ def report(session: nox.Session) -> None:
     """Write the report of a run again: `ehrbench report` with the words after `--`."""
     install_with_project(session, "bench")
     session.run("ehrbench", "report", *session.posargs)
+
+
+@nox.session
+def micro(session: nox.Session) -> None:
+    """Run the cases of `hashes`, `signatures` and `merkle` under pytest-benchmark, with its flags after `--`."""
+    install_with_project(session, "bench")
+    session.run("pytest", "bench/micro", "-q", *session.posargs)
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Say whether a run confirms the reference run: `ehrbench verify` with the words after `--`."""
+    install_with_project(session, "bench")
+    session.run("ehrbench", "verify", *session.posargs)
 
 
 @nox.session

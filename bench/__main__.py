@@ -1,14 +1,19 @@
-"""The command line: `ehrbench list`, `run`, `report`.
+"""The command line: `ehrbench list`, `run`, `report`, `compare`, `verify`, `doctor`.
 
-Bad input ends in one clear line and exit code 2; an interrupted run in 130; a bug in a traceback.  Commands import what
-they need when they run, so that help and lists appear at once.
+Bad input ends in one clear line and exit code 2; an interrupted run in 130; a bug in a traceback.  Code 1 says that a
+command did its work and that the answer is no.  Commands import what they need when they run, so that help and lists
+appear at once.
 """
 
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +21,28 @@ from bench.errors import BenchError
 from ehrcore import __version__
 from ehrcore.errors import EhrError
 
-_FOLDER = click.Path(path_type=Path)
+
+class _Place(click.Path):
+    """A path; an empty one is refused, for it would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("expected a path, found ''", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FOLDER = _Place(path_type=Path)
+_RESULTS = click.option(
+    "--results", type=_FOLDER, default=Path("results"), show_default=True, help="Where runs are kept."
+)
+_FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "csv", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,47 +68,158 @@ def list_experiments() -> None:
 @click.option("--config", type=_FOLDER, metavar="FILE", help="A TOML scenario laid over the profile.")
 @click.option("--records", type=_FOLDER, metavar="DIR", help="FHIR JSON or NDJSON in place of synthetic patients.")
 @click.option("--strict", is_flag=True, help="Refuse malformed record files rather than skip them.")
-@click.option("--results", type=_FOLDER, default=Path("results"), show_default=True, help="Where runs are kept.")
+@click.option("--resume", type=_FOLDER, metavar="RUN", help="Go on with a run that was stopped, as it was begun.")
+@_RESULTS
+@click.pass_context
 def run(
+    context: click.Context,
     experiments: tuple[str, ...],
     profile: str,
     config: Path | None,
     records: Path | None,
     *,
     strict: bool,
+    resume: Path | None,
     results: Path,
 ) -> None:
-    """Run experiments (the profile's if none is named) and write tables, figures and a report."""
+    """Run experiments (the profile's if none is named) and write tables, figures and a report.
+
+    A run that was stopped, however it was, goes on with --resume: what is done is not done again.  The exit code is 0;
+    1 if a check does not hold or if no case of an experiment succeeded (single cases may fail: that is a result); 2 for
+    bad input; 130 if the run was interrupted.
+    """
     from bench.report import build_report, print_summary
-    from bench.run import execute
+    from bench.run import execute, resume_run
     from bench.scenario import load_scenario
     from bench.watching import watch_progress
 
-    scenario = load_scenario(profile, config)
-    with watch_progress() as progress:
-        finished, is_interrupted = execute(
-            scenario, experiments, records=records, is_strict=strict, results=results, progress=progress
-        )
+    if resume is None:
+        begin = partial(execute, load_scenario(profile, config), experiments, is_strict=strict, results=results)
+    else:
+        _refuse_besides(context, "resume", "records")
+        begin = partial(resume_run, resume)
+    with watch_progress() as progress, _terminate_as_interrupt():
+        outcome = begin(records=records, progress=progress)
         progress.say("Tables, figures and report ...")
-        build_report(finished.folder, progress.say)
-        finished.seal()
-    print_summary(finished.folder)
-    if is_interrupted:
+        build_report(outcome.run.folder, progress.say)
+        outcome.run.seal_derived()
+    print_summary(outcome.run.folder)
+    if outcome.is_interrupted:
+        sys.stderr.write(f"ehrbench: interrupted; go on with: ehrbench run --resume {outcome.run.folder}\n")
         sys.exit(130)
+    if outcome.problems:
+        sys.stderr.write(f"ehrbench: {'; '.join(outcome.problems)}\n")
+        sys.exit(1)
+
+
+def _refuse_besides(context: click.Context, *names: str) -> None:
+    """Raise `BenchError` if anything but the named parameters was given."""
+    given = [
+        param
+        for param in context.command.params
+        if param.name not in names
+        and context.get_parameter_source(str(param.name)) is click.core.ParameterSource.COMMANDLINE
+    ]
+    for param in given:
+        what = param.make_metavar(context) if isinstance(param, click.Argument) else param.opts[0]
+        raise BenchError(f"--{names[0]}: expected nothing besides, for the run says it, found {what}")
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Meanwhile SIGTERM does what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command(short_help="Write tables, figures and report of a run again.")
 @click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
-@click.option("--results", type=_FOLDER, default=Path("results"), show_default=True, help="Where runs are kept.")
+@_RESULTS
 def report(folder: Path | None, results: Path) -> None:
     """Write tables, figures and report of a run (the newest if none is named) again, from its raw rows."""
     from bench.record import RunDirectory, newest_run
     from bench.report import build_report, print_summary
+    from bench.report.load import read_manifest
 
     chosen = folder or newest_run(results)
+    read_manifest(chosen)
+    held = RunDirectory.load(chosen)
     build_report(chosen, lambda line: click.echo(line, err=True))
-    RunDirectory.load(chosen).seal(keep_measured=True)
+    held.seal_derived()
     print_summary(chosen)
+
+
+@app.command(short_help="Say what changed from one run to another.")
+@click.argument("before", type=_FOLDER, metavar="A")
+@click.argument("after", type=_FOLDER, metavar="B")
+@click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...")
+@_FORMAT
+@click.option("--all", "is_whole", is_flag=True, help="List in the text what is unresolved or the same, too.")
+def compare(before: Path, after: Path, experiments: tuple[str, ...], form: str, *, is_whole: bool) -> None:
+    """Say what changed from run A to run B, with intervals: in all experiments of both, or in those that are named.
+
+    Absolute values are compared only if machine and versions are the same; ratios are those that each run has made
+    within itself.  Runs of which an experiment asked different questions are refused.
+    """
+    from bench.report.comparison import print_comparison, read_runs
+
+    print_comparison(read_runs(before, after, ("A", "B"), experiments), form, is_whole=is_whole)
+
+
+@app.command(short_help="Say whether a run confirms a reference.")
+@click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
+@click.option("--against", type=_FOLDER, default=Path("results/reference"), show_default=True, help="The reference.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=0.25,
+    show_default=True,
+    help="How much a ratio may change, as a share.",
+)
+@_FORMAT
+@click.option("--verbose", is_flag=True, help="List in the text what is unresolved, missing or new, too.")
+@_RESULTS
+def verify(folder: Path | None, against: Path, tolerance: float, form: str, *, verbose: bool, results: Path) -> None:
+    """Say whether a run (the newest if none is named) confirms a reference: ratios and orders, never absolute times.
+
+    The exit code is 0 if nothing is contradicted, 1 if something is, 2 for bad input.
+    """
+    from bench.record import newest_run
+    from bench.report.comparison import print_verification, read_runs
+
+    if not tolerance > 0:  # NaN is in every range
+        raise BenchError(f"--tolerance: expected a number above 0, found {tolerance}")
+    runs = read_runs(against, folder or newest_run(results), ("reference", "run"))
+    if not print_verification(runs, tolerance, form, is_whole=verbose):
+        sys.exit(1)
+
+
+@app.command(short_help="Say whether this machine is fit to measure on.")
+@click.option("--json", "is_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(*, is_json: bool) -> None:
+    """Say whether this machine is fit to measure on, what limits it and how to mend that; takes three seconds.
+
+    The exit code is 0 for a machine that is fit or limited, 1 for one that is unfit.
+    """
+    import json
+    import shutil
+
+    from bench.diagnosis import render_findings
+    from bench.measure.doctor import as_json, examine, judge
+    from bench.measure.readings import gather_readings
+
+    click.echo("Watching the machine for three seconds ...", err=True)
+    items = examine(gather_readings(Path()))
+    if is_json:
+        click.echo(json.dumps(as_json(items), indent=2))
+    else:
+        width = shutil.get_terminal_size((80, 24)).columns
+        click.echo(render_findings(items, width=width, is_terminal=sys.stdout.isatty()), nl=False)
+    if judge(items) == "unfit":
+        sys.exit(1)
 
 
 def main(words: Sequence[str] | None = None) -> None:

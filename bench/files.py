@@ -1,4 +1,4 @@
-"""Writing files so that a reader finds the old content or the new one, never a part of either."""
+"""Writing files so that a crash at any moment leaves what was there before, or that and the whole of the new."""
 
 import os
 from pathlib import Path
@@ -26,6 +26,24 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise BenchError(f"{path}: expected a file that can be written, found: {reason}") from None
+
+
+def append_durably(path: Path, data: bytes) -> None:
+    """Add ``data`` to the end of ``path``, a file in a folder that is there; it is on the disk when this returns.
+
+    A crash meanwhile may leave the beginning of ``data``: its reader has to see that it is not whole.
+    Raises `BenchError` naming ``path`` if it cannot be written.
+    """
+    try:
+        is_new = not path.exists()
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
 
 
 def _write_durably(path: Path, content: bytes) -> None:

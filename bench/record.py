@@ -1,65 +1,63 @@
 """A run on disk: a directory that is complete, or that says that it is not.
 
 ``manifest.json`` carries the status; it is ``running`` from the first moment, so a killed run is never mistaken for a
-whole one.  Raw rows are appended one by one and flushed, so what was measured survives.
+whole one.  The rows of a case are numbered and reach their raw file in one write, so a reader knows whether it has
+them all.  What was measured is sealed by its digests when the run ends; ``results/README.md`` describes all of it.
 """
 
+import fcntl
 import hashlib
 import json
+import os
 import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from bench.errors import BenchError
 from bench.experiments.base import Row
-from bench.files import write_atomic
+from bench.files import append_durably, write_atomic
 
-SCHEMA_VERSION: Final = 1
+#: A reader takes its own version and older ones.  A change that an older reader would misread makes a new version.
+SCHEMA_VERSION: Final = 2
 #: What a report writes; everything else was measured.
 DERIVED: Final = ("tables/", "figures/", "report.")
 Status = Literal["running", "complete", "interrupted", "failed"]
+#: What may have become of a case, or of one observation of it.
+ROW_STATUSES: Final = ("ok", "failed", "timeout", "void", "skipped")
 
 
 class RunDirectory:
-    """One run being written."""
+    """One run being written; nobody else can write it until it is released or this process ends."""
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
+        #: Lets others write the run.
+        self.release = weakref.finalize(self, os.close, _hold(folder))
 
     @classmethod
     def load(cls, folder: Path) -> "RunDirectory":
-        """A run that was written before; its manifest has been checked by whoever read the report's input."""
-        return cls(folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        """A run that was written before; `read_manifest` has checked its manifest.  `BenchError` if it is in use."""
+        run = cls(folder, {})
+        run.manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return run
 
     @classmethod
     def create(cls, results: Path, profile: str, content: dict[str, Any]) -> "RunDirectory":
         """A new directory below ``results``, named by time and profile; `BenchError` if it cannot be written."""
         started = datetime.now(UTC)
-        name = f"{started:%Y%m%dT%H%M%SZ}-{profile}"
-        folder, number = results / name, 1
-        try:
-            while True:
-                try:
-                    folder.mkdir(parents=True)
-                    break
-                except FileExistsError:
-                    if not results.is_dir():
-                        raise
-                    number += 1
-                    folder = results / f"{name}-{number}"
-            (folder / "raw").mkdir()
-        except OSError as error:
-            raise BenchError(f"{results}: expected a folder that can be written, found: {error.strerror}") from None
+        folder = _make_folder(results, f"{started:%Y%m%dT%H%M%SZ}-{profile}")
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "run_id": folder.name,
             "status": "running",
-            "started": started.isoformat(timespec="seconds"),
+            "started": write_time(started),
             "finished": None,
             "profile": profile,
             **content,
-            "experiments": {},
+            "record_sha256": None,
             "files": {},
         }
         run = cls(folder, manifest)
@@ -71,36 +69,70 @@ class RunDirectory:
         text = json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False)
         write_atomic(self.folder / "manifest.json", text + "\n")
 
-    def append(self, experiment: str, row: Row) -> None:
-        """Add one raw row; it is on its way to the disk when this returns."""
-        path = self.folder / "raw" / f"{experiment}.jsonl"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+    def append(self, experiment: str, case: str, rows: Sequence[Row]) -> list[Row]:
+        """Add the rows of one case, of which there is at least one; they are on the disk when this returns.
+
+        Returns them as they are kept, with ``case``, ``status`` ('ok' unless the row has one), ``part`` and ``parts``.
+        """
+        kept: list[Row] = [
+            {"case": case, "status": "ok", "part": part, "parts": len(rows), **row}
+            for part, row in enumerate(rows, start=1)
+        ]
+        if not kept or any(row["status"] not in ROW_STATUSES for row in kept):
+            raise ValueError(f"case {case}: expected rows with a status of {ROW_STATUSES}")
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in kept)
+        append_durably(self.folder / "raw" / f"{experiment}.jsonl", lines.encode())
+        return kept
+
+    def list_artefacts(self) -> list[str]:
+        """Measured files besides raw rows, by relative path, sorted: what engines keep in the run's folder."""
+        return sorted(name for name in self._files() if not name.startswith((*DERIVED, "raw/")))
+
+    def reopen(self) -> None:
+        """Let a run that was stopped go on: it is not sealed any more."""
+        self.manifest |= {"status": "running", "finished": None, "record_sha256": None, "files": {}}
+        self.save()
 
     def finish(self, status: Status) -> None:
-        """Set the final status."""
-        self.manifest["status"] = status
-        self.manifest["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        """Set the final status, and seal what was measured with its digests in the same moment."""
+        self.manifest |= {"status": status, "finished": write_time(datetime.now(UTC))}
+        self.manifest["files"] = {name: _digest(path) for name, path in self._files().items() if not is_derived(name)}
+        self.manifest["record_sha256"] = compute_record_digest(self.manifest)
         self.save()
 
-    def seal(self, *, keep_measured: bool = False) -> None:
-        """Record the SHA-256 of every file of the run; of what is made from raw rows alone if ``keep_measured``.
+    def seal_derived(self) -> None:
+        """Record the digests of what a report has written; those of what was measured stay as they were taken."""
+        measured = {name: digest for name, digest in self.manifest["files"].items() if not is_derived(name)}
+        derived = {name: _digest(path) for name, path in self._files().items() if is_derived(name)}
+        self.manifest["files"] = dict(sorted({**measured, **derived}.items()))
+        self.save()
 
-        The digests of what was measured are taken once, so that a later change of it stays visible.
-        """
-        files = [path for path in self.folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    def _files(self) -> dict[str, Path]:
+        """Relative path -> path of every file but the manifest, sorted."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
         names = {path.relative_to(self.folder).as_posix(): path for path in files}
-        held = self.manifest.get("files", {}) if keep_measured else {}
-        digests = {name: digest for name, digest in held.items() if not name.startswith(DERIVED)} | {
-            name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for name, path in names.items()
-            if not keep_measured or name.startswith(DERIVED)
-        }
-        self.manifest["files"] = dict(sorted(digests.items()))
-        self.save()
+        return {name: names[name] for name in sorted(names) if name != "manifest.json"}
+
+
+def is_derived(name: str) -> bool:
+    """Whether a file of a run, by relative path, can be made again from the others."""
+    return name.startswith(DERIVED)
+
+
+def compute_record_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256, in hex, of everything that was recorded, by which a run is cited.
+
+    It is that of the manifest itself (as JSON with sorted keys, ASCII, no spaces), which holds the digests of all
+    measured files; ``record_sha256`` and the digests of derived files are left out.
+    """
+    content = {key: value for key, value in manifest.items() if key != "record_sha256"}
+    content["files"] = {name: digest for name, digest in manifest["files"].items() if not is_derived(name)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_time(instant: datetime) -> str:
+    """An instant as manifests hold it."""
+    return instant.isoformat(timespec="seconds")
 
 
 def require_writable(results: Path) -> None:
@@ -122,3 +154,42 @@ def newest_run(results: Path) -> Path:
     if not runs:
         raise BenchError(f"{results}: expected a run, found none (make one with: ehrbench run)")
     return max(runs, key=lambda path: path.name)
+
+
+def _make_folder(results: Path, name: str) -> Path:
+    """A new folder with a folder ``raw``, called ``name`` or, if that is taken, ``name-2`` and so on."""
+    folder, number = results / name, 1
+    try:
+        while True:
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                if not results.is_dir():
+                    raise
+                number += 1
+                folder = results / f"{name}-{number}"
+        (folder / "raw").mkdir()
+    except OSError as error:
+        raise BenchError(f"{results}: expected a folder that can be written, found: {error.strerror}") from None
+    return folder
+
+
+def _hold(folder: Path) -> int:
+    """A descriptor of ``folder`` with an exclusive lock, which the kernel drops when its process ends, however it ends.
+
+    Some file systems have no locks; there, two processes at work on one run are not noticed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BenchError(f"{folder}: expected a run that nobody writes, found another process at work on it") from None
+    except OSError:
+        pass
+    return descriptor
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

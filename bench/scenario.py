@@ -15,11 +15,14 @@ from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
 from ehrcore.errors import EhrError
 from ehrcore.hashing import SUITES, find_suite
+from ehrcore.signing import SCHEMES
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 # Bounded above, too: TOML has an infinity.
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 Names = Annotated[list[str], msgspec.Meta(min_length=1)]
 Roles = Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=4, max_length=4)]
 
@@ -44,15 +47,43 @@ class NetworkModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Watts of one busy core, for the estimate where no counter measures it: low, mid, high.
+    """Watts of one busy core, for the estimate where no counter measures it: low, mid, high; and the grid's carbon.
 
-    ``source`` says where the three numbers come from; the report prints it with the scenario.
+    ``source`` says where the three numbers come from, ``grid_source`` where the factor does; the report prints both.
     """
 
     watts_low: Positive
     watts_mid: Positive
     watts_high: Positive
-    source: str
+    source: Text
+    grams_co2_per_kwh: NotNegative | None = None
+    grid_source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.watts_low <= self.watts_mid <= self.watts_high:
+            raise ValueError("Expected watts_low <= watts_mid <= watts_high")
+        if (self.grams_co2_per_kwh is None) is not (not self.grid_source):
+            raise ValueError("Expected grams_co2_per_kwh and grid_source together")
+
+
+class EnergyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What ``profiles/energy.toml`` holds: the values of all profiles and scenarios that give none."""
+
+    energy: Energy
+
+
+class Windows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long one operation is repeated, and how often all operations take their turns, there and back."""
+
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=60)]
+    repeats: Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+
+
+class EnergyWindows(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Windows of the experiment `energy` where the processor counts its energy, which takes a second, and elsewhere."""
+
+    counted: Windows = Windows(seconds=1.0, repeats=1)
+    uncounted: Windows = Windows(seconds=0.08, repeats=12)
 
 
 class Framework(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,7 +98,7 @@ class Table1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     transactions: Count = 300
     outstanding: Count = 180
-    latency_transactions: Count = 150
+    latency_transactions: Count = 400
     load_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     calibrated_transactions: Count = 6
     shared_cores: Count = 2
@@ -88,18 +119,60 @@ class Variants(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     repeats: Count = 3
 
 
+class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long a user waits before an unanswered request is given up, for all experiments; and the stalled network.
+
+    There, ``users`` of the naive measurement share the rate that the open loop offers.
+    """
+
+    timeout_s: Positive = 60.0
+    topology: Roles = msgspec.field(default_factory=lambda: [2, 2, 4, 3])
+    load_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.05
+    requests: Count = 2_400
+    users: Annotated[int, msgspec.Meta(ge=15, le=10_000)] = 18
+    stall_s: Positive = 2.0
+
+
+class Paired(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the paired engine measures: fresh processes, blocks in each, the least time of an epoch."""
+
+    processes: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 14
+    blocks: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 4
+    epoch_ms: Annotated[float, msgspec.Meta(ge=2, le=1_000)] = 2.0
+
+
+class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often the simulation study of the paired engine measures its table on each synthetic machine."""
+
+    replications: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
+
+
+class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Shares of the machine's processor time that others may take before a sample is void; 1 voids nothing."""
+
+    steal_share: Share = 0.05
+    foreign_cpu_share: Share = 0.25
+
+
 class Hashes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Hash functions by message size and library."""
+    """Hash functions, beside SHA-256, by message size and library."""
 
     suites: Names
-    sizes_bytes: Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=1 << 24)]], msgspec.Meta(min_length=1)]
-    seconds_per_case: Positive = 0.2
+    sizes_bytes: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]], msgspec.Meta(min_length=1)]
 
 
 class Signatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Signatures by curve and library."""
+    """Signatures by curve, in these libraries beside the default one; those that are not installed are left out."""
 
-    seconds_per_case: Positive = 0.2
+    libraries: Names = msgspec.field(default_factory=lambda: ["cryptography", "ecdsa", "pycryptodome", "coincurve"])
+
+
+class Merkle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Merkle trees by number of leaves."""
+
+    leaves: Annotated[list[Annotated[int, msgspec.Meta(ge=2, le=100_000)]], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: [15, 1_000]
+    )
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -107,7 +180,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,40}\Z")]
     experiments: Annotated[list[str], msgspec.Meta(min_length=1)]
+    #: Seconds after which no more cases are begun; each experiment may use its share of what is left.
+    budget_s: Positive | None = None
     energy: Energy
+    energy_windows: EnergyWindows = EnergyWindows()
     hashes: Hashes
     seed: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ehrbench"
     curve: Literal["p256", "secp256k1"] = "p256"
@@ -116,19 +192,34 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     framework: Framework = Framework()
     table1: Table1 = Table1()
     variants: Variants = Variants()
+    latency: Latency = Latency()
+    paired: Paired = Paired()
+    study: Study = Study()
+    noise: Noise = Noise()
     signatures: Signatures = Signatures()
+    merkle: Merkle = Merkle()
 
 
 def load_scenario(profile: str, overlay: Path | None = None) -> Scenario:
     """The profile ``profile``, overlaid with the TOML file ``overlay``; `BenchError` names what is wrong."""
     if profile not in PROFILES:
         raise BenchError(f"profile: expected one of {', '.join(PROFILES)}, found {profile!r}")
-    text = resources.files("bench").joinpath(f"profiles/{profile}.toml").read_text()
-    content = tomllib.loads(text)
-    if overlay is not None:
-        content = merge(content, _read(overlay))
-    source = str(overlay) if overlay is not None else f"profile {profile}"
-    return convert_scenario(content, source)
+    folder = Path(str(resources.files("bench"))) / "profiles"
+    energy = _read(folder / "energy.toml")
+    try:
+        msgspec.convert(energy, EnergyFile)
+    except msgspec.ValidationError as error:
+        raise BenchError(f"bench/profiles/energy.toml: {error}") from None
+    content = merge(energy, _read(folder / f"{profile}.toml"))
+    scenario = convert_scenario(content, f"profile {profile}")
+    if overlay is None:
+        return scenario
+    mine = _read(overlay)
+    scenario = convert_scenario(merge(content, mine), str(overlay))
+    changed = mine.get("energy", {})
+    if "source" not in changed and any(key.startswith("watts") for key in changed):
+        raise BenchError(f"{overlay}: Expected the source of the watts beside them - at `$.energy.source`")
+    return scenario
 
 
 def convert_scenario(content: dict[str, Any], source: str) -> Scenario:
@@ -143,21 +234,26 @@ def convert_scenario(content: dict[str, Any], source: str) -> Scenario:
 
 def _validate(scenario: Scenario) -> None:
     """Raise `msgspec.ValidationError` or `EhrError` for what no type can say."""
-    energy, variants, hashes = scenario.energy, scenario.variants, scenario.hashes
-    if not energy.watts_low <= energy.watts_mid <= energy.watts_high:
-        raise msgspec.ValidationError("Expected watts_low <= watts_mid <= watts_high - at `$.energy`")
+    variants, hashes = scenario.variants, scenario.hashes
     for key, values in (
         ("variants.suites", variants.suites),
         ("variants.difficulty_bits", variants.difficulty_bits),
         ("hashes.suites", hashes.suites),
         ("hashes.sizes_bytes", hashes.sizes_bytes),
+        ("signatures.libraries", scenario.signatures.libraries),
+        ("merkle.leaves", scenario.merkle.leaves),
     ):
         if len({*values}) != len(values):
             raise msgspec.ValidationError(f"Expected each value once - at `$.{key}`")
-    for key, names in (("variants.suites", variants.suites), ("hashes.suites", hashes.suites)):
+    libraries = dict.fromkeys(name.partition("/")[2] for name in SCHEMES if not name.endswith("/modelled"))
+    for key, names, known in (
+        ("variants.suites", variants.suites, SUITES),
+        ("hashes.suites", hashes.suites, SUITES),
+        ("signatures.libraries", scenario.signatures.libraries, libraries),
+    ):
         for name in names:
-            if name not in SUITES:
-                raise msgspec.ValidationError(f"Expected one of {', '.join(SUITES)}, got {name!r} - at `$.{key}`")
+            if name not in known:
+                raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.{key}`")
     for name in variants.suites:
         find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
 

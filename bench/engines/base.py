@@ -39,7 +39,7 @@ class Context:
         if held is None:
             from bench.measure.calibrate import calibrate
 
-            held = self.calibrations[label] = calibrate(self.scenario, self.folder)
+            held = self.calibrations[label] = calibrate(self.scenario, self.folder, label)
         return held
 
 
@@ -52,7 +52,10 @@ ENGINES: Final = {
     "configuration": ("bench.engines.simulate", "run_configuration"),
     "paper-calibrated": ("bench.engines.simulate", "run_paper_calibrated"),
     "variant": ("bench.engines.simulate", "run_variant"),
-    "micro": ("bench.engines.micro", "run_micro"),
+    "paired": ("bench.engines.paired", "run_paired"),
+    "stall": ("bench.engines.latency", "run_stall"),
+    "energy": ("bench.engines.energy", "run_energy"),
+    "study": ("bench.engines.study", "run_study"),
     "limit": ("bench.engines.limits", "run_limit"),
 }
 

@@ -6,14 +6,15 @@ instant that was *intended*; that finds how long it takes.  Load goes on until e
 no measured block waits for a rush that never comes.
 """
 
-import random
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle
 from typing import Final
 
 from bench.engines.snapshot import Snapshot, take_snapshot
+from bench.measure.latency import Sample
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Observed, ObservedKind, Persist, Requested
@@ -30,16 +31,11 @@ _CHUNK: Final = 512
 _PATIENCE: Final = 8
 
 
-class Flow:
-    """One transaction's instants (ns); None while not reached."""
+@dataclass(slots=True)
+class Flow(Sample):
+    """One transaction's instants, and how many contributors have committed it."""
 
-    __slots__ = ("everyone", "first", "intended", "quorum", "reached")
-
-    def __init__(self, intended: int) -> None:
-        self.intended, self.reached = intended, 0
-        self.first: int | None = None
-        self.quorum: int | None = None
-        self.everyone: int | None = None
+    reached: int = 0
 
 
 class Collector:
@@ -48,19 +44,24 @@ class Collector:
     def __init__(self, contributors: int) -> None:
         self._contributors, self._quorum = contributors, majority(contributors)
         self.flows: dict[bytes, Flow] = {}
-        self.intended: dict[str, deque[int]] = defaultdict(deque)
-        self.submitted: list[bytes] = []
+        self.requested: list[Flow] = []
+        self._unsent: dict[str, deque[Flow]] = defaultdict(deque)
         self.finished = 0
         self.receipts = self.refused = self.invalid = self.decided = self.empty = 0
         self.dropped: dict[str, int] = {}
+
+    def expect(self, intended: int, visitor: str) -> None:
+        """A request is meant to be made through ``visitor``, which takes its requests in order."""
+        flow = Flow(intended)
+        self.requested.append(flow)
+        self._unsent[visitor].append(flow)
 
     def observe(self, at: int, node: str, observed: Observed) -> bool:
         """Take one observation; True if a receipt has come (a closed loop goes on)."""
         match observed.kind:
             case ObservedKind.SUBMITTED:
-                tx_id = observed.subjects[0]
-                self.flows[tx_id] = Flow(self.intended[node].popleft())
-                self.submitted.append(tx_id)
+                flow = self.flows[observed.subjects[0]] = self._unsent[node].popleft()
+                flow.sent = at
             case ObservedKind.COMMITTED:
                 for tx_id in observed.subjects:
                     self._commit(tx_id, at)
@@ -109,14 +110,15 @@ class LoadedSimulation:
         self._records = cycle(records)
         self._visitors = [name for name, role in network.roles.items() if role is Role.VISITOR]
         self._pseudonyms: dict[str, bytes] = {}
-        self._refill, self._wanted = False, 0
+        self._period_ns: int | None = None
+        self._paced = self._wanted = 0
         self.earliest: Snapshot | None = None
         self.latest: Snapshot | None = None
 
     def _observe(self, at: int, node: str, observed: Observed) -> None:
         before = self.collector.finished
-        if self.collector.observe(at, node, observed) and self._refill:
-            self.request(at)
+        if self.collector.observe(at, node, observed) and self._period_ns is not None:
+            self._request_at(max(at, self.collector.flows[observed.subjects[0]].intended + self._period_ns))
         if self.collector.finished != before:
             self._on_block()
 
@@ -134,14 +136,26 @@ class LoadedSimulation:
         pseudonym = self._pseudonyms.get(record.patient_id)
         if pseudonym is None:
             pseudonym = self._pseudonyms[record.patient_id] = self._authority.pseudonym(record.patient_id)
-        self.collector.intended[visitor].append(at)
+        self.collector.expect(at, visitor)
         self.simulation.inject(at, visitor, Requested(record, pseudonym))
 
-    def close_loop(self, outstanding: int) -> None:
-        """Keep ``outstanding`` transactions under way from now on."""
-        self._refill = True
-        for _ in range(outstanding):
-            self.request(self.simulation.kernel.now)
+    def _request_at(self, due: int) -> None:
+        """A request at ``due``, now or later; one that is to come takes its record and its turn only then."""
+        kernel = self.simulation.kernel
+        if due <= kernel.now:
+            self.request(due)
+            return
+        self._paced += 1
+        kernel.schedule(due, 0, len(self.simulation.nodes) + 1, self._paced, lambda *_: self.request(due), None)
+
+    def close_loop(self, outstanding: int, period_ns: int = 0) -> None:
+        """Keep ``outstanding`` transactions under way from now on, one for each of so many users.
+
+        A user asks again at the answer, but no sooner than ``period_ns`` after the last time.
+        """
+        self._period_ns = period_ns
+        for user in range(outstanding):
+            self._request_at(self.simulation.kernel.now + user * period_ns // outstanding)
 
     def run_until_finished(self, count: int, horizon: int) -> Snapshot:
         """Run until ``count`` transactions are in every ledger; use at the instant when they were.
@@ -175,16 +189,7 @@ class LoadedSimulation:
         return reached == measured
 
     def _is_finished(self, index: int) -> bool:
-        submitted = self.collector.submitted
-        return index < len(submitted) and self.collector.flows[submitted[index]].everyone is not None
-
-
-def poisson(seed: str, per_second: float) -> Iterator[int]:
-    """Instants (ns) of a Poisson process, from a labelled seed."""
-    chance, at = random.Random(seed), 0
-    while True:
-        at += max(int(chance.expovariate(per_second) * SECOND), 1)
-        yield at
+        return self.collector.requested[index].everyone is not None
 
 
 @lru_cache(maxsize=8)

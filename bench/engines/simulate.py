@@ -10,10 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from bench.engines.base import Context
-from bench.engines.load import Flow, LoadedSimulation, poisson
+from bench.engines.load import LoadedSimulation
 from bench.engines.snapshot import compare_snapshots
 from bench.errors import BenchError
 from bench.experiments.base import Case, Row
+from bench.measure.energy import estimate
+from bench.measure.latency import build_columns, compute_latencies, write_hgrm
+from bench.measure.openloop import poisson
 from ehrcore.drive.cost import FREE, CostModel, HostModel
 from ehrcore.drive.links import LinkModel
 from ehrcore.drive.sim import SimSetup
@@ -23,7 +26,6 @@ from ehrcore.types import MICROSECOND, MINUTE, SECOND
 
 #: Virtual time after which a run that does not finish is called timed out.
 HORIZON_NS: Final = 24 * 60 * MINUTE
-_PERCENTILES: Final = (50, 95, 99)
 
 
 def topology_of(counts: Mapping[str, int]) -> Topology:
@@ -91,45 +93,32 @@ def saturate(loaded: LoadedSimulation, outstanding: int, count: int) -> Row:
     return row
 
 
-def offer(loaded: LoadedSimulation, per_second: float, count: int, seed: str) -> Row:
+def offer(context: Context, loaded: LoadedSimulation, per_second: float, count: int, seed: str, point: str) -> Row:
     """Open loop at a given rate: commit latency from the intended instant, and use per transaction.
 
     Use is counted between the first and the last block that reach every ledger while the measured ones are under way.
+    The latencies to a quorum are kept in the run's folder as ``latency/<point>.hgrm``, unless they are void or
+    ``point`` is empty.
     """
     is_finished = loaded.offer(poisson(f"{seed}|arrivals", per_second), count)
     if loaded.earliest is None or loaded.latest is None or loaded.earliest.finished == loaded.latest.finished:
         raise TimeoutError(f"fewer than two blocks became final while {count} transactions were measured")
-    collector = loaded.collector
-    flows = [collector.flows[tx_id] for tx_id in collector.submitted[:count]]
-    # Requests that a visitor has not come to yet wait as well.
-    unsent = sorted(instant for queue in collector.intended.values() for instant in queue)
-    flows += map(Flow, unsent[: count - len(flows)])
+    samples, ended_at = loaded.collector.requested[:count], loaded.simulation.kernel.now
+    timeout_ns = round(context.scenario.latency.timeout_s * SECOND)
     row = compare_snapshots(loaded, loaded.earliest, loaded.latest)
-    censored = sum(flow.everyone is None for flow in flows)
-    row |= {"offered_per_s": per_second, "is_finished": is_finished, "censored": censored}
-    for stage in ("first", "quorum", "everyone"):
-        row |= latencies(flows, stage, loaded.simulation.kernel.now)
-    return row
-
-
-def latencies(flows: list[Flow], stage: str, now: int) -> Row:
-    """Percentiles (nearest rank) of the latency to a stage, in milliseconds.
-
-    A transaction that never got there counts with the time that it has waited so far: a lower bound, never dropped.
-    """
-    waits = sorted(((getattr(flow, stage) or now) - flow.intended) / 1e6 for flow in flows)
-    row: Row = {f"latency_{stage}_max_ms": waits[-1]}
-    for percent in _PERCENTILES:
-        row[f"latency_{stage}_p{percent}_ms"] = waits[min(-(-len(waits) * percent // 100), len(waits)) - 1]
+    row |= {"offered_per_s": per_second, "is_finished": is_finished}
+    row |= build_columns(samples, ended_at, timeout_ns)
+    if point and row["latency_status"] == "ok":
+        latencies = compute_latencies(samples, "quorum", ended_at, timeout_ns)
+        write_hgrm(context.folder / "latency" / f"{point}.hgrm", latencies)
     return row
 
 
 def add_energy(context: Context, row: Row) -> None:
     """Estimated joules per transaction: CPU-seconds times the watts of one busy core; idle power is not in it."""
-    energy = context.scenario.energy
-    for bound in ("low", "mid", "high"):
-        row[f"energy_j_per_tx_{bound}"] = row["cpu_s_per_tx"] * getattr(energy, f"watts_{bound}")
-    row["energy_status"] = "estimated"
+    use = estimate(row["cpu_s_per_tx"], context.scenario.energy, "the processor time is simulated")
+    row |= {f"energy_j_per_tx_{bound}": getattr(use, f"joules_{bound}") for bound in ("low", "mid", "high")}
+    row |= {"energy_status": use.status, "energy_reason": use.reason}
 
 
 def run_configuration(context: Context, case: Case) -> list[Row]:
@@ -146,8 +135,8 @@ def run_configuration(context: Context, case: Case) -> list[Row]:
     row["shared_tx_per_s"] = crowded["tx_per_s"]
     rate = row["tx_per_s"] * plan.load_share
     loaded = load_network(context, params, seed=f"{case.label}|latency")
-    under_load = offer(loaded, rate, plan.latency_transactions, case.label)
-    row |= {key: value for key, value in under_load.items() if key.startswith(("latency_", "offered", "censored"))}
+    under_load = offer(context, loaded, rate, plan.latency_transactions, case.label, f"table1-{case.label}")
+    row |= {key: value for key, value in under_load.items() if key.startswith(("late", "offered"))}
     row["single_messages_per_tx"] = count_single_messages(context, case, params)
     return [row]
 
@@ -204,14 +193,18 @@ def run_variant(context: Context, case: Case) -> list[Row]:
         raise BenchError(f"consensus rule: expected one of {[*ConsensusRule]}, found {settings['rule']!r}") from None
     params = chain_params("variants", topology, consensus=rule, hash_suite=settings["suite"], work=work)
     # One seed and one calibration for all variants of a repeat: they meet the same arrivals, jitter and unit costs, and
-    # can be paired.  The control has its own, so it shows what seeds and calibration do together.
-    seed = f"repeat {settings['repeat']}{' control' if settings['is_control'] else ''}"
+    # can be paired.  The control has other seeds and the second measurement of each unit cost.
+    repeat = f"repeat {settings['repeat']}"
+    seed = f"{repeat} control" if settings["is_control"] else repeat
     row: Row = dict(settings)
-    costs = context.calibrate(seed).costs[params.hash_suite]
+    calibration = context.calibrate(repeat)
+    costs = calibration.control if settings["is_control"] else calibration.costs[params.hash_suite]
     full = load_network(context, params, seed=f"{seed}|saturated", costs=costs)
     row["saturated_tx_per_s"] = saturate(full, plan.outstanding, plan.transactions)["tx_per_s"]
     loaded = load_network(context, params, seed=f"{seed}|offered", costs=costs)
-    row |= offer(loaded, plan.offered_per_second, plan.transactions, f"{context.scenario.seed}|{seed}")
+    # The first repeat stands for the others: hundreds of files would say no more.
+    point = "" if settings["repeat"] else f"variants-{case.label}"
+    row |= offer(context, loaded, plan.offered_per_second, plan.transactions, f"{context.scenario.seed}|{seed}", point)
     row["is_overloaded"] = row["saturated_tx_per_s"] < plan.offered_per_second
     row |= forks(loaded)
     row["grind_ns"] = costs.grind_ns

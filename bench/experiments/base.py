@@ -45,10 +45,40 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What makes a table a comparison: each row is a variant over a base, with an interval and a verdict.
+
+    ``keys`` are the columns that name a row.  Numbers stand in ``{prefix}ratio``, ``{prefix}ratio_low`` and
+    ``{prefix}ratio_high``, words in ``{prefix}verdict``; a row of the base against itself is true in ``is_control``.
+    """
+
+    keys: tuple[str, ...]
+    prefix: str = ""
+
+    @property
+    def ratio(self) -> str:
+        return f"{self.prefix}ratio"
+
+    @property
+    def low(self) -> str:
+        return f"{self.prefix}ratio_low"
+
+    @property
+    def high(self) -> str:
+        return f"{self.prefix}ratio_high"
+
+    @property
+    def verdict(self) -> str:
+        return f"{self.prefix}verdict"
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A tidy table: built from the experiment's raw rows, shown with these columns in this order.
 
     ``columns`` covers every column that ``build`` returns.  ``highlights`` are those few that fit a terminal.
+    Runs are held against each other by ``comparisons``, by the columns that the seed alone determines (``exact``) and
+    by those whose order over the rows is the result (``ordered``); ``keys`` name a row for the last two.
     """
 
     name: str
@@ -56,6 +86,10 @@ class Table:
     columns: Mapping[str, Column]
     build: Callable[["pd.DataFrame"], "pd.DataFrame"]
     highlights: tuple[str, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    keys: tuple[str, ...] = ()
+    exact: tuple[str, ...] = ()
+    ordered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +107,7 @@ class Experiment:
 
     ``follow_up`` may declare further cases once the rows of the first are known (a fit, say).
     ``claims`` are ids of the paper's claims that the tables bear on; ``needs_records`` asks for a workload.
+    ``weight`` (above 0) is its share of what is left of a run's budget, beside those of the experiments after it.
     """
 
     id: str
@@ -83,3 +118,4 @@ class Experiment:
     figures: tuple[Figure, ...] = ()
     follow_up: Callable[["Scenario", list[Row]], list[Case]] | None = None
     needs_records: bool = False
+    weight: float = 1.0

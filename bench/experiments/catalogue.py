@@ -7,8 +7,13 @@ QUESTIONS: Final = {
     "framework": "Do records go through all five roles into a ledger that verifies, the same way twice?",
     "table1": "Do the paper's 18 configurations rank and behave as its Table 1 says?",
     "variants": "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",
+    "latency": "What does a stall do to latency, and who notices?",
     "hashes": "What does a hash cost, by function, size and library?",
     "signatures": "What do signing, verifying and loading a key cost, by curve and library?",
+    "merkle": "What do Merkle trees and their proofs cost, beside a flat hash and in other libraries?",
+    "harness": "Does the measuring engine find what is planted, and nothing else?",
+    "energy": "What do hashing and signing cost in energy?",
+    "study": "How often is the measuring engine's interval right?",
     "limits": "How near does this implementation come to what the machine could do?",
 }
 #: Profile -> what it is for.

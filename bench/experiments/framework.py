@@ -59,6 +59,8 @@ EXPERIMENT: Final = Experiment(
             CHECK_COLUMNS,
             build_checks,
             ("check", "found", "holds"),
+            keys=("check",),
+            exact=("holds",),
         ),
         Table(
             "framework_roles",

@@ -1,139 +1,98 @@
 """What a hash costs, by function, message size and library; and what the processor's SHA instructions change."""
 
-import platform
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.hashes_figures import draw_ratios, draw_throughput
+from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes, select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MplFigure
 
     from bench.scenario import Scenario
 
-#: OpenSSL's mask for the processor's features; it counts at start-up only.  Bit 29 of the third word is SHA-NI.
-NO_SHA_NI: Final = {"OPENSSL_ia32cap": ":~0x20000000"}
-ALL: Final = "all"
-MASKED: Final = "no SHA-NI"
-BASELINE: Final = "sha256"
-#: The paper's block of fifteen transactions, in bytes.
-BLOCK_BYTES: Final = 30_720
+#: Libraries whose OpenSSL can be told to leave SHA-NI alone; the others have code of their own.
+MASKABLE: Final = ["hashlib", "cryptography"]
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
-    """Every library as it is; and `hashlib`, whose OpenSSL can be told to, without the x86 SHA instructions."""
-    del scenario
-    cases = [Case("hashes", "micro", {"file": "test_hashes.py", "variant": ALL})]
-    if platform.machine().lower() in {"x86_64", "amd64"}:
-        environment = {**NO_SHA_NI, "EHRBENCH_LIBRARIES": "hashlib"}
-        settings = {"file": "test_hashes.py", "variant": MASKED, "environment": environment}
-        cases.append(Case("hashes-masked", "micro", settings))
-    return cases
+    """All libraries as they are; beside each such process one in which OpenSSL leaves SHA-NI alone."""
+    plan = scenario.hashes
+    options = {"suites": plan.suites, "sizes_bytes": plan.sizes_bytes}
+    return declare_processes(scenario, "hashes", options, {**options, "libraries": MASKABLE}, share=0.75)
 
 
 def build_hashes(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Time per call with its ratio to SHA-256's in the same library, at the same size, on the same processor."""
-    frame = raw.rename(columns={"variant": "instructions"})
-    frame = frame[frame["openssl"].ne("") | frame["instructions"].eq(ALL)]
-    keys = ["instructions", "library", "size_bytes"]
-    base = frame[frame["suite"] == BASELINE][[*keys, "median_ns"]].rename(columns={"median_ns": "base_ns"})
-    frame = frame.merge(base, on=keys, how="left")
-    frame["relative"] = frame["median_ns"] / frame["base_ns"]
-    return frame[list(COLUMNS)].astype({"is_weak": bool}).reset_index(drop=True)
+    """Every function beside SHA-256 of the same library, at the same size, with the same instructions."""
+    return _with_rates(raw, "suites", COLUMNS)
 
 
-def draw_throughput(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
-    """Throughput by message size in `hashlib` (BLAKE3 in its own package), one line per function."""
-    from bench.report.style import markers, new_figure, palette
-
-    frame = tables["hashes"]
-    frame = frame[frame["instructions"].eq(ALL) & frame["library"].isin(["hashlib", "blake3"])]
-    suites = list(dict.fromkeys(frame["suite"]))
-    colours, shapes = palette(suites), markers(suites)
-    figure, axes = new_figure("column", 3.0)
-    for suite in suites:
-        line = frame[frame["suite"] == suite].sort_values("size_bytes")
-        is_weak = bool(line["is_weak"].iloc[0])
-        axes.loglog(
-            line["size_bytes"],
-            line["gigabyte_per_s"],
-            "--" if is_weak else "-",
-            color=colours[suite],
-            marker=shapes[suite],
-            label=label_of(suite, is_weak=is_weak),
-        )
-    axes.set(xlabel="Message size [B]", ylabel="Throughput [GB/s]")
-    axes.set_xscale("log", base=2)
-    figure.legend(loc="outside upper center", ncols=3)
-    return figure
+def build_libraries(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """SHA-256 of every library beside that of `hashlib`; BLAKE3, which has a library of its own, with them."""
+    return _with_rates(raw, "libraries", LIBRARIES_COLUMNS)
 
 
-def label_of(suite: str, *, is_weak: bool) -> str:
-    """A suite's name, with the word that a reader of a weak one has to see."""
-    return f"{suite} (broken)" if is_weak else suite
+def _with_rates(raw: "pd.DataFrame", kind: str, columns: dict[str, Column]) -> "pd.DataFrame":
+    frame = compare_blocks(raw)
+    for rate, time in (("", ""), ("_low", "_high"), ("_high", "_low")):  # the longest time is the lowest rate
+        frame[f"gigabyte_per_s{rate}"] = frame["size_bytes"] / frame[f"median_ns{time}"]
+    found = select_rows(frame, kind, columns)
+    return found.astype({name: kind for name, kind in {"is_weak": bool, "size_bytes": int}.items() if name in found})
 
 
-def draw_libraries(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
-    """Time relative to SHA-256's in the same library, at the size nearest to the paper's block."""
-    from bench.report.style import new_figure
+def build_overhead(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Time per call apart from time per byte, by function and library."""
+    from bench.analysis.overhead import estimate_overhead
 
-    frame = tables["hashes"].dropna(subset=["relative"])
-    frame = frame[frame["size_bytes"] == nearest_size(frame["size_bytes"])]
-    groups = {
-        str(library) if words == ALL else f"{library}, {words}": part
-        for (library, words), part in frame.groupby(["library", "instructions"])
-    }
-    suites = list(dict.fromkeys(frame["suite"]))
-    figure, axes = new_figure("page", 2.8)
-    draw_bars(axes, groups, {suite: bool(frame[frame["suite"] == suite]["is_weak"].any()) for suite in suites})
-    axes.axhline(1, color="black", linewidth=0.8)
-    axes.set_ylabel(f"Time / time of SHA-256,\n{nearest_size(frame['size_bytes']):,} B")
-    figure.legend(loc="outside upper center", ncols=len(suites))
-    return figure
+    return estimate_overhead(raw)[list(OVERHEAD_COLUMNS)].astype({"is_weak": bool})
 
 
-def nearest_size(sizes: "pd.Series[Any]") -> int:
-    """The measured size nearest to `BLOCK_BYTES`."""
-    return min((int(size) for size in sizes.unique()), key=lambda size: abs(size - BLOCK_BYTES))
-
-
-def draw_bars(axes: "Axes", groups: Mapping[str, "pd.DataFrame"], is_weak: Mapping[str, bool]) -> None:
-    """A group of bars per library, a colour per suite; weak suites are hatched."""
-    from bench.report.style import palette
-
-    colours, width = palette(list(is_weak)), 0.85 / len(is_weak)
-    for place, suite in enumerate(is_weak):
-        heights = [float(part.set_index("suite")["relative"].get(suite, float("nan"))) for part in groups.values()]
-        spots = [group + (place - (len(is_weak) - 1) / 2) * width for group in range(len(groups))]
-        hatch = "////" if is_weak[suite] else ""
-        label = label_of(suite, is_weak=is_weak[suite])
-        axes.bar(spots, heights, width, color=colours[suite], hatch=hatch, edgecolor="white", label=label)
-    axes.set_xticks(range(len(groups)), list(groups))
-    axes.grid(visible=False, axis="x")
-
-
+_RATES: Final = {
+    "gigabyte_per_s": Column("Throughput", "GB/s", ".3f"),
+    "gigabyte_per_s_low": Column("Throughput, low", "GB/s", ".3f"),
+    "gigabyte_per_s_high": Column("Throughput, high", "GB/s", ".3f"),
+}
 COLUMNS: Final = {
-    "suite": Column("Function"),
-    "is_weak": Column("Broken"),
+    "instructions": Column("Instructions"),
     "library": Column("Library"),
-    "library_version": Column("Version"),
-    "openssl": Column("OpenSSL in it"),
+    "size_bytes": Column("Size", "B"),
+    "variant": Column("Function"),
+    "is_weak": Column("Broken"),
+    **KEY_COLUMNS,
+    **BLOCK_COLUMNS,
+    **_RATES,
+    **LIBRARY_COLUMNS,
+}
+LIBRARIES_COLUMNS: Final = {
     "instructions": Column("Instructions"),
     "size_bytes": Column("Size", "B"),
-    "median_ns": Column("Median", "ns", ".4g"),
-    "iqr_ns": Column("Interquartile range", "ns", ".3g"),
-    "min_ns": Column("Least", "ns", ".4g"),
-    "mean_ns": Column("Mean", "ns", ".4g"),
-    "stddev_ns": Column("Standard deviation", "ns", ".3g"),
-    "ops_per_s": Column("Calls (from the mean)", "1/s", ".4g"),
-    "gigabyte_per_s": Column("Throughput (from the median)", "GB/s", ".3f"),
-    "relative": Column("Time / SHA-256's", "", ".3f"),
-    "rounds": Column("Rounds"),
-    "iterations": Column("Calls per round"),
+    "variant": Column("Library"),
+    "suite": Column("Function"),
+    **KEY_COLUMNS,
+    **BLOCK_COLUMNS,
+    **_RATES,
+    **LIBRARY_COLUMNS,
 }
+OVERHEAD_COLUMNS: Final = {
+    "instructions": Column("Instructions"),
+    "library": Column("Library"),
+    "suite": Column("Function"),
+    "is_weak": Column("Broken"),
+    "call_ns": Column("Per call", "ns", ".4g"),
+    "call_ns_low": Column("Per call, low", "ns", ".4g"),
+    "call_ns_high": Column("Per call, high", "ns", ".4g"),
+    "byte_ns": Column("Per byte", "ns", ".4g"),
+    "byte_ns_low": Column("Per byte, low", "ns", ".4g"),
+    "byte_ns_high": Column("Per byte, high", "ns", ".4g"),
+    "misfit": Column("Worst misfit of the line", "%", ".2g"),
+    "sizes": Column("Sizes"),
+}
+_MASK_NOTE: Final = (
+    "'SHA-NI masked' tells the OpenSSL in hashlib and in cryptography to leave the processor's SHA instructions alone; "
+    "other libraries have code of their own and are not measured so."
+)
 
 EXPERIMENT: Final = Experiment(
     "hashes",
@@ -143,26 +102,48 @@ EXPERIMENT: Final = Experiment(
     (
         Table(
             "hashes",
-            "Measured with pytest-benchmark: time of one call (object, data, digest) by function, library and message "
-            "size. 'no SHA-NI' tells hashlib's OpenSSL to leave the processor's SHA instructions alone; where it has "
-            "none, nothing changes. Functions marked as broken are measured, not recommended.",
+            f"Time of one call (object, data, digest) of each function over SHA-256's in the same library. {METHOD} "
+            f"{_MASK_NOTE} Functions marked as broken are measured, not recommended.",
             COLUMNS,
             build_hashes,
-            ("suite", "library", "instructions", "size_bytes", "median_ns", "iqr_ns", "gigabyte_per_s", "relative"),
+            ("instructions", "library", "size_bytes", "variant", "median_ns", "ratio", "ratio_low", "ratio_high",
+             "verdict"),
+            comparisons=(Comparison(("instructions", "library", "size_bytes", "variant")),),
+        ),
+        Table(
+            "hashes_libraries",
+            f"Time of one call of SHA-256 in each library over hashlib's; the library blake3 computes BLAKE3. {METHOD} "
+            f"{_MASK_NOTE}",
+            LIBRARIES_COLUMNS,
+            build_libraries,
+            ("instructions", "size_bytes", "variant", "median_ns", "ratio", "ratio_low", "ratio_high", "verdict"),
+            comparisons=(Comparison(("instructions", "size_bytes", "variant")),),
+        ),
+        Table(
+            "hashes_overhead",
+            "Fitted to measured times: what a call costs apart from its bytes (the message's padding included), and "
+            "what a byte costs. The line through the sizes has the least sum of relative deviations, process by "
+            "process; medians over processes, each with a 95 % sign-test interval of its own. Where a function does "
+            "not take its bytes at one pace (BLAKE3 works on several 1 KiB chunks at once), the misfit says how far "
+            "the line is from the medians at worst.",
+            OVERHEAD_COLUMNS,
+            build_overhead,
+            ("instructions", "library", "suite", "call_ns", "byte_ns", "misfit"),
+            keys=("instructions", "library", "suite"),
         ),
     ),
     (
         Figure(
             "hashes_throughput",
-            "Measured throughput of hash functions by message size, called from Python: hashlib, and BLAKE3 from a "
-            "package of its own. Dashed: collisions are practical.",
+            "Measured throughput of hash functions by message size, called from Python, with intervals: hashlib, and "
+            "BLAKE3 from a package of its own (which no mask changes). Dashed: collisions are practical.",
             draw_throughput,
         ),
         Figure(
-            "hashes_libraries",
-            "Measured time of hash functions relative to SHA-256 in the same library and with the same processor "
-            "instructions, at the size of the paper's block. Hatched: collisions are practical.",
-            draw_libraries,
+            "hashes_ratios",
+            "Measured time of hash functions over SHA-256's in the same library, at the size of the paper's block, "
+            "with simultaneous 95 % intervals; grey: SHA-256 over itself. Hollow: collisions are practical.",
+            draw_ratios,
         ),
     ),
-)
+)  # fmt: skip

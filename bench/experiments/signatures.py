@@ -3,8 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.processes import (
+    KEY_COLUMNS,
+    LIBRARY_COLUMNS,
+    METHOD,
+    declare_processes,
+    reach_of,
+    select_rows,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,31 +23,34 @@ if TYPE_CHECKING:
 
 #: Operation -> how a figure names it, in the order of a signature's life.
 OPERATIONS: Final = {"sign": "sign", "verify": "verify", "load": "load public key"}
-BASELINE: Final = "p256/cryptography"
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
-    """One run of the file measures all schemes."""
-    del scenario
-    return [Case("signatures", "micro", {"file": "test_signatures.py"})]
+    """Fresh processes, each with all schemes."""
+    return declare_processes(scenario, "signatures", {"libraries": scenario.signatures.libraries}, share=0.5)
 
 
 def build_signatures(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Time per operation, in microseconds, with its ratio to the default scheme's."""
-    frame = raw.copy()
-    for name in ("median", "iqr", "q1", "q3", "min", "mean", "stddev"):
-        frame[f"{name}_us"] = frame[f"{name}_ns"] / 1e3
-    base = frame[frame["scheme"] == BASELINE][["operation", "median_us"]].rename(columns={"median_us": "base_us"})
-    frame = frame.merge(base, on="operation", how="left")
-    frame["relative"] = frame["median_us"] / frame["base_us"]
-    return frame[list(COLUMNS)].reset_index(drop=True)
+    """Every library beside the default one, on the same curve."""
+    return select_rows(compare_blocks(raw), "libraries", COLUMNS)
+
+
+def build_curves(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """secp256k1 in the default library beside P-256 there, and beside the library that is made for it."""
+    return select_rows(compare_blocks(raw), "curves", COLUMNS)
 
 
 def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
-    """Median time with its quartiles, a panel per operation, a row per library and curve."""
+    """Median time with its interval, a panel per operation, a row per library and curve."""
+    import pandas as pd
+
     from bench.report.style import markers, new_figure, palette
 
-    frame = tables["signatures"]
+    frame = pd.concat([tables["signatures"], tables["signatures_curves"]])
+    frame = frame[~frame["is_control"]].drop_duplicates(["operation", "variant"])
+    frame["curve"], frame["library"] = frame["variant"].str.partition("/")[0], frame["variant"].str.partition("/")[2]
+    for end in ("", "_low", "_high"):
+        frame[f"median_us{end}"] = frame[f"median_ns{end}"] / 1e3
     libraries, curves = list(dict.fromkeys(frame["library"])), list(dict.fromkeys(frame["curve"]))
     colours, shapes = palette(curves), markers(curves)
     rows = {library: len(libraries) - 1 - place for place, library in enumerate(libraries)}
@@ -48,7 +60,7 @@ def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             part = frame[frame["operation"].eq(operation) & frame["curve"].eq(curve)]
             spots = [rows[library] + 0.15 - 0.3 * place for library in part["library"]]
             style = {"color": colours[curve], "marker": shapes[curve], "linestyle": "none"}
-            axes.errorbar(part["median_us"], spots, xerr=reach_of(part), label=curve, **style)
+            axes.errorbar(part["median_us"], spots, xerr=reach_of(part, "median_us"), label=curve, **style)
         axes.set(title=title, xscale="log", xlabel="Time per operation [µs]")
         axes.set_yticks(list(rows.values()), list(rows))
     panels[0].set_ylim(-0.6, len(libraries) - 0.4)
@@ -57,30 +69,20 @@ def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def reach_of(part: "pd.DataFrame") -> list["pd.Series[float]"]:
-    """How far the quartiles lie below and above the median."""
-    return [part["median_us"] - part["q1_us"], part["q3_us"] - part["median_us"]]
-
-
 COLUMNS: Final = {
-    "scheme": Column("Scheme"),
-    "curve": Column("Curve"),
-    "library": Column("Library"),
-    "library_version": Column("Version"),
-    "openssl": Column("OpenSSL in it"),
+    "instructions": Column("Instructions"),
     "operation": Column("Operation"),
-    "median_us": Column("Median", "µs", ".4g"),
-    "iqr_us": Column("Interquartile range", "µs", ".3g"),
-    "q1_us": Column("First quartile", "µs", ".4g"),
-    "q3_us": Column("Third quartile", "µs", ".4g"),
-    "min_us": Column("Least", "µs", ".4g"),
-    "mean_us": Column("Mean", "µs", ".4g"),
-    "stddev_us": Column("Standard deviation", "µs", ".3g"),
-    "ops_per_s": Column("Operations (from the mean)", "1/s", ".4g"),
-    "relative": Column("Time / default scheme's", "", ".3g"),
-    "rounds": Column("Rounds"),
-    "iterations": Column("Calls per round"),
+    "variant": Column("Scheme"),
+    **KEY_COLUMNS,
+    **BLOCK_COLUMNS,
+    **LIBRARY_COLUMNS,
 }
+_WHAT: Final = (
+    "One operation on a digest of 32 bytes with the framework's own backends (deterministic nonces, low S, signatures "
+    "of 64 bytes). Keys are parsed once and kept; 'load' is that parsing, from a compressed point."
+)
+_KEYS: Final = ("operation", "base", "variant")
+_HIGHLIGHTS: Final = (*_KEYS, "median_ns", "ratio", "ratio_low", "ratio_high", "verdict")
 
 EXPERIMENT: Final = Experiment(
     "signatures",
@@ -90,19 +92,28 @@ EXPERIMENT: Final = Experiment(
     (
         Table(
             "signatures",
-            "Measured with pytest-benchmark: time of one operation on a digest of 32 bytes, by curve and library, with "
-            "the framework's own backends (deterministic nonces, low S, fixed-length signatures). Keys are parsed once "
-            f"and kept; 'load' is that parsing, from a compressed point. The default scheme is {BASELINE}.",
+            f"Time in each library over that in the default library, on the same curve. {_WHAT} ecdsa is pure Python: "
+            f"its version says whether it found faster integers. {METHOD}",
             COLUMNS,
             build_signatures,
-            ("scheme", "operation", "median_us", "iqr_us", "ops_per_s", "relative"),
+            _HIGHLIGHTS,
+            comparisons=(Comparison(_KEYS),),
+        ),
+        Table(
+            "signatures_curves",
+            "Time on P-256 in the default library, and on secp256k1 in coincurve, which has no other curve, over that "
+            f"on secp256k1 in the default library. {_WHAT} {METHOD}",
+            COLUMNS,
+            build_curves,
+            _HIGHLIGHTS,
+            comparisons=(Comparison(_KEYS),),
         ),
     ),
     (
         Figure(
             "signatures",
-            "Measured time of one signature operation by library and curve: median and quartiles, on a "
-            "logarithmic scale.",
+            "Measured time of one signature operation by library and curve: medians over processes with 95 % "
+            "intervals, on a logarithmic scale.",
             draw_signatures,
         ),
     ),

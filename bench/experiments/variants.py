@@ -9,7 +9,8 @@ import statistics
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.analysis.paired import AMOUNT, RATE, TIME, UNRESOLVED, compare
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.variants_figures import BASE_SUITE, NAMES, draw_difficulty
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _KEYS: Final = ["rule", "difficulty_bits", "suite", "is_control"]
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
-    """Every rule with every suite, and the base variant once more as the A/A control: other seeds and unit costs."""
+    """Every rule with every suite, and the base variant once more as the A/A control."""
     plan = scenario.variants
     rules: list[tuple[str, int | None]] = [("pos", None), ("single", None)]
     rules += [("pow", bits) for bits in sorted(set(plan.difficulty_bits))]
@@ -47,7 +48,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return cases
 
 
-_NOT_NUMBERS: Final = ("is_overloaded", "energy_status", "busiest_role")
+_NOT_NUMBERS: Final = ("is_overloaded", "energy_status", "busiest_role", "latency_status", "latency_quorum_bounds")
 
 
 def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -71,9 +72,13 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
         kilobytes_per_tx=raw["bytes_per_tx"] / 1e3,
         **{f"energy_mj_{bound}": raw[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
     )
-    groups = measured.groupby(_KEYS, dropna=False, sort=False)
     numbers = [name for name in MAIN_COLUMNS if name in measured and name not in {*_KEYS, *_NOT_NUMBERS}]
+    measured[numbers] = measured[numbers].astype(float)  # a latency that no repeat has is None, not a number
+    groups = measured.groupby(_KEYS, dropna=False, sort=False)
     frame = groups[numbers].median().reset_index()
+    voids = groups["latency_status"].agg(lambda status: (status == "void").sum()).to_numpy()
+    frame["latency_status"] = [f"void in {count}" if count else "ok" for count in voids]
+    frame["latency_quorum_bounds"] = groups["latency_quorum_bounds"].agg(_join_bounds).to_numpy()
     frame["repeats"] = groups.size().to_numpy()
     frame["failed"] = groups["planned"].first().to_numpy().astype(int) - frame["repeats"]
     frame["busiest_role"] = groups["busiest_role"].first().to_numpy()
@@ -82,6 +87,11 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
     frame["rule"] = frame["rule"].map(NAMES)
     frame["is_control"] = frame["is_control"].astype(bool)
     return frame[list(MAIN_COLUMNS)]
+
+
+def _join_bounds(bounds: "pd.Series[str]") -> str:
+    """What is a lower bound in any repeat."""
+    return ", ".join(dict.fromkeys(name for names in bounds for name in names.split(", ") if name))
 
 
 MAIN_COLUMNS: Final = {
@@ -96,6 +106,8 @@ MAIN_COLUMNS: Final = {
     "latency_quorum_p50_ms": Column("Latency p50", "ms", ".1f"),
     "latency_quorum_p95_ms": Column("Latency p95", "ms", ".1f"),
     "latency_quorum_p99_ms": Column("Latency p99", "ms", ".1f"),
+    "latency_status": Column("Latency is"),
+    "latency_quorum_bounds": Column("Lower bounds"),
     "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
     "energy_mj_low": Column("Energy est. low", "mJ/tx", ".1f"),
     "energy_mj_mid": Column("Energy est. mid", "mJ/tx", ".1f"),
@@ -111,28 +123,36 @@ MAIN_COLUMNS: Final = {
 
 
 def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Each variant over proof of stake with SHA-256, repeat by repeat: median ratio and its range."""
+    """Each variant over proof of stake with SHA-256, repeat by repeat, with simultaneous intervals."""
     import pandas as pd
 
     raw = in_order(raw)
     is_base = (raw["rule"] == BASE_RULE) & (raw["suite"] == BASE_SUITE) & ~raw["is_control"].astype(bool)
     base = raw[is_base].set_index("repeat")
-    rows = []
-    for key, group in raw[~is_base].groupby(_KEYS, dropna=False, sort=False):
-        paired = group.set_index("repeat")
-        rule, bits, suite, is_control = key
-        row: dict[str, object] = {
-            "rule": NAMES[str(rule)], "difficulty_bits": bits, "suite": suite, "is_control": bool(is_control),
-        }  # fmt: skip
-        for name, column in RATIOS.items():
-            ratio = (paired[column] / base[column].reindex(paired.index)).dropna()
-            row |= {f"{name}_median": ratio.median(), f"{name}_min": ratio.min(), f"{name}_max": ratio.max()}
-        row["pairs"] = int(paired.index.isin(base.index).sum())
+    groups = {key: group.set_index("repeat") for key, group in raw[~is_base].groupby(_KEYS, dropna=False, sort=False)}
+    paired = {key: group.loc[group.index.isin(base.index)] for key, group in groups.items()}
+    families = {control: sum(bool(key[3]) is control for key in paired) * len(RATIOS) for control in (False, True)}
+    rows: list[dict[str, object]] = []
+    for (rule, bits, suite, is_control), group in paired.items():
+        row: dict[str, object] = {"rule": NAMES[str(rule)], "difficulty_bits": bits, "suite": suite}
+        row |= {"is_control": bool(is_control), "pairs": len(group)}
+        for name, (column, words) in RATIOS.items():
+            pairs = zip(group[column], base.loc[group.index, column], strict=True)
+            clusters = [[math.log(ours / theirs)] for ours, theirs in pairs if ours == ours and theirs == theirs]  # noqa: PLR0124 - a void latency is NaN
+            row[f"{name}_verdict"] = UNRESOLVED
+            if clusters:
+                found = compare(clusters, families[bool(is_control)], is_control=bool(is_control), words=words)
+                row |= found.as_columns(f"{name}_")
         rows.append(row)
     return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
 
 
-RATIOS: Final = {"throughput": "saturated_tx_per_s", "latency": "latency_quorum_p50_ms", "cpu": "cpu_s_per_tx"}
+#: What is compared -> the raw column, and what a ratio below and above 1 is called.
+RATIOS: Final = {
+    "throughput": ("saturated_tx_per_s", RATE),
+    "latency": ("latency_quorum_p50_ms", TIME),
+    "cpu": ("cpu_s_per_tx", AMOUNT),
+}
 RATIO_COLUMNS: Final = {
     "rule": Column("Rule"),
     "difficulty_bits": Column("Difficulty", "bits", ".0f"),
@@ -140,9 +160,14 @@ RATIO_COLUMNS: Final = {
     "is_control": Column("A/A control"),
     "pairs": Column("Pairs"),
     **{
-        f"{name}_{part}": Column(f"{title}, {part}", "ratio", ".3f")
+        f"{name}_{part}": Column(f"{title}{words}", "" if part == "verdict" else "ratio", form)
         for name, title in (("throughput", "Throughput"), ("latency", "Latency p50"), ("cpu", "CPU and energy"))
-        for part in ("median", "min", "max")
+        for part, words, form in (
+            ("ratio", "", ".3f"),
+            ("ratio_low", ", low", ".3f"),
+            ("ratio_high", ", high", ".3f"),
+            ("verdict", " is", ""),
+        )
     },
 }
 
@@ -235,11 +260,14 @@ EXPERIMENT: Final = Experiment(
         Table(
             "variants_ratios",
             "Each variant over proof of stake with SHA-256, paired by repeat: the same arrivals, jitter and unit "
-            "costs, so ratios are steadier than values. The A/A control is that variant itself under other seeds and a "
-            "calibration of its own: its range is what seeds and calibration do to an unpaired value.",
+            "costs (simulated). Medians over repeats with exact sign-test intervals, 95 % for all of the table at "
+            "once; below 2 % nothing is called a difference. The A/A control is that variant itself under other seeds "
+            "and with the second measurement of each unit cost, interleaved with the first.",
             RATIO_COLUMNS,
             build_ratios,
-            ("rule", "difficulty_bits", "suite", "is_control", "throughput_median", "latency_median", "cpu_median"),
+            ("rule", "difficulty_bits", "suite", "is_control", "throughput_ratio", "throughput_verdict",
+             "latency_ratio", "latency_verdict", "cpu_ratio", "cpu_verdict"),
+            comparisons=tuple(Comparison(("rule", "difficulty_bits", "suite"), f"{name}_") for name in RATIOS),
         ),
         Table(
             "variants_break_even",

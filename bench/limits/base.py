@@ -25,18 +25,25 @@ class Unavailable(Exception):  # noqa: N818 - it reports a fact about the machin
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A bound on the ratio, or on the measured value itself where only an absolute figure makes sense."""
+    """A bound on the ratio, or on the measured value itself where only an absolute figure makes sense.
 
-    direction: Literal["at most", "at least"]
+    "within" bounds how far a control's ratio may lie from 1.
+    """
+
+    direction: Literal["at most", "at least", "within"]
     bound: float
     of: Literal["ratio", "value"] = "ratio"
 
     def is_met(self, found: float) -> bool:
         """Whether ``found``, the ratio or the value, is within the bound."""
+        if self.direction == "within":
+            return abs(found - 1) <= self.bound
         return found <= self.bound if self.direction == "at most" else found >= self.bound
 
     def describe(self, unit: str) -> str:
         """The bound as a table prints it."""
+        if self.direction == "within":
+            return f"1 ± {self.bound:g}"
         sign = "≤" if self.direction == "at most" else "≥"
         return f"{sign} {self.bound:,.9g} {unit}" if self.of == "value" else f"{sign} {self.bound:g} × peer"
 

@@ -4,7 +4,6 @@ The limit of a Merkle root is the sum, over its hashes, of C's time at their siz
 with its prefix, an inner node as 65 (RFC 6962 section 2.1).
 """
 
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +38,14 @@ def measure_hash(_folder: Path) -> list[Finding]:
     return findings
 
 
+def measure_control(_folder: Path) -> list[Finding]:
+    """One call beside itself: how far a ratio lies from 1 where nothing differs."""
+    suite, message = find_suite("sha256"), bytes(max(SIZES))
+    sides = [lambda: cpu_ns(_SECONDS, suite.hash, message)] * 2
+    ours, peers = take_turns(2 * BLOCKS, *sides)
+    return [Finding(ours, peers, "the A/A control of this table")]
+
+
 def make_leaves(count: int) -> list[bytes]:
     """``count`` distinct leaves of 32 bytes."""
     return [index.to_bytes(32) for index in range(count)]
@@ -62,17 +69,13 @@ def prove_all(leaves: list[bytes]) -> tuple[bytes, list[Any]]:
 
 
 def load_merkletools() -> Any:
-    """The class `MerkleTools`; `Unavailable` if it is not installed.
+    """The class `MerkleTools`; `Unavailable` if it is not installed."""
+    from bench.micro import merkle
 
-    On import it warns that the package `sha3` is missing, which SHA-256 does not need: that warning alone is silenced.
-    """
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="sha3 is not working!")
-            from merkletools import MerkleTools
+        return merkle.load_merkletools()
     except ImportError:
         raise Unavailable("the package 'merkletools' is not installed") from None
-    return MerkleTools
 
 
 def prove_all_merkletools(leaves: list[bytes]) -> tuple[str, list[Any]]:
@@ -111,6 +114,9 @@ _OPENSSL: Final = "openssl speed sha256"
 HASH: Final = Part(
     tuple(Metric(f"SHA-256 of {size} bytes", "ns", _OPENSSL, Demand("at most", most)) for size, most in SIZES.items()),
     measure_hash,
+)
+CONTROL: Final = Part(
+    (Metric(f"SHA-256 of {max(SIZES)} bytes beside itself", "ns", "itself", Demand("within", 0.02)),), measure_control
 )
 ROOT: Final = Part(
     tuple(Metric(f"Merkle root of {count} leaves", "ns", _OPENSSL, Demand("at most", 4)) for count in LEAVES),

@@ -7,6 +7,7 @@ from bench.limits import critical, hashing, kernel, network, signing, startup, s
 from bench.limits.base import Part
 
 PARTS: Final[dict[str, Part]] = {
+    "control": hashing.CONTROL,
     "hash": hashing.HASH,
     "merkle-root": hashing.ROOT,
     "merkle-proofs": hashing.PROOFS,

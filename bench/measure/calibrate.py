@@ -1,21 +1,23 @@
 """Unit costs of this machine, measured in the run that simulates with them.
 
-Each operation is timed in epochs of at least 2 ms after a warm-up; the operations take turns, so a slow moment hits
-all alike; the median epoch counts, and the spread of the epochs is published beside it.
+Operations are measured by the paired engine: those that are compared (a hash suite with another) in one group, so that
+a slow moment hits both alike.  The base of each group is measured twice in the same blocks: a cost model made of the
+second measurements prices the A/A control.  The median epoch counts; the spread of epochs is published beside it.
 """
 
-import gc
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from bench.engines.load import sample_block
+from bench.measure.paired import CONTROL, Clock, Group, PairedMeasurement, Plan, repeat_call
 from ehrcore.codec import decode, encode
 from ehrcore.consensus.work import grind
 from ehrcore.drive.cost import CostModel
@@ -27,8 +29,9 @@ from ehrcore.signing import CURVES, derive_secret, find_scheme
 if TYPE_CHECKING:
     from bench.scenario import Scenario
 
-_EPOCHS: Final = 11
-_EPOCH_NS: Final = 2_000_000
+#: The suite that the others are compared with.
+BASE_SUITE: Final = "sha256"
+_BLOCKS: Final = 6
 _COMMITS: Final = 40
 _SMALL, _LARGE = 64, 30_720
 _GRIND_TRIES: Final = 2_000
@@ -45,41 +48,30 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A cost model per hash suite, and what they were made from."""
+    """A cost model per hash suite, the base suite's measured a second time (``control``), and what they are made of."""
 
     costs: dict[str, CostModel]
+    control: CostModel
     measured: tuple[Measured, ...]
 
 
-def time_in_turns(operations: dict[str, Callable[[], object]]) -> dict[str, Measured]:
-    """Time each operation (ns per call), epoch by epoch in turn; garbage collection is off meanwhile."""
-    loops = {name: _count_loops(operation) for name, operation in operations.items()}
-    epochs: dict[str, list[float]] = {name: [] for name in operations}
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        for _ in range(_EPOCHS):
-            for name, operation in operations.items():
-                epochs[name].append(_epoch(operation, loops[name]))
-    finally:
-        if was_enabled:
-            gc.enable()
-    return {name: _summarise(name, values) for name, values in epochs.items()}
+def measure_operations(groups: list[Group], seed: str, clock: Clock = time.perf_counter_ns) -> dict[str, Measured]:
+    """The time of each variant (ns per call) by its name; that of each base's control ends in `CONTROL`."""
+    measurement = PairedMeasurement(groups, Plan(_BLOCKS, seed=seed), clock)
+    measurement.calibrate()
+    epochs: dict[str, list[float]] = {}
+    bases = {group.name: group.base for group in groups}
+    for block in (block for blocks in measurement.rounds() for block in blocks):
+        for variant in block.order:
+            name = second_name(bases[block.group]) if variant == CONTROL else variant
+            times = (block.forward_ns[variant], block.backward_ns[variant])
+            epochs.setdefault(name, []).extend(time_ns / block.loops for time_ns in times)
+    return {name: _summarise(name, values) for name, values in sorted(epochs.items())}
 
 
-def _epoch(operation: Callable[[], object], loops: int) -> float:
-    begin = time.perf_counter_ns()
-    for _ in range(loops):
-        operation()
-    return (time.perf_counter_ns() - begin) / loops
-
-
-def _count_loops(operation: Callable[[], object]) -> int:
-    """How many calls fill an epoch, found warm."""
-    loops = 1
-    while _epoch(operation, loops) * loops < _EPOCH_NS:
-        loops *= 2
-    return loops
+def second_name(operation: str) -> str:
+    """What the second measurement of an operation is called."""
+    return f"{operation} {CONTROL}"
 
 
 def _summarise(name: str, values: list[float]) -> Measured:
@@ -87,54 +79,62 @@ def _summarise(name: str, values: list[float]) -> Measured:
     return Measured(name, median, (high - low) / median)
 
 
-def calibrate(scenario: "Scenario", folder: Path) -> Calibration:
+def calibrate(scenario: "Scenario", folder: Path, label: str = "") -> Calibration:
     """Measure everything that a `CostModel` needs for each suite of the scenario; commits go to ``folder``."""
-    suites = sorted({"sha256", *scenario.variants.suites})
-    operations: dict[str, Callable[[], object]] = {
-        **_signing(scenario.curve),
-        **_messages(),
-        **{key: value for name in suites for key, value in _hashing(name).items()},
-    }
-    measured = time_in_turns(operations)
+    suites = sorted({*scenario.variants.suites} - {BASE_SUITE})
+    groups = [*_signing(scenario.curve), *_messages(), *_hashing([BASE_SUITE, *suites])]
+    measured = measure_operations(groups, f"{scenario.seed}|calibration|{label}")
     measured["persist"] = _time_commits(folder)
-    value = {name: item.median_ns for name, item in measured.items()}
+    times = {name: item.median_ns for name, item in measured.items()}
+    again = times | {name: times[second] for name in times if (second := second_name(name)) in times}
+    costs = {name: _build_model(name, times) for name in (BASE_SUITE, *suites)}
+    return Calibration(costs, _build_model(BASE_SUITE, again), tuple(measured.values()))
+
+
+def _build_model(suite: str, times_ns: Mapping[str, float]) -> CostModel:
+    """The line through the small and the large size; none below 0, which noise can make of a difference."""
     small, large = len(encode(_endorse())), len(encode(sample_block()))
-    pair_small, pair_large = value["message-small"] / 2, value["message-large"] / 2
+    pair_small, pair_large = times_ns["message-small"] / 2, times_ns["message-large"] / 2
     per_message_byte = max(pair_large - pair_small, 0) / (large - small)
-    costs = {}
-    # None below 0, which noise can make of a difference: time would run backwards.
-    for name in suites:
-        per_byte = max(value[f"{name}-large"] - value[f"{name}-small"], 0) / (_LARGE - _SMALL)
-        costs[name] = CostModel(
-            sign_ns=round(value["sign"]),
-            verify_ns=round(value["verify"]),
-            hash_ns=max(round(value[f"{name}-small"] - per_byte * _SMALL), 0),
-            hash_byte_ps=round(per_byte * 1_000),
-            message_ns=max(round(pair_small - per_message_byte * small), 0),
-            message_byte_ps=round(per_message_byte * 1_000),
-            persist_ns=round(value["persist"]),
-            grind_ns=max(round(value[f"{name}-grind"] / _GRIND_TRIES), 1),
-        )
-    return Calibration(costs, tuple(measured.values()))
+    per_byte = max(times_ns[f"{suite}-large"] - times_ns[f"{suite}-small"], 0) / (_LARGE - _SMALL)
+    return CostModel(
+        sign_ns=round(times_ns["sign"]),
+        verify_ns=round(times_ns["verify"]),
+        hash_ns=max(round(times_ns[f"{suite}-small"] - per_byte * _SMALL), 0),
+        hash_byte_ps=round(per_byte * 1_000),
+        message_ns=max(round(pair_small - per_message_byte * small), 0),
+        message_byte_ps=round(per_message_byte * 1_000),
+        persist_ns=round(times_ns["persist"]),
+        grind_ns=max(round(times_ns[f"{suite}-grind"] / _GRIND_TRIES), 1),
+    )
 
 
-def _signing(curve: str) -> dict[str, Callable[[], object]]:
+def _group(name: str, operations: Mapping[str, tuple[Any, ...]]) -> Group:
+    """A group of calls, each a function with its arguments."""
+    return Group(name, {key: partial(repeat_call, *operation) for key, operation in operations.items()})
+
+
+def _signing(curve: str) -> list[Group]:
     scheme = find_scheme(f"{curve}/cryptography")
     key = scheme.private_key(derive_secret(CURVES[curve], "calibration"))
     public, digest = scheme.verifying_key(key.public_bytes), bytes(range(32))
     signature = key.sign(digest)
-    return {"sign": lambda: key.sign(digest), "verify": lambda: public.verify(digest, signature)}
+    return [
+        _group("sign", {"sign": (key.sign, digest)}),
+        _group("verify", {"verify": (public.verify, digest, signature)}),
+    ]
 
 
-def _hashing(name: str) -> dict[str, Callable[[], object]]:
-    suite, small, large = find_suite(name), bytes(_SMALL), bytes(_LARGE)
-    header = sample_block(suite=name).block.header
-    hard = msgspec.structs.replace(header, difficulty=1 << 61)
-    return {
-        f"{name}-small": lambda: suite.hash(small),
-        f"{name}-large": lambda: suite.hash(large),
-        f"{name}-grind": lambda: grind(suite, hard, 0, _GRIND_TRIES),
-    }
+def _hashing(names: Iterable[str]) -> list[Group]:
+    """A group per kind of work, so that suites are compared within it."""
+    kinds: dict[str, dict[str, tuple[Any, ...]]] = {"small": {}, "large": {}, "grind": {}}
+    for name in names:
+        suite = find_suite(name)
+        hard = msgspec.structs.replace(sample_block(suite=name).block.header, difficulty=1 << 61)
+        kinds["small"][f"{name}-small"] = (suite.hash, bytes(_SMALL))
+        kinds["large"][f"{name}-large"] = (suite.hash, bytes(_LARGE))
+        kinds["grind"][f"{name}-grind"] = (grind, suite, hard, 0, _GRIND_TRIES)
+    return [_group(kind, operations) for kind, operations in kinds.items()]
 
 
 def _endorse() -> Endorse:
@@ -142,13 +142,13 @@ def _endorse() -> Endorse:
     return Endorse(endorsed.transaction, Reason.ACCEPTED, endorsed.endorsements[0])
 
 
-def _messages() -> dict[str, Callable[[], object]]:
+def _messages() -> list[Group]:
     """Encoding plus decoding of a small message and of a full block, the smallest and the largest on the wire."""
     small, large = _endorse(), sample_block()
-    return {
-        "message-small": lambda: decode(encode(small), Endorse),
-        "message-large": lambda: decode(encode(large), Finalised),
-    }
+    return [
+        _group("message-small", {"message-small": (lambda: decode(encode(small), Endorse),)}),
+        _group("message-large", {"message-large": (lambda: decode(encode(large), Finalised),)}),
+    ]
 
 
 def _time_commits(folder: Path) -> Measured:

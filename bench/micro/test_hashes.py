@@ -1,21 +1,18 @@
-"""Time per hash: suite by library by message size.
-
-A call includes what a program pays: making the object, feeding it and taking the digest.
-"""
+"""Time per hash: function by library by message size."""
 
 from typing import Any
 
 import pytest
 
-from bench.micro.cases import HashCase, hash_cases
-from ehrcore.hashing import SUITES
+from bench.micro.base import Family
+from bench.micro.front_end import list_cases, measure, read_sizes
+from bench.micro.hashing import build_families
+
+#: From one block of SHA-256 to the paper's largest block of transactions, in bytes.
+SIZES = read_sizes("EHRBENCH_SIZES", (64, 2_048, 30_720))
 
 
-@pytest.mark.parametrize("case", hash_cases(), ids=str)
-def test_hash(benchmark: Any, case: HashCase) -> None:
-    """Hash one message; the digest is that of the framework's own suite."""
-    benchmark.group = f"hash {case.size_bytes} bytes"
-    benchmark.extra_info.update(case.extra_info())
-    message = case.message()
-    digest = benchmark(case.function(), message)
-    assert digest == SUITES[case.suite].hash(message)  # noqa: S101 - a benchmark is a test
+@pytest.mark.parametrize(("family", "name"), list_cases(build_families(SIZES)))
+def test_hash(benchmark: Any, family: Family, name: str) -> None:
+    """Hash one message."""
+    measure(benchmark, family, name)

@@ -14,7 +14,9 @@ from bench import experiments
 from bench.errors import BenchError
 from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.files import write_atomic
-from bench.report.load import Manifest, Progress, find_changed, read_manifest, read_rows
+from bench.record import SCHEMA_VERSION
+from bench.report.controls import find_flags, find_noise, flag_table
+from bench.report.load import Manifest, Progress, read_manifest, read_rows, validate_record
 from bench.report.markdown import render_markdown
 from bench.report.model import BuiltTable, DrawnFigure, Report, Section, collect_failures
 from bench.report.page import render_page
@@ -59,9 +61,8 @@ class _Builder:
         self._figure_numbers = count(1)
 
     def build(self) -> Report:
-        if self._manifest.is_complete:
-            changed = find_changed(self._folder, self._manifest)
-            self._notices += [f"{name} is not what the run recorded: its digest differs" for name in changed]
+        validate_record(self._folder, self._manifest)
+        self._notices += find_noise(self._manifest)
         sections = [self._build_section(name, progress) for name, progress in self._manifest.experiments.items()]
         present = tuple(section for section in sections if section is not None)
         return Report(self._folder, self._manifest, present, tuple(self._notices))
@@ -73,12 +74,18 @@ class _Builder:
             self._notices.append(f"{name}: no row was recorded")
             return None
         failures = collect_failures(rows)
+        if progress.not_begun:
+            self._notices.append(
+                f"{name}: {progress.not_begun} cases were not begun, for no time was left in the budget"
+            )
         if failures:
             self._notices.append(f"{name}: {sum(f.count for f in failures)} of {len(rows)} rows are not ok")
         left_out: list[str] = []
-        may_lack = bool(failures) or not self._manifest.is_complete
-        tables = self._build_tables(experiment, rows, left_out, may_lack=may_lack)
-        figures = self._draw_figures(experiment, tables, left_out, may_lack=may_lack)
+        lacks = ["missing"] if failures or not self._manifest.is_complete else []
+        lacks += ["of an older version"] if self._manifest.schema_version < SCHEMA_VERSION else []
+        lack = f"rows are {' or '.join(lacks)}" if lacks else ""
+        tables = self._build_tables(experiment, rows, left_out, lack)
+        figures = self._draw_figures(experiment, tables, left_out, lack)
         self._notices += [f"{name}: {line}" for line in left_out]
         return Section(experiment, progress, len(rows), failures, tables, figures, tuple(left_out))
 
@@ -86,13 +93,13 @@ class _Builder:
         path = self._folder / "raw" / f"{name}.jsonl"
         if not path.exists() and (progress.cases == 0 or not self._manifest.is_complete):
             return []
-        rows, notice = read_rows(path, may_be_cut=not self._manifest.is_complete)
-        if notice:
-            self._notices.append(notice)
-        return rows
+        found = read_rows(path, may_be_cut=not self._manifest.is_complete)
+        if found.notice:
+            self._notices.append(found.notice)
+        return found.rows
 
     def _build_tables(
-        self, experiment: Experiment, rows: Sequence[Row], left_out: list[str], *, may_lack: bool
+        self, experiment: Experiment, rows: Sequence[Row], left_out: list[str], lack: str
     ) -> tuple[BuiltTable, ...]:
         import pandas as pd
 
@@ -100,21 +107,25 @@ class _Builder:
         built = []
         for table in experiment.tables:
             self._claim_name(f"table {table.name}")
-            frame = _attempt(partial(_build_table, table, good), f"table {table.name}", left_out, may_lack=may_lack)
-            if frame is not None:
-                if self._is_writing:
-                    write_table(table, frame, self._folder / "tables")
-                built.append(BuiltTable(next(self._table_numbers), table, frame))
+            frame = _attempt(partial(_build_table, table, good), f"table {table.name}", left_out, lack)
+            if frame is None:
+                continue
+            shown = flag_table(table, frame)
+            if flags := find_flags(shown):
+                self._notices.append(f"{experiment.id}: table {table.name}: {flags}")
+            if self._is_writing:
+                write_table(shown, frame, self._folder / "tables")
+            built.append(BuiltTable(next(self._table_numbers), shown, frame))
         return tuple(built)
 
     def _draw_figures(
-        self, experiment: Experiment, tables: Sequence[BuiltTable], left_out: list[str], *, may_lack: bool
+        self, experiment: Experiment, tables: Sequence[BuiltTable], left_out: list[str], lack: str
     ) -> tuple[DrawnFigure, ...]:
         drawn = []
         for figure in experiment.figures if self._is_writing else ():
             self._claim_name(f"figure {figure.name}")
             draw = partial(_draw_figure, figure, tables, self._folder / "figures")
-            files = _attempt(draw, f"figure {figure.name}", left_out, may_lack=may_lack)
+            files = _attempt(draw, f"figure {figure.name}", left_out, lack)
             if files is not None:
                 drawn.append(DrawnFigure(next(self._figure_numbers), figure, *files))
         return tuple(drawn)
@@ -141,15 +152,15 @@ def _draw_figure(figure: Figure, tables: Sequence[BuiltTable], folder: Path) -> 
     return svg.read_bytes(), png.read_bytes(), float(made.get_figwidth())
 
 
-def _attempt(make: Callable[[], T], what: str, left_out: list[str], *, may_lack: bool) -> T | None:
-    """What ``make`` returns; None, with a line in ``left_out``, if it fails and rows ``may_lack``."""
+def _attempt(make: Callable[[], T], what: str, left_out: list[str], lack: str) -> T | None:
+    """What ``make`` returns; None, with a line in ``left_out``, if it fails and what it needs may ``lack``."""
     try:
         return make()
     except BenchError:
         raise
     except Exception as error:
-        if not may_lack:
+        if not lack:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        left_out.append(f"{what} is left out, for rows are missing ({reason[:200]})")
+        left_out.append(f"{what} is left out, for {lack} ({reason[:200]})")
         return None

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from bench.report.controls import find_flags
 from bench.report.markdown import ROW_LIMIT
 from bench.report.model import BuiltTable, DrawnFigure, Failure, Report, Section
 from bench.report.summary import (
@@ -133,12 +134,15 @@ def _section(section: Section) -> str:
 
 def _table(built: BuiltTable) -> str:
     table, frame = built.table, built.frame
+    flags = find_flags(table)
+    flagged = f'<strong class="flag">{escape(flags)}</strong>' if flags else ""
+    caption = escape(table.caption.removesuffix(flags)) + flagged
     data = b64encode(frame.to_csv(index=False, lineterminator="\n").encode()).decode()
     name = escape(table.name)
     rest = f" The first {ROW_LIMIT} of {len(frame)} rows." if len(frame) > ROW_LIMIT else ""
     empty = " No row." if frame.empty else ""
     return f"""<figure class="table" id="table-{name}">
-<figcaption><b>Table {built.number}.</b> {escape(table.caption)}{rest}{empty}
+<figcaption><b>Table {built.number}.</b> {caption}{rest}{empty}
 <a class="download" download="{name}.csv" href="data:text/csv;charset=utf-8;base64,{data}">CSV</a></figcaption>
 {_scroll(html_table(table, frame, ROW_LIMIT), table.name)}
 </figure>"""

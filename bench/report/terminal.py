@@ -6,7 +6,7 @@ A number is never broken in two: columns that do not fit are left out, from the 
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -37,15 +37,27 @@ _PLAIN: Final = str.maketrans("–—─…µμ·−⁻⁰¹²³⁴⁵⁶⁷⁸�
 
 
 def print_summary(folder: Path, file: TextIO | None = None, width: int | None = None) -> None:
-    """Print a run's highlights to ``file`` (standard output), ``width`` columns wide (the screen's width).
+    """Print a run's highlights, as `write_text` does; raises `BenchError` as `read_report` does."""
+    report = read_report(folder)
+    write_text(lambda console: _print_report(console, report), file, width)
 
-    Writes plain text, without control codes, where ``file`` is not a terminal, and only characters that its encoding
-    has.  Raises `BenchError` as `read_report` does, and what writing
-    raises: a closed pipe is the caller's to end quietly on.
+
+def write_text(fill: Callable[["Console"], None], file: TextIO | None = None, width: int | None = None) -> None:
+    """Write what ``fill`` prints to ``file`` (standard output), ``width`` columns wide (the screen's width).
+
+    It is plain text, without control codes, where ``file`` is not a terminal.
     """
     target = file if file is not None else sys.stdout
     columns = width or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-    text = render_summary(read_report(folder), width=columns, is_terminal=target.isatty())
+    write_plain(_capture(fill, width=columns, is_terminal=target.isatty()), target)
+
+
+def write_plain(text: str, file: TextIO | None = None) -> None:
+    """Write ``text`` to ``file`` (standard output) in characters that its encoding has.
+
+    Raises what writing raises: a closed pipe is the caller's to end quietly on.
+    """
+    target = file if file is not None else sys.stdout
     encoding = getattr(target, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -57,6 +69,10 @@ def print_summary(folder: Path, file: TextIO | None = None, width: int | None = 
 
 def render_summary(report: Report, *, width: int = DEFAULT_WIDTH, is_terminal: bool = False) -> str:
     """What `print_summary` prints; ``width`` counts columns and is taken as 24 if it is less."""
+    return _capture(lambda console: _print_report(console, report), width=width, is_terminal=is_terminal)
+
+
+def _capture(fill: Callable[["Console"], None], *, width: int, is_terminal: bool) -> str:
     from rich.console import Console
 
     console = Console(
@@ -70,7 +86,7 @@ def render_summary(report: Report, *, width: int = DEFAULT_WIDTH, is_terminal: b
         legacy_windows=False,
     )
     with console.capture() as captured:
-        _print_report(console, report)
+        fill(console)
     text = captured.get()
     # Cells are padded to the right edge, which nobody needs in a file.
     return text if is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
@@ -78,16 +94,16 @@ def render_summary(report: Report, *, width: int = DEFAULT_WIDTH, is_terminal: b
 
 def _print_report(console: "Console", report: Report) -> None:
     manifest = report.manifest
-    console.print(f"Run {_printable(manifest.run_id)}", style="bold")
+    console.print(f"Run {printable(manifest.run_id)}", style="bold")
     if banner := banner_of(manifest):
         console.print(banner, style="yellow")
     for notice in report.notices:
-        console.print(f"! {_printable(notice)}", style="yellow")
+        console.print(f"! {printable(notice)}", style="yellow")
     for section in report.sections:
         _print_section(console, section)
     console.print()
     # A path is never broken: it is there to be copied.
-    console.print(f"Report: {_printable(str(report.page))}", style="bold", soft_wrap=True)
+    console.print(f"Report: {printable(str(report.page))}", style="bold", soft_wrap=True)
 
 
 def _print_section(console: "Console", section: Section) -> None:
@@ -98,7 +114,7 @@ def _print_section(console: "Console", section: Section) -> None:
             console.print()
             _print_table(console, built)
     for failure in section.failures[:FAILURE_LIMIT]:
-        console.print(_printable(f"! {failure.case}: {failure.status} {failure.reason}"), style="yellow")
+        console.print(printable(f"! {failure.case}: {failure.status} {failure.reason}"), style="yellow")
     if len(section.failures) > FAILURE_LIMIT:
         console.print(f"! {len(section.failures) - FAILURE_LIMIT} more in the report", style="yellow")
 
@@ -112,11 +128,11 @@ def _print_table(console: "Console", built: BuiltTable) -> None:
     columns = _highlights(built, rows)
     fitting = list(_fit(columns, console.width))
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for column in fitting:
+    for column, width in zip(fitting, _widths(fitting, console.width), strict=True):
         grid.add_column(
             column.heading,
             justify="right" if column.is_number else "left",
-            min_width=min(column.width, console.width),
+            width=width,
             no_wrap=column.is_number,
             overflow="fold",
             vertical="bottom",
@@ -151,7 +167,7 @@ def _highlights(built: BuiltTable, rows: list[list[str]]) -> list[_Highlight]:
 
 
 def _highlight(column: Column, values: list[str], *, is_number: bool) -> _Highlight:
-    cells = [_shorten(_printable(value)) for value in values]
+    cells = [_shorten(printable(value)) for value in values]
     longest = max((len(cell) for cell in cells), default=0)
     unit = [f"[{column.unit}]"] if column.unit else []
     width = max(*map(len, [*column.title.split(), *unit]), longest if is_number else min(longest, _LEAST_TEXT))
@@ -170,11 +186,23 @@ def _fit(columns: list[_Highlight], width: int) -> Iterator[_Highlight]:
         yield column
 
 
+def _widths(columns: list[_Highlight], width: int) -> list[int]:
+    """What each column gets of ``width``: its least, and to texts, from the left, what is left over and of use."""
+    rest = max(width - sum(column.width for column in columns) - _GAP * (len(columns) - 1), 0)
+    widths = []
+    for column in columns:
+        longest = max(map(len, [*column.cells, column.heading]), default=0)
+        more = 0 if column.is_number else min(rest, max(longest - column.width, 0))
+        rest -= more
+        widths.append(min(column.width + more, width))
+    return widths
+
+
 def _shorten(text: str) -> str:
     """``text``, cut if it is one long word, such as a digest: its beginning tells it apart."""
     return f"{text[:_LONG_WORD]}…" if len(text) > 2 * _LONG_WORD and " " not in text else text
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """``text`` on one line, without control codes that a value may carry."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -27,7 +27,7 @@ class Host:
 
     def _dispatch(self) -> None:
         """Give free cores to the nodes that wait; ``run`` says whether the work takes time."""
-        while self._free and self._ready:
+        while self._free > 0 and self._ready:
             station = self._ready.popleft()
             self._free -= 1
             if not self._run(station, station.inbox.popleft()):
@@ -40,8 +40,12 @@ class Host:
         else:
             station.is_active = False
 
+    def take_core(self) -> None:
+        """Something else occupies a core until `yield_core`; if all are busy, from when the first is free."""
+        self._free -= 1
+
     def yield_core(self) -> None:
-        """A station waits for something else: it stays occupied, but its core goes to whoever waits longest."""
+        """A core goes to whoever waits longest: that of a station that waits for something else and stays occupied."""
         self._free += 1
         self._dispatch()
 

@@ -121,6 +121,15 @@ class Simulation:
         self._external += 1
         self.kernel.schedule(at, self._index[name], len(self.nodes), self._external, self._arrive, (event, 0))
 
+    def stall(self, at: int, name: str, duration: int) -> None:
+        """From ``at`` on, something else has a core of the node's host for ``duration`` (ns); work waits for it."""
+        host = self.nodes[self._index[name]].station.host
+        for instant, change in ((at, host.take_core), (at + duration, host.yield_core)):
+            self._external += 1
+            self.kernel.schedule(
+                instant, self._index[name], len(self.nodes), self._external, lambda _, change: change(), change
+            )
+
     def run(self, until: int, most: int | None = None) -> int:
         """Run up to and including ``until`` (ns), or for ``most`` kernel events; returns how many there were."""
         return self.kernel.run(until, most)

@@ -7,15 +7,17 @@ from typing import Final, cast
 from ehrcore.errors import ParameterError
 from ehrcore.signing.base import CURVES, Curve, Scheme
 
-#: Backend name -> module and class.  Imported on use: a node that signs with one backend loads no other.
+_ALL: Final = tuple(CURVES)
+#: Backend name -> module, class and curves.  Imported on use: a node that signs with one backend loads no other.
 _BACKENDS: Final = {
-    "cryptography": ("ehrcore.signing.openssl", "OpensslScheme"),
-    "ecdsa": ("ehrcore.signing.pure", "PureScheme"),
-    "pycryptodome": ("ehrcore.signing.pycryptodome", "PycryptodomeScheme"),
-    "modelled": ("ehrcore.signing.modelled", "ModelledScheme"),
+    "cryptography": ("ehrcore.signing.openssl", "OpensslScheme", _ALL),
+    "ecdsa": ("ehrcore.signing.pure", "PureScheme", _ALL),
+    "pycryptodome": ("ehrcore.signing.pycryptodome", "PycryptodomeScheme", _ALL),
+    "coincurve": ("ehrcore.signing.coincurve", "CoincurveScheme", ("secp256k1",)),
+    "modelled": ("ehrcore.signing.modelled", "ModelledScheme", _ALL),
 }
 #: Every scheme's name, ``curve/backend``.
-SCHEMES: Final = tuple(f"{curve}/{backend}" for curve in CURVES for backend in _BACKENDS)
+SCHEMES: Final = tuple(f"{curve}/{name}" for curve in CURVES for name, row in _BACKENDS.items() if curve in row[2])
 
 
 def find_scheme(name: str) -> Scheme:
@@ -23,7 +25,7 @@ def find_scheme(name: str) -> Scheme:
     if name not in SCHEMES:
         raise ParameterError(f"signature scheme: expected one of {', '.join(SCHEMES)}, found {name!r}")
     curve, backend = name.split("/")
-    module, class_name = _BACKENDS[backend]
+    module, class_name, _ = _BACKENDS[backend]
     try:
         loaded = import_module(module)
     except ImportError:

@@ -1,10 +1,15 @@
-"""A small run on disk, of an experiment that is not one of the suite's."""
+"""A small run on disk, of an experiment that is not one of the suite's, and experiments that a test makes up."""
 
 import json
+from functools import partial
 
 import pytest
 
-from bench.experiments.base import Column, Experiment, Figure, Table
+from bench.errors import BenchError
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.record import SCHEMA_VERSION, RunDirectory
+from bench.run import execute, resume_run
+from bench.scenario import load_scenario
 
 
 def _build_speeds(raw):
@@ -93,6 +98,13 @@ class FakeRun:
         }
         (self.folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
+    def seal(self):
+        """Make it a complete run of today's version."""
+        self.write_manifest(schema_version=SCHEMA_VERSION)
+        run = RunDirectory.load(self.folder)
+        run.finish("complete")
+        run.release()
+
 
 @pytest.fixture
 def fake_run(tmp_path, monkeypatch):
@@ -103,3 +115,157 @@ def fake_run(tmp_path, monkeypatch):
 @pytest.fixture
 def demo():
     return DEMO
+
+
+class Notes:
+    """Progress that remembers."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+    def begin(self, experiment, cases):
+        self.lines.append(f"{experiment}: {cases}")
+
+    def step(self, label):
+        self.lines.append(label)
+
+
+class Lab:
+    """Experiments of a test's own, and runs of them; ``clock`` stands still unless the test moves it."""
+
+    def __init__(self, results):
+        self.results, self.notes = results, Notes()
+        self.experiments, self.engines = {}, {}
+        self.scenario, self.now_s = load_scenario("smoke"), 0.0
+
+    def add(self, name, engine, cases=2, **more):
+        self.engines[name] = engine
+        declared = [Case(f"{name}-{number}", name, {"number": number}) for number in range(cases)]
+        self.experiments[name] = Experiment(name, "?", (), lambda _: declared, (), **more)
+
+    def find(self, name):
+        if name not in self.experiments:
+            raise BenchError(f"experiment: expected one of {', '.join(self.experiments)}, found {name!r}")
+        return self.experiments[name]
+
+    def run(self, *names):
+        return execute(
+            self.scenario, names, records=None, is_strict=False, results=self.results, progress=self.notes,
+            clock=lambda: self.now_s,
+        )  # fmt: skip
+
+    def resume(self, folder=None):
+        return resume_run(folder or self.folder, records=None, progress=self.notes, clock=lambda: self.now_s)
+
+    @property
+    def folder(self):
+        (folder,) = self.results.iterdir()
+        return folder
+
+    @property
+    def manifest(self):
+        return json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+
+    def rows(self, name, folder=None):
+        path = (folder or self.folder) / "raw" / f"{name}.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    made = Lab(tmp_path / "results")
+    monkeypatch.setattr("os.fsync", lambda _: None)  # no test pulls the plug, and it takes milliseconds
+    monkeypatch.setattr("bench.run.find_experiment", made.find)
+    monkeypatch.setattr("bench.sitting.find_engine", lambda name: made.engines[name])
+    return made
+
+
+# -- runs that are held against each other -----------------------------------------------------------------------
+
+_RATIO_COLUMNS = ("library", "size_bytes", "is_control", "time_ns", "time_ns_low", "time_ns_high", "ratio", "ratio_low",
+                  "ratio_high", "verdict")  # fmt: skip
+_FACT_COLUMNS = ("row", "count", "speed")
+
+
+def _build_part(kind, columns, raw):
+    return raw[raw["kind"] == kind][list(columns)].reset_index(drop=True)
+
+
+PAIR = Experiment(
+    "pair",
+    "?",
+    (),
+    lambda _: [],
+    (
+        Table(
+            "ratios",
+            "Ratios.",
+            {name: Column(name) for name in _RATIO_COLUMNS},
+            partial(_build_part, "ratio", _RATIO_COLUMNS),
+            comparisons=(Comparison(("library", "size_bytes")),),
+        ),
+        Table(
+            "facts",
+            "Facts.",
+            {name: Column(name) for name in _FACT_COLUMNS},
+            partial(_build_part, "fact", _FACT_COLUMNS),
+            keys=("row",),
+            exact=("count",),
+            ordered=("speed",),
+        ),
+    ),
+)
+
+
+_RATIOS = {("fast", 64): (0.5, 0.49, 0.51), ("slow", 64): (2.0, 1.9, 2.1), ("slow", 1024): (3.0, 2.9, 3.1),
+           ("same", 64): (1.0, 0.99, 1.01)}  # fmt: skip
+_FACTS = {row: (10 * row, 7.0 * row) for row in range(1, 7)}
+
+
+class PairOfRuns:
+    """Complete runs of one experiment with ratios (library, size -> ratio, low, high) and facts (row -> count, speed).
+
+    The base of the ratios and its control are there besides; times are a thousand times the ratios.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def write(self, name, ratios=None, facts=None, control=(1.0, 0.99, 1.01), scale=1000, **changes):
+        rows = [self._row(*key, *values, scale=scale) for key, values in (_RATIOS | (ratios or {})).items() if values]
+        rows.append(self._row("A/A control", 64, *control, scale=scale, is_control=True))
+        base = self._row("base", 64, 1.0, None, None, scale=scale) | {"verdict": "base"}
+        every = {row: values for row, values in (_FACTS | (facts or {})).items() if values}
+        rows += [base, *({"kind": "fact", "row": row, "count": a, "speed": b} for row, (a, b) in every.items())]
+        content = {
+            "scenario": {"pair": {"size": 1}, "hashes": {"suites": ["md5"]}}, "seed": "a seed",
+            "workload": {"digest": "ab" * 32}, "machine": {"cpu": "A", "cpu_flags": ["aes", "sha_ni"]},
+            "versions": {"python": "3.11.7", "openssl_hashlib": "OpenSSL 3.0.0", "packages": {"numpy": "2.0"}},
+            "git": {"commit": "c0ffee" * 7, "is_dirty": False},
+            "experiments": {"pair": {"status": "complete", "cases": 1}},
+        }  # fmt: skip
+        run = RunDirectory.create(self.folder, name, content | changes)
+        run.append("pair", "all", rows)
+        run.finish("complete")
+        run.release()
+        return run.folder
+
+    def _row(self, library, size_bytes, ratio, low, high, *, scale, is_control=False):
+        is_known = low is not None
+        verdict = "slower" if is_known and low > 1 else "faster" if is_known and high < 1 else "unresolved"
+        if is_control:
+            verdict = "holds" if verdict == "unresolved" else "violated"
+        times = {
+            f"time_ns{end}": value and value * scale for end, value in (("", ratio), ("_low", low), ("_high", high))
+        }
+        return {"kind": "ratio", "library": library, "size_bytes": size_bytes, "is_control": is_control, **times,
+                "ratio": ratio, "ratio_low": low, "ratio_high": high, "verdict": verdict}  # fmt: skip
+
+
+@pytest.fixture
+def two_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.experiments.find_experiment", lambda _: PAIR)
+    return PairOfRuns(tmp_path / "results")

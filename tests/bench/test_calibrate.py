@@ -1,6 +1,5 @@
-"""Unit costs: operations take turns, the median epoch counts, and every number of a cost model has its source."""
+"""Unit costs: what is compared is measured in one group, and every number of a cost model has its source."""
 
-import gc
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.measure import calibrate as module
-from bench.measure.calibrate import Measured, calibrate, time_in_turns
+from bench.measure.calibrate import Measured, calibrate, measure_operations, second_name
+from bench.measure.paired import Group, Runner
 from bench.scenario import Scenario, load_scenario
 from ehrcore.codec import encode
 from ehrcore.consensus.work import grind
@@ -21,95 +21,37 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0
 
-    def perf_counter_ns(self) -> int:
+    def read(self) -> int:
         return self.now
 
-    def takes(self, *durations_ns: int) -> Callable[[], None]:
-        """An operation that takes these times in turn, the last one from then on."""
+    def takes(self, *durations_ns: int) -> Callable[[], Runner]:
+        """A variant whose call takes these times, epoch by epoch in turn, the last one from then on."""
         left = list(durations_ns)
 
-        def operation() -> None:
-            self.now += left.pop(0) if len(left) > 1 else left[0]
+        def run(count: int) -> None:
+            self.now += count * (left.pop(0) if len(left) > 1 else left[0])
 
-        return operation
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(module, "time", made)
-    return made
+        return lambda: run
 
 
-def test_constant_operations_are_measured_exactly(clock: Clock) -> None:
-    found = time_in_turns({"slow": clock.takes(3_000_000), "fast": clock.takes(40)})
-    assert found == {"slow": Measured("slow", 3_000_000, 0.0), "fast": Measured("fast", 40, 0.0)}
+def test_operations_are_measured_by_name_and_each_base_twice() -> None:
+    clock = Clock()
+    groups = [
+        Group("large", {"a-large": clock.takes(3_000_000), "b-large": clock.takes(6_000_000)}),
+        Group("small", {"a-small": clock.takes(40)}),
+    ]
+    found = measure_operations(groups, "seed", clock.read)
+    expected = {"a-large": 3e6, "b-large": 6e6, "a-small": 40.0}
+    expected |= {second_name(name): expected[name] for name in ("a-large", "a-small")}
+    assert found == {name: Measured(name, time_ns, 0.0) for name, time_ns in expected.items()}
 
 
-def test_an_epoch_lasts_at_least_two_milliseconds(clock: Clock) -> None:
-    calls = []
-    measure = clock.takes(30_000)
-
-    def operation() -> None:
-        calls.append(clock.now)
-        measure()
-
-    time_in_turns({"operation": operation})
-    loops = 128  # 67 calls fill 2 ms; powers of two are tried
-    assert len(calls) == (1 + 2 + 4 + 8 + 16 + 32 + 64 + loops) + 11 * loops
-
-
-def test_the_median_epoch_counts_and_the_spread_is_said(clock: Clock) -> None:
-    warm = (2_000_000,)
-    epochs = (2_000_000, 9_000_000, 2_000_000, 4_000_000, 2_000_000, 2_000_000, 3_000_000, *[2_000_000] * 4)
-    found = time_in_turns({"bumpy": clock.takes(*warm, *epochs)})["bumpy"]
-    assert found.median_ns == 2_000_000
-    assert found.spread == pytest.approx(0.5)
-
-
-def test_operations_take_turns(clock: Clock) -> None:
-    order: list[str] = []
-
-    def note(name: str) -> Callable[[], None]:
-        operation = clock.takes(5_000_000)
-
-        def call() -> None:
-            order.append(name)
-            operation()
-
-        return call
-
-    time_in_turns({"a": note("a"), "b": note("b")})
-    assert order == ["a", "b", *["a", "b"] * 11]
-
-
-@pytest.mark.parametrize("was_enabled", [True, False])
-def test_garbage_collection_is_off_meanwhile_and_then_as_before(clock: Clock, was_enabled: bool) -> None:
-    seen = []
-    step = clock.takes(5_000_000)
-
-    def operation() -> None:
-        seen.append(gc.isenabled())
-        step()
-
-    (gc.enable if was_enabled else gc.disable)()
-    try:
-        time_in_turns({"operation": operation})
-        assert gc.isenabled() is was_enabled
-    finally:
-        gc.enable()
-    assert not any(seen[1:])
-
-
-def test_garbage_collection_comes_back_after_an_error(clock: Clock) -> None:
-    calls = iter([5_000_000])
-
-    def operation() -> None:
-        clock.now += next(calls)
-
-    with pytest.raises(StopIteration):
-        time_in_turns({"operation": operation})
-    assert gc.isenabled()
+def test_the_median_epoch_counts_and_the_spread_is_said() -> None:
+    clock = Clock()
+    # Calibration takes 12 calls; of the 24 epochs, the 8 of the last two blocks are slow, 4 of each variant's 12.
+    group = Group("bumpy", {"bumpy": clock.takes(*[2_000_000] * (12 + 16), 3_000_000)})
+    found = measure_operations([group], "seed", clock.read)
+    assert [(item.median_ns, item.spread) for item in found.values()] == [(2_000_000, 0.5)] * 2
 
 
 PLANTED_NS = {
@@ -126,6 +68,17 @@ PLANTED_NS = {
 }
 
 
+def base_of(group: Group) -> str:
+    return group.base
+
+
+def plant(groups: list[Group], planted: dict[str, float] = PLANTED_NS) -> dict[str, Measured]:
+    """Every operation takes what is planted; the second measurements take twice as long."""
+    first = {name: planted[name] for group in groups for name in group.variants}
+    both = first | {second_name(group.base): 2 * first[group.base] for group in groups}
+    return {name: Measured(name, time_ns, 0.0) for name, time_ns in both.items()}
+
+
 @pytest.fixture
 def scenario(tmp_path: Path) -> Scenario:
     overlay = tmp_path / "overlay.toml"
@@ -136,17 +89,18 @@ def scenario(tmp_path: Path) -> Scenario:
 def test_a_cost_model_is_made_of_what_was_measured(
     scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operations: dict[str, Callable[[], object]] = {}
+    groups: list[Group] = []
 
-    def planted(given: dict[str, Callable[[], object]]) -> dict[str, Measured]:
-        operations.update(given)
-        return {name: Measured(name, PLANTED_NS[name], 0.0) for name in given}
+    def planted(given: list[Group], seed: str) -> dict[str, Measured]:
+        groups.extend(given)
+        return plant(given)
 
-    monkeypatch.setattr(module, "time_in_turns", planted)
+    monkeypatch.setattr(module, "measure_operations", planted)
     monkeypatch.setattr(module, "_time_commits", lambda _: Measured("persist", 200_000.0, 0.1))
     found = calibrate(scenario, tmp_path)
+    operations = [name for group in groups for name in group.variants]
     assert set(operations) == set(PLANTED_NS), "SHA-256 is calibrated whether the scenario names it or not"
-    assert [item.name for item in found.measured] == [*operations, "persist"]
+    assert {item.name for item in found.measured} == {*operations, *map(second_name, map(base_of, groups)), "persist"}
     costs = found.costs["sha256"]
     assert (costs.sign_ns, costs.verify_ns, costs.persist_ns) == (20_000, 50_000, 200_000)
     assert (costs.hash_ns, costs.hash_byte_ps) == (401, round(30_320 / 30_656 * 1_000))
@@ -155,6 +109,10 @@ def test_a_cost_model_is_made_of_what_was_measured(
     # Encoding plus decoding is two sides; the line through both sizes gives the cost of a side and of a byte.
     assert costs.message_cost_ns(small) == pytest.approx(4_000, abs=2)
     assert costs.message_cost_ns(large) == pytest.approx(24_000, abs=40)
+    assert (found.control.sign_ns, found.control.persist_ns) == (40_001, 200_000), (
+        "the control has its own, but commits"
+    )
+    assert found.control.grind_ns == 2 * costs.grind_ns
     weak = found.costs["md5"]
     assert (weak.hash_ns, weak.hash_byte_ps, weak.grind_ns) == (300, 0, 1)
 
@@ -162,14 +120,19 @@ def test_a_cost_model_is_made_of_what_was_measured(
 def test_every_operation_does_what_its_name_says(
     scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results: dict[str, object] = {}
+    calls: dict[str, list[object]] = {}
 
-    def call_once(given: dict[str, Callable[[], object]]) -> dict[str, Measured]:
-        results.update({name: operation() for name, operation in given.items()})
-        return {name: Measured(name, PLANTED_NS[name], 0.0) for name in given}
+    def record(function: Callable[..., object], *arguments: object) -> Runner:
+        return lambda _count: function(*arguments)
 
-    monkeypatch.setattr(module, "time_in_turns", call_once)
+    def call_once(given: list[Group], seed: str) -> dict[str, Measured]:
+        calls.update({name: [build()(1)] for group in given for name, build in group.variants.items()})
+        return plant(given)
+
+    monkeypatch.setattr(module, "repeat_call", record)
+    monkeypatch.setattr(module, "measure_operations", call_once)
     calibrate(scenario, tmp_path)
+    results = {name: found[0] for name, found in calls.items()}
     assert results["message-small"] == module._endorse()
     assert results["message-large"] == module.sample_block()
     assert results["sha256-small"] == find_suite("sha256").hash(bytes(64))
@@ -182,9 +145,7 @@ def test_every_operation_does_what_its_name_says(
 
 def test_noise_never_makes_a_cost_negative(scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = PLANTED_NS | {"message-small": 1.0, "message-large": 9e9, "sha256-small": 1.0, "sha256-large": 9e9}
-    monkeypatch.setattr(
-        module, "time_in_turns", lambda given: {name: Measured(name, noisy[name], 0.0) for name in given}
-    )
+    monkeypatch.setattr(module, "measure_operations", lambda given, _seed: plant(given, noisy))
     monkeypatch.setattr(module, "_time_commits", lambda _: Measured("persist", 1.0, 0.0))
     for model in calibrate(scenario, tmp_path).costs.values():
         assert min(astuple(model)) >= 0
@@ -192,8 +153,7 @@ def test_noise_never_makes_a_cost_negative(scenario: Scenario, tmp_path: Path, m
 
 
 def test_a_real_calibration_has_a_cost_for_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_EPOCHS", 2)
-    monkeypatch.setattr(module, "_EPOCH_NS", 50_000)
+    monkeypatch.setattr(module, "_BLOCKS", 1)
     found = calibrate(load_scenario("smoke"), tmp_path)
     assert set(found.costs) == {"sha256", "sha1", "md5"}
     for model in found.costs.values():

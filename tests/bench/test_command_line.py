@@ -1,8 +1,10 @@
 """The command `ehrbench` as its users meet it: one line for what they can mend, and whole files or none."""
 
+import contextlib
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -100,7 +102,7 @@ def test_the_list_names_every_experiment_and_profile_with_its_text(capsys: pytes
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-@pytest.mark.parametrize("command", [(), ("run",), ("report",), ("list",)])
+@pytest.mark.parametrize("command", [(), ("run",), ("report",), ("list",), ("compare",), ("verify",)])
 def test_help_is_printed_and_good(capsys: pytest.CaptureFixture[str], command: tuple[str, ...], flag: str) -> None:
     assert exit_code(*command, flag) == 0
     out, err = capsys.readouterr()
@@ -111,7 +113,7 @@ def test_help_is_printed_and_good(capsys: pytest.CaptureFixture[str], command: t
 def test_the_help_of_run_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     exit_code("run", "--help")
     out = capsys.readouterr().out
-    assert all(option in out for option in ("--profile", "--config", "--records", "--strict", "--results"))
+    assert all(option in out for option in ("--profile", "--config", "--records", "--strict", "--resume", "--results"))
     assert all(profile in out for profile in PROFILES)
 
 
@@ -162,6 +164,36 @@ MISTAKES = {
     "report of another folder": (("report", "records"), "manifest.json: expected a file of a run"),
     "report without runs": (("report",), "results: expected a run, found none (make one with: ehrbench run)"),
     "report of the newest of nothing": (("report", "--results", "empty"), "empty: expected a run, found none"),
+    "compare with nothing": (("compare", "none", "file"), "none: expected the directory of a run, found nothing"),
+    "compare with one run": (("compare", "none"), "Missing argument 'B'"),
+    "verify without runs": (("verify",), "results: expected a run, found none"),
+    "verify against nothing": (("verify", "empty"), "reference: expected the directory of a run, found nothing"),
+    "resume of nothing": (("run", "--resume", "none"), "none: expected the directory of a run, found nothing"),
+    "resume of a file": (("run", "--resume", "file"), "file: expected the directory of a run, found a file"),
+    "resume of another folder": (("run", "--resume", "records"), "manifest.json: expected a file of a run"),
+    "resume with an experiment": (
+        ("run", "table1", "--resume", "x"),
+        "--resume: expected nothing besides, for the run ",
+    ),
+    "resume with a profile": (("run", "--profile", "quick", "--resume", "x"), "says it, found --profile"),
+    "resume with a scenario": (("run", "--resume", "x", "--config", "tiny.toml"), "says it, found --config"),
+    "resume strictly": (("run", "--resume", "x", "--strict"), "says it, found --strict"),
+    "resume elsewhere": (("run", "--resume", "x", "--results", "new"), "says it, found --results"),
+    **{
+        f"empty path for {' '.join(words)}": ((*words, ""), "expected a path, found ''")
+        for words in (
+            ("run", "--records"),
+            ("run", "--config"),
+            ("run", "--results"),
+            ("run", "--resume"),
+            ("report",),
+            ("report", "--results"),
+            ("compare", "x"),
+            ("compare",),
+            ("verify",),
+            ("verify", "--against"),
+        )
+    },
 }
 
 
@@ -263,6 +295,31 @@ def test_the_entry_points_are_these_functions() -> None:
     assert module.main is main
 
 
+def test_a_report_is_not_written_into_a_run_that_is_at_work(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.record import RunDirectory
+
+    at_work = RunDirectory.create(place / "results", "smoke", {"experiments": {}})
+    before = files_of(place)
+    assert exit_code("report") == 2
+    assert "expected a run that nobody writes, found another process at work on it" in capsys.readouterr().err
+    assert files_of(place) == before
+    at_work.release()
+    assert exit_code("report") == 0
+
+
+def test_a_problem_ends_in_a_line_and_code_1(
+    place: Path, capsys: pytest.CaptureFixture[str], lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.experiments.find_experiment", lab.find)
+    lab.add("framework", lambda *_: [{"kind": "check", "check": "one", "holds": False}], cases=1)
+    lab.add("hashes", lambda *_: [{"value": 1}])
+    assert exit_code("run", "framework", "hashes", "--profile", "smoke", "--results", "new") == 1
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1] == "ehrbench: framework: checks that do not hold: 1, the first: one"
+    assert out.rstrip().endswith("report.html"), "the run is there all the same"
+    assert exit_code("run", "hashes", "--profile", "smoke", "--results", "new") == 0
+
+
 # -- whole runs --------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +340,7 @@ def test_a_run_leaves_every_file_that_the_readme_names(whole: tuple[Path, str, s
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     assert (manifest["status"], manifest["profile"]) == ("complete", "tiny")
     assert list(manifest["experiments"]) == ["framework", "table1"]
-    assert manifest["calibration"]["costs"]["sha256"]["sign_ns"] > 0
+    assert manifest["calibrations"]["start"]["costs"]["sha256"]["sign_ns"] > 0
     names = {path.relative_to(folder).as_posix() for path in files_of(folder)}
     assert {"report.html", "report.md", "raw/framework.jsonl", "raw/table1.jsonl", "tables/table1.csv",
             "tables/table1.tex", "figures/table1_throughput.svg", "figures/table1_throughput.png",
@@ -335,10 +392,10 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
         time.sleep(0.02)  # the run is a process of its own; nothing in it can wake us
 
 
-def stop_in_the_middle(place: Path, number: signal.Signals) -> tuple[int, Path, str, str]:
+def stop_in_the_middle(place: Path, number: signal.Signals, *experiments: str) -> tuple[int, Path, str, str]:
     """Stop a run once some of table1's rows are on disk; its code, folder and output."""
-    (place / "tiny.toml").write_text(TINY.replace("latency_transactions = 40", "latency_transactions = 900"))
-    words = ("run", "framework", "table1", "hashes", *RUN[2:], "--results", "out")
+    (place / "tiny.toml").write_text(TINY.replace("latency_transactions = 40", "latency_transactions = 200"))
+    words = ("run", *(experiments or ("framework", "table1", "hashes")), *RUN[2:], "--results", "out")
     process = start(*words, cwd=place)
 
     def has_begun() -> bool:
@@ -361,7 +418,9 @@ def test_ctrl_c_keeps_what_is_done_and_the_report_says_so(tmp_path: Path) -> Non
     assert {name: item["status"] for name, item in manifest["experiments"].items()} == {
         "framework": "complete",
         "table1": "interrupted",
+        "hashes": "pending",
     }
+    assert err.endswith(f"ehrbench: interrupted; go on with: ehrbench run --resume {Path('out', folder.name)}\n")
     assert "was interrupted" in out
     for name in ("report.html", "report.md"):
         assert "was interrupted" in (folder / name).read_text(encoding="utf-8")
@@ -383,3 +442,93 @@ def test_a_killed_run_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     assert "has not ended" in out
     assert "has not ended" in (folder / "report.md").read_text(encoding="utf-8")
     assert json.loads((folder / "manifest.json").read_text())["status"] == "running"
+
+
+# -- going on ----------------------------------------------------------------------------------------------------
+
+
+def check_whole(folder: Path) -> None:
+    """The run is complete, sealed and holds each case once, all ok."""
+    from bench.report.load import read_manifest, read_rows, validate_record
+
+    manifest = read_manifest(folder)
+    validate_record(folder, manifest)
+    assert manifest.is_complete
+    for name, cases in (("framework", 1), ("table1", 36)):
+        rows = read_rows(folder / "raw" / f"{name}.jsonl", may_be_cut=False).rows
+        places = [(row["case"], row["part"]) for row in rows]
+        assert len(set(places)) == len(places)
+        assert len({case for case, _ in places}) == cases == manifest.experiments[name].cases
+        assert {row["status"] for row in rows} == {"ok"}
+    assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
+    assert (folder / "report.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_goes_on_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    code, folder, _, _ = stop_in_the_middle(furnish(tmp_path), number, "framework", "table1")
+    assert code == (-number if number == signal.SIGKILL else 130)
+    before = {name: (folder / "raw" / f"{name}.jsonl").read_bytes() for name in ("framework", "table1")}
+    code, out, err = call("run", "--resume", str(folder), cwd=tmp_path)
+    assert code == 0, err
+    assert f"{folder.name}: going on after " in err
+    assert out.rstrip().endswith(f"Report: {folder / 'report.html'}")
+    check_whole(folder)
+    for name, rows in before.items():
+        whole = rows[: rows.rfind(b"\n") + 1]
+        assert (folder / "raw" / f"{name}.jsonl").read_bytes().startswith(whole), "what was done is not done again"
+    code, _, err = call("run", "--resume", str(folder), cwd=tmp_path)
+    assert code == 2
+    assert "found a complete one" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_a_run_killed_at_random_moments_again_and_again_ends_whole(tmp_path: Path, seed: int) -> None:
+    """How far each go comes is chance; what must hold holds for any of them."""
+    chance, place = random.Random(seed), furnish(tmp_path)
+    process = start("run", "framework", "table1", *RUN[2:], "--results", "out", cwd=place)
+    wait_for(lambda: any(place.glob("out/*/manifest.json")), process)
+    (folder,) = (place / "out").iterdir()
+    for _ in range(6):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=chance.uniform(0.05, 3.0))
+        process.kill()
+        process.communicate(timeout=60)
+        if json.loads((folder / "manifest.json").read_text())["status"] == "complete":
+            break
+        process = start("run", "--resume", str(folder), cwd=place)
+    else:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    call("report", str(folder), cwd=place)  # the last kill may have hit the report
+    check_whole(folder)
+
+
+@pytest.mark.slow
+def test_a_run_at_work_is_not_resumed_by_another_process(tmp_path: Path) -> None:
+    place = furnish(tmp_path)
+    process = start("run", "framework", "table1", *RUN[2:], "--results", "out", cwd=place)
+    wait_for(lambda: any(place.glob("out/*/manifest.json")), process)
+    (folder,) = (place / "out").iterdir()
+    process.send_signal(signal.SIGSTOP)
+    code, _, err = call("run", "--resume", str(folder), cwd=place)
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=120)
+    assert (code, process.returncode) == (2, 0)
+    assert "expected a run that nobody writes, found another process at work on it" in err
+    check_whole(folder)
+
+
+@pytest.mark.slow
+def test_two_runs_agree_in_what_the_seed_determines(tmp_path: Path, whole: tuple[Path, str, str]) -> None:
+    place = furnish(tmp_path)
+    code, _, err = call("run", "framework", "table1", *RUN[2:], "--results", "out", cwd=place)
+    assert code == 0, err
+    (folder,) = (place / "out").iterdir()
+    code, out, err = call("compare", str(whole[0]), str(folder), "--format", "json", cwd=place)
+    assert code == 0, err
+    exact = [item["outcome"] for item in json.loads(out)["findings"] if item["kind"] == "exact"]
+    assert len(exact) > 30
+    assert set(exact) == {"same"}

@@ -35,7 +35,7 @@ def context(tmp_path: Path) -> Context:
     bills = [make_record(RecordKind.BILL, "p", "Claim", b'{"n":%d}' % number) for number in range(3)]
     workload = build_workload((*bills, *vital_signs(1, 3, 1).records), "test")
     made = Context(msgspec.structs.replace(scenario, framework=tiny), workload, tmp_path)
-    made.__dict__["calibration"] = Calibration({"sha256": EXAMPLE}, ())
+    made.__dict__["calibration"] = Calibration({"sha256": EXAMPLE}, EXAMPLE, ())
     return made
 
 

@@ -41,6 +41,9 @@ def test_a_ratio_is_the_median_of_the_blocks_ratios_not_the_ratio_of_medians():
         (Demand("at most", 2), 20.1, "false"),
         (Demand("at least", 2), 20.0, "true"),
         (Demand("at least", 2), 19.9, "false"),
+        (Demand("within", 0.02), 10.19, "true"),
+        (Demand("within", 0.02), 9.79, "false"),
+        (Demand("within", 0.02), 10.21, "false"),
         (Demand("at least", 19.5, "value"), 19.6, "true"),
         (Demand("at most", 19.5, "value"), 19.6, "false"),
     ],
@@ -73,7 +76,7 @@ def test_the_timer_calls_with_the_arguments_it_was_given():
 
 @pytest.mark.parametrize("settings", [{}, {"part": "nothing"}, {"part": 3}, {"part": ["hash"]}])
 def test_an_unknown_part_is_refused(context, settings):
-    with pytest.raises(BenchError, match="^limit: expected one of hash, "):
+    with pytest.raises(BenchError, match="^limit: expected one of control, hash, "):
         run_limit(context, Case("c", "limit", settings))
 
 

@@ -1,15 +1,13 @@
 """Load: a closed loop keeps its number, an open loop counts from the intended instant, snapshots add up."""
 
-import random
-import statistics
 from collections import Counter
-from collections.abc import Iterator
-from itertools import count, islice, takewhile
+from itertools import count, pairwise
 
 import pytest
 
-from bench.engines.load import Collector, Flow, LoadedSimulation, poisson, sample_block
+from bench.engines.load import Collector, LoadedSimulation, sample_block
 from bench.engines.snapshot import compare_snapshots, take_snapshot
+from bench.measure.openloop import constant, poisson
 from bench.workload import make_record, vital_signs
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.links import LinkModel
@@ -41,8 +39,7 @@ def test_a_closed_loop_keeps_exactly_its_number_under_way(outstanding: int) -> N
     collector, seen = loaded.collector, Counter[int]()
     while collector.receipts < 90:
         assert loaded.simulation.run(10 * MINUTE, 1) == 1
-        waiting = sum(map(len, collector.intended.values()))
-        seen[len(collector.flows) + waiting - collector.receipts - collector.refused] += 1
+        seen[len(collector.requested) - collector.receipts - collector.refused] += 1
     assert set(seen) == {outstanding}
 
 
@@ -51,10 +48,10 @@ def test_a_closed_loop_measures_between_instants_at_which_a_block_is_everywhere(
     loaded.close_loop(30)
     begin = loaded.run_until_finished(30, 10 * MINUTE)
     end = loaded.run_until_finished(begin.finished + 45, 10 * MINUTE)
-    instants = {flow.everyone for flow in loaded.collector.flows.values()}
+    instants = {flow.everyone for flow in loaded.collector.requested}
     assert {begin.at, end.at} <= instants
     for snapshot in (begin, end):
-        done = [flow for flow in loaded.collector.flows.values() if flow.everyone and flow.everyone <= snapshot.at]
+        done = [flow for flow in loaded.collector.requested if flow.everyone and flow.everyone <= snapshot.at]
         assert snapshot.finished == len(done)
     assert end.finished - begin.finished >= 45
 
@@ -64,6 +61,25 @@ def test_what_does_not_finish_in_time_is_said_with_how_far_it_came() -> None:
     loaded.close_loop(5)  # a block takes 15, and the loop offers no more until the wait of six minutes
     with pytest.raises(TimeoutError, match="^expected 15 transactions in every ledger, found 0 "):
         loaded.run_until_finished(15, MINUTE)
+
+
+def test_paced_users_ask_once_per_period_and_not_before_their_answer() -> None:
+    """While a node stalls, each user has one request out and makes no other: that is what a naive load test omits."""
+    period, users = 200 * MILLISECOND, 20
+    loaded = load()
+    loaded.simulation.stall(SECOND, "agent-0", SECOND)
+    loaded.simulation.stall(SECOND, "agent-1", SECOND)
+    loaded.close_loop(users, period)
+    loaded.simulation.run(3 * SECOND)
+    asked = [flow.intended for flow in loaded.collector.requested]
+    assert asked[:users] == [user * period // users for user in range(users)]
+    assert asked == sorted(asked)
+    for before, after in pairwise(asked[: 4 * users]):
+        assert after - before == period // users, "answers come well within a period"
+    silence = [flow for flow in loaded.collector.requested if SECOND < flow.intended < 2 * SECOND]
+    assert 0 < len(silence) <= users
+    for at in range(0, 3 * SECOND, 10 * MILLISECOND):
+        assert sum(at <= instant < at + period for instant in asked) <= 2 * users
 
 
 # -- open loop ---------------------------------------------------------------------------------------------------
@@ -84,30 +100,42 @@ def test_an_open_loop_counts_from_the_instant_that_was_intended() -> None:
     visitor.machine = Stalled()  # type: ignore[assignment]
     due = [10 * MILLISECOND * number for number in range(1, 200)]
     assert loaded.offer(iter(due), 15)
-    flows = [loaded.collector.flows[tx_id] for tx_id in loaded.collector.submitted[:15]]
+    flows = loaded.collector.requested[:15]
     assert [flow.intended for flow in flows] == due[:15]
     stalled_ns = 25_000 * EXAMPLE.sign_ns
     for flow, at in zip(flows, due, strict=False):
+        assert flow.sent is not None
         assert flow.everyone is not None
-        assert flow.everyone - flow.intended >= due[0] + stalled_ns - at
+        assert flow.everyone - flow.intended > flow.sent - flow.intended >= due[0] + stalled_ns - at
+
+
+def test_requests_are_measured_in_the_order_of_their_instants_whichever_visitor_is_slow() -> None:
+    """A visitor that lags must not have its share of the sample taken by one that does not."""
+    params = ChainParams("load", Topology(1, 1, 1, 1, visitors=2), 1, 1, is_modelled=True)
+    loaded = load(params)
+    loaded.simulation.stall(0, "visitor-1", 10 * SECOND)
+    loaded.offer(constant(100), 40)
+    measured = loaded.collector.requested[:40]
+    assert [flow.intended for flow in measured] == [10 * MILLISECOND * number for number in range(1, 41)]
+    assert sum(flow.sent is None for flow in measured) == 30, "three of four records are the slow gateway's"
 
 
 def test_stages_are_reached_in_order() -> None:
     loaded = load(links=LinkModel(jitter_ns=MILLISECOND))
     assert loaded.offer(poisson("a", 200), 30)
-    for tx_id in loaded.collector.submitted[:30]:
-        flow = loaded.collector.flows[tx_id]
+    for flow in loaded.collector.requested[:30]:
+        assert flow.sent is not None
         assert flow.first is not None
         assert flow.quorum is not None
         assert flow.everyone is not None
-        assert flow.intended < flow.first <= flow.quorum <= flow.everyone
+        assert flow.intended < flow.sent < flow.first <= flow.quorum <= flow.everyone
 
 
 def test_an_open_loop_goes_on_until_what_is_measured_is_everywhere() -> None:
     loaded = load()
     assert loaded.offer(poisson("b", 50), 20)
-    assert all(loaded.collector.flows[tx_id].everyone for tx_id in loaded.collector.submitted[:20])
-    assert len(loaded.collector.submitted) > 20
+    assert all(flow.everyone for flow in loaded.collector.requested[:20])
+    assert len(loaded.collector.requested) > 20
 
 
 def test_an_open_loop_gives_up_on_a_network_that_does_not_keep_up() -> None:
@@ -126,13 +154,14 @@ def _see(collector: Collector, kind: ObservedKind, *subjects: bytes, at: int = 1
 
 def test_a_transaction_is_followed_from_intent_to_the_last_contributor() -> None:
     collector = Collector(contributors=5)
-    collector.intended["visitor-0"].append(7)
+    collector.expect(7, "visitor-0")
     assert not _see(collector, ObservedKind.SUBMITTED, b"a", at=9)
     for at in (10, 20, 30, 40, 50):
         assert collector.finished == 0
         assert not _see(collector, ObservedKind.COMMITTED, b"a", b"not ours", at=at)
-    flow = collector.flows[b"a"]
-    assert (flow.intended, flow.first, flow.quorum, flow.everyone, collector.finished) == (7, 10, 30, 50, 1)
+    (flow,) = collector.requested
+    assert (flow.intended, flow.sent, flow.first, flow.quorum, flow.everyone) == (7, 9, 10, 30, 50)
+    assert collector.finished == 1
 
 
 @pytest.mark.parametrize(
@@ -206,22 +235,7 @@ def test_a_leg_that_did_not_exist_at_the_first_snapshot_counts_from_nothing() ->
     assert compare_snapshots(loaded, empty, end)["messages:visitor>agent"] == 2.0
 
 
-# -- arrivals and samples ----------------------------------------------------------------------------------------
-
-
-def test_arrivals_are_those_of_a_poisson_process_and_the_same_for_a_seed() -> None:
-    first, again, other = (list(islice(poisson(seed, 100), 4_000)) for seed in ("a", "a", "b"))
-    assert first == again != other
-    gaps = [b - a for a, b in zip([0, *first], first, strict=False)]
-    assert min(gaps) > 0
-    assert statistics.fmean(gaps) == pytest.approx(SECOND / 100, rel=0.05)
-    assert statistics.stdev(gaps) == pytest.approx(SECOND / 100, rel=0.08)
-
-
-def test_arrivals_never_stand_still_however_fast_they_come() -> None:
-    arrivals: Iterator[int] = poisson("a", 1e9)
-    instants = list(takewhile(lambda at: at < 1_000, arrivals))
-    assert len(instants) == len(set(instants))
+# -- records and samples --------------------------------------------------------------------------------------------
 
 
 def test_records_are_taken_in_order_and_sensors_have_a_gateway_of_their_own() -> None:
@@ -229,8 +243,9 @@ def test_records_are_taken_in_order_and_sensors_have_a_gateway_of_their_own() ->
     loaded = load(params)
     for _ in range(8):
         loaded.request(0)
-    assert [len(loaded.collector.intended[name]) for name in ("visitor-0", "visitor-1")] == [2, 6]
     loaded.simulation.run(MINUTE)
+    signed = {node.name: node.crypto.meter.signs for node in loaded.simulation.nodes}
+    assert (signed["visitor-0"], signed["visitor-1"]) == (2, 6)
     assert loaded.collector.receipts == 8
     assert {record.location for record in RECORDS} == set(loaded.simulation.store._objects)
 
@@ -242,8 +257,3 @@ def test_a_sample_block_is_full_real_and_always_the_same(suite: str) -> None:
     assert len(block.block.transactions) == 15
     sample_block.cache_clear()
     assert sample_block(suite=suite) == block
-
-
-def test_a_flow_begins_with_nothing_reached() -> None:
-    flow = Flow(random.Random(0).randrange(9))
-    assert (flow.first, flow.quorum, flow.everyone, flow.reached) == (None, None, None, 0)

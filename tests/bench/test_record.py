@@ -1,8 +1,12 @@
 """A run on disk: it says what it is from the first moment, its names never collide, its seal covers every file."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,9 @@ import pytest
 
 from bench import record
 from bench.errors import BenchError
-from bench.record import RunDirectory, newest_run, require_writable
+from bench.record import RunDirectory, compute_record_digest, newest_run, require_writable
+
+ROOT = Path(__file__).parents[2]
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
@@ -30,7 +36,7 @@ def test_a_run_is_running_from_the_first_moment(run: RunDirectory) -> None:
     manifest = manifest_of(run.folder)
     assert (manifest["status"], manifest["finished"]) == ("running", None)
     assert (manifest["run_id"], manifest["profile"], manifest["seed"]) == (run.folder.name, "smoke", "a seed")
-    assert (manifest["schema_version"], manifest["experiments"], manifest["files"]) == (1, {}, {})
+    assert (manifest["schema_version"], manifest["record_sha256"], manifest["files"]) == (2, None, {})
     assert (run.folder / "raw").is_dir()
 
 
@@ -140,67 +146,163 @@ def test_a_file_of_the_users_is_never_taken_for_a_probe(tmp_path: Path) -> None:
 # -- rows --------------------------------------------------------------------------------------------------------
 
 
-def test_each_row_is_in_its_file_when_the_call_returns(run: RunDirectory) -> None:
-    rows = [{"case": "a", "status": "ok", "text": "Müller\n\u2028", "number": 0.1}, {"case": "b", "status": "failed"}]
-    for count, row in enumerate(rows, start=1):
-        run.append("demo", row)
-        lines = (run.folder / "raw" / "demo.jsonl").read_text(encoding="utf-8").split("\n")
-        assert [json.loads(line) for line in lines[:-1]] == rows[:count]
-        assert lines[-1] == ""
+def test_the_rows_of_a_case_are_numbered_and_in_their_file_when_the_call_returns(run: RunDirectory) -> None:
+    cases = {"a": [{"text": "Müller\n\u2028\udc80", "number": 0.1}, {"status": "void"}], "b": [{"status": "failed"}]}
+    expected: list[dict[str, Any]] = []
+    for case, rows in cases.items():
+        kept = run.append("demo", case, rows)
+        for part, row in enumerate(rows, start=1):
+            expected.append({"case": case, "status": "ok", "part": part, "parts": len(rows)} | row)
+        data = (run.folder / "raw" / "demo.jsonl").read_bytes()
+        assert data.isascii(), "every byte is a character, wherever a crash cuts"
+        assert data.endswith(b"\n")
+        assert [json.loads(line) for line in data.splitlines()] == expected
+        assert kept == expected[-len(rows) :]
 
 
-def test_a_row_that_cannot_be_kept_is_one_line(run: RunDirectory) -> None:
+def test_the_rows_of_a_case_are_one_write_and_durable(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = run.folder / "raw" / "demo.jsonl", []
+    sync = os.fsync
+
+    def look(descriptor: int) -> None:
+        seen.append(path.read_bytes().count(b"\n"))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    run.append("demo", "a", [{"value": number} for number in range(9)])
+    run.append("demo", "b", [{}])
+    assert seen[:3] == [9, 9, 10], "the file, for a new one its folder, the file: never with a part of a case in it"
+
+
+def test_rows_that_cannot_be_kept_are_one_line(run: RunDirectory) -> None:
     (run.folder / "raw" / "demo.jsonl").mkdir()
     with pytest.raises(BenchError, match="demo.jsonl: expected a file that can be written, found: Is a directory"):
-        run.append("demo", {"case": "a", "status": "ok"})
+        run.append("demo", "a", [{}])
+
+
+@pytest.mark.parametrize("rows", [[], [{"status": "good"}], [{"value": float("nan")}]])
+def test_rows_that_no_reader_could_take_are_a_bug(run: RunDirectory, rows: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected rows with a status|not JSON compliant"):
+        run.append("demo", "a", rows)
+    assert not (run.folder / "raw" / "demo.jsonl").exists()
+
+
+# -- one writer --------------------------------------------------------------------------------------------------
+
+
+def test_nobody_else_writes_a_run_until_it_is_released(run: RunDirectory) -> None:
+    with pytest.raises(BenchError, match="expected a run that nobody writes, found another process at work on it"):
+        RunDirectory.load(run.folder)
+    run.release()
+    RunDirectory.load(run.folder)
+
+
+def test_a_run_is_released_with_its_process_however_that_ends(tmp_path: Path) -> None:
+    code = "import os, pathlib; from bench.record import RunDirectory as R; r = R.create(pathlib.Path('.'), 'x', {})"
+    kill = "; os.kill(os.getpid(), 9)"
+    environment = os.environ | {"PYTHONPATH": str(Path(record.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code + kill], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == -9
+    (folder,) = tmp_path.iterdir()
+    assert RunDirectory.load(folder).manifest["status"] == "running"
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(record.fcntl, "flock", refuse)
+    RunDirectory.create(tmp_path, "smoke", {}).finish("complete")
 
 
 # -- seal --------------------------------------------------------------------------------------------------------
 
 
-def digests_of(folder: Path) -> dict[str, str]:
+def digests_of(folder: Path, *parts: str) -> dict[str, str]:
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "manifest.json"
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in sorted(paths.items())
+        if name != "manifest.json" and name.startswith(parts or "")
     }
 
 
-def test_the_seal_covers_every_file_with_its_digest(run: RunDirectory) -> None:
-    run.append("demo", {"case": "a", "status": "ok"})
-    for name in ("report.html", "tables/a.csv", "figures/deep/b.svg", "ledgers/c.db", ".hidden"):
+def fill(run: RunDirectory) -> None:
+    run.append("demo", "a", [{"value": 1}])
+    for name in ("report.html", "tables/a.csv", "tables/old.csv", "figures/deep/b.svg", "ledgers/c.db", ".hidden"):
         path = run.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
-    run.seal()
+
+
+def test_the_end_seals_what_was_measured_and_a_report_the_rest(run: RunDirectory) -> None:
+    fill(run)
+    run.finish("complete")
+    found = manifest_of(run.folder)["files"]
+    assert found == digests_of(run.folder, "raw/", "ledgers/", ".hidden")
+    assert list(found) == sorted(found)
+    run.seal_derived()
     found = manifest_of(run.folder)["files"]
     assert found == digests_of(run.folder)
-    assert len(found) == 6
     assert list(found) == sorted(found)
 
 
+def test_status_and_seal_are_one_write(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.append("demo", "a", [{"value": 1}])
+    written = []
+    monkeypatch.setattr(record, "write_atomic", lambda _, text: written.append(json.loads(text)))
+    run.finish("complete")
+    assert [(item["status"], bool(item["record_sha256"]), len(item["files"])) for item in written] == [
+        ("complete", True, 1)
+    ]
+
+
 def test_a_report_made_again_keeps_the_digests_of_what_was_measured(run: RunDirectory) -> None:
-    run.append("demo", {"case": "a", "status": "ok"})
-    for name in ("report.html", "tables/a.csv", "tables/old.csv"):
-        (run.folder / name).parent.mkdir(exist_ok=True)
-        (run.folder / name).write_text("first")
-    run.seal()
-    measured = manifest_of(run.folder)["files"]["raw/demo.jsonl"]
-    run.append("demo", {"case": "forged", "status": "ok"})
+    fill(run)
+    run.finish("complete")
+    run.seal_derived()
+    before = manifest_of(run.folder)
+    run.append("demo", "forged", [{}])
     (run.folder / "tables" / "a.csv").write_text("second")
     (run.folder / "tables" / "old.csv").unlink()
-    RunDirectory.load(run.folder).seal(keep_measured=True)
-    found = manifest_of(run.folder)["files"]
-    assert found["raw/demo.jsonl"] == measured
-    assert found["tables/a.csv"] == hashlib.sha256(b"second").hexdigest()
-    assert list(found) == ["raw/demo.jsonl", "report.html", "tables/a.csv"]
+    run.seal_derived()
+    after = manifest_of(run.folder)
+    assert after["files"]["raw/demo.jsonl"] == before["files"]["raw/demo.jsonl"]
+    assert after["files"]["tables/a.csv"] == hashlib.sha256(b"second").hexdigest()
+    assert "tables/old.csv" not in after["files"]
+    assert after["record_sha256"] == before["record_sha256"] == compute_record_digest(after)
 
 
-def test_a_manifest_without_digests_can_be_sealed(run: RunDirectory) -> None:
-    del run.manifest["files"]
-    run.save()
-    RunDirectory.load(run.folder).seal(keep_measured=True)
-    assert manifest_of(run.folder)["files"] == {}
+def test_a_run_is_cited_by_a_digest_that_anybody_can_compute(run: RunDirectory) -> None:
+    """The recipe of results/README.md."""
+    fill(run)
+    run.finish("complete")
+    run.seal_derived()
+    recipe = re.search(r"```python\n(.*?)```", (ROOT / "results" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert recipe is not None
+    done = subprocess.run([sys.executable, "-c", recipe[1]], cwd=run.folder, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == manifest_of(run.folder)["record_sha256"]
+
+
+@pytest.mark.parametrize("key", ["machine", "status", "seed", "files", "a new key"])
+def test_the_digest_covers_every_key_of_the_manifest(run: RunDirectory, key: str) -> None:
+    fill(run)
+    run.finish("complete")
+    value = run.manifest["files"] | {"raw/more.jsonl": "00"} if key == "files" else "another"
+    assert compute_record_digest(run.manifest | {key: value}) != run.manifest["record_sha256"]
+
+
+def test_a_run_that_goes_on_is_not_sealed(run: RunDirectory) -> None:
+    fill(run)
+    run.finish("interrupted")
+    run.reopen()
+    manifest = manifest_of(run.folder)
+    assert [manifest[key] for key in ("status", "finished", "record_sha256", "files")] == ["running", None, None, {}]
+
+
+def test_artefacts_are_what_engines_keep(run: RunDirectory) -> None:
+    fill(run)
+    assert run.list_artefacts() == [".hidden", "ledgers/c.db"]
 
 
 # -- the newest run ----------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def test_a_cut_row_of_an_interrupted_run_is_skipped_and_said(fake_run):
     fake_run.write_rows(rows, tail='{"case": "d", "sta')
     fake_run.write_manifest(status="interrupted")
     page, said = _build(fake_run)
-    assert said == ["demo.jsonl: line 4 was cut off when the run stopped, and is left out"]
+    assert said == ["demo.jsonl: from line 4 on a case was cut off when the run stopped, and is left out"]
     assert said[0] in page.read_text()
     assert "was interrupted" in page.read_text()
 
@@ -74,7 +74,7 @@ def test_a_table_without_its_rows_is_left_out_of_a_stopped_run(fake_run):
     fake_run.write_manifest(status="running")
     page, said = _build(fake_run)
     assert len(said) == 1
-    assert said[0].startswith("demo: table means is left out, for rows are missing (KeyError")
+    assert said[0].startswith("demo: table means is left out, for rows are missing or of an older version (KeyError")
     assert (fake_run.folder / "tables" / "speeds.csv").exists()
     assert not (fake_run.folder / "tables" / "means.csv").exists()
     assert "table means is left out" in page.read_text()
@@ -93,8 +93,28 @@ def test_a_figure_without_its_table_is_left_out_of_a_stopped_run(fake_run):
 def test_a_table_that_fails_in_a_whole_run_is_a_bug(fake_run):
     rows = [json.loads(line) for line in fake_run.raw.read_text().splitlines()]
     fake_run.write_rows([{key: value for key, value in row.items() if key != "extra"} for row in rows])
+    fake_run.seal()
     with pytest.raises(KeyError):
         _build(fake_run)
+
+
+def test_a_table_that_rows_of_an_older_version_cannot_fill_is_left_out(fake_run):
+    rows = [json.loads(line) for line in fake_run.raw.read_text().splitlines()]
+    fake_run.write_rows([{key: value for key, value in row.items() if key != "extra"} for row in rows])
+    _, said = _build(fake_run)
+    assert len(said) == 1
+    assert said[0].startswith("demo: table means is left out, for rows are of an older version (KeyError")
+
+
+def test_cases_that_were_not_begun_are_said(fake_run):
+    rows = [json.loads(line) for line in fake_run.raw.read_text().splitlines()]
+    late = {"case": "d", "status": "skipped", "kind": "not-begun", "reason": "no time was left"}
+    fake_run.write_rows([*rows, late])
+    fake_run.write_manifest(experiments={"demo": {"status": "complete", "cases": 4, "not_begun": 1}})
+    page, said = _build(fake_run)
+    assert said[0] == "demo: 1 cases were not begun, for no time was left in the budget"
+    assert said[0] in page.read_text()
+    assert "no time was left" in (fake_run.folder / "report.md").read_text()
 
 
 def test_a_whole_run_of_failed_rows_still_has_a_report(fake_run):
@@ -132,14 +152,20 @@ def test_drawing_cannot_change_a_table(fake_run, demo, monkeypatch):
     assert "12300" in page.read_text()
 
 
-def test_raw_rows_that_were_changed_after_the_run_are_said(fake_run):
-    digest = hashlib.sha256(fake_run.raw.read_bytes()).hexdigest()
-    fake_run.write_manifest(files={"raw/demo.jsonl": digest})
-    assert _build(fake_run)[1] == []
+@pytest.mark.parametrize("version", [1, 2])
+def test_raw_rows_that_were_changed_after_the_run_are_refused_and_nothing_is_written(fake_run, version):
+    if version == 1:
+        fake_run.write_manifest(files={"raw/demo.jsonl": hashlib.sha256(fake_run.raw.read_bytes()).hexdigest()})
+    else:
+        fake_run.seal()
+    read_report(fake_run.folder)
     fake_run.raw.write_text(fake_run.raw.read_text().replace("0.25", "0.75"))
-    page, said = _build(fake_run)
-    assert said == ["raw/demo.jsonl is not what the run recorded: its digest differs"]
-    assert said[0] in page.read_text()
+    before = _files(fake_run.folder)
+    with pytest.raises(
+        BenchError, match=r"demo\.jsonl: expected the SHA-256 .*, found another content: it was changed"
+    ):
+        _build(fake_run)
+    assert _files(fake_run.folder) == before
 
 
 def _no_folder(run):
@@ -176,8 +202,8 @@ def _list_manifest(run):
 
 
 def _newer_manifest(run):
-    run.write_manifest(schema_version=2, experiments="another layout")
-    return run.folder, "manifest.json: expected schema_version up to 1, found 2"
+    run.write_manifest(schema_version=3, experiments="another layout")
+    return run.folder, "manifest.json: expected schema_version up to 2, found 3"
 
 
 def _unknown_status(run):

@@ -2,9 +2,14 @@
 
 import io
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
+from bench.experiments.base import Column, Table
 from bench.report import print_summary, read_report, render_summary
+from bench.report.model import BuiltTable
+from bench.report.terminal import _print_table
 
 
 class Terminal(io.StringIO):
@@ -136,3 +141,23 @@ def test_a_number_too_wide_takes_its_column_out(fake_run):
     fake_run.write_rows([{"case": "a", "library": "l" * 12, "speed": -1e-300, **row}])
     text = render_summary(read_report(fake_run.folder), width=26)
     assert "... 1 more column in the report" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", range(60, 100))
+def test_no_width_shrinks_a_column_of_numbers(width):
+    """A heading of text that wraps must not take its room from the numbers beside it."""
+    kinds = {
+        "operation": "sha256",
+        "control": False,
+        "low": 156.123,
+        "high": 256.123,
+        "verdict": "unresolved",
+        "last": 987.0,
+    }
+    columns = {name: Column("A/A control" if name == "control" else f"{name} of", "µJ") for name in kinds}
+    table = Table("t", "Caption.", columns, lambda raw: raw, tuple(kinds))
+    console = Console(width=width, file=io.StringIO())
+    _print_table(console, BuiltTable(1, table, pd.DataFrame([kinds] * 2)))
+    lines = [line.split() for line in console.file.getvalue().splitlines() if line.startswith("sha256")]
+    assert len(lines) == 2
+    assert all(set(line) <= {"sha256", "no", "156.123", "256.123", "unresolved", "987"} for line in lines)

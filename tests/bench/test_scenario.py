@@ -26,7 +26,7 @@ def test_every_profile_loads_and_bears_its_own_name(profile: str) -> None:
 
 def test_every_profile_file_is_listed_and_every_listed_profile_has_a_file() -> None:
     files = {Path(str(item)).stem for item in resources.files("bench").joinpath("profiles").iterdir()}
-    assert files == set(PROFILES)
+    assert files == {*PROFILES, "energy"}, "what they all share has a file of its own"
 
 
 def test_the_profiles_differ_in_size_alone() -> None:
@@ -68,7 +68,14 @@ REFUSED = {
     "negative loss": ("[network]\nloss = -0.1", ">= 0.0 - at `$.network.loss`"),
     "no bandwidth": ("[network]\nmegabit_per_second = 0", "> 0.0 - at `$.network.megabit_per_second`"),
     "the whole load": ("[table1]\nload_share = 1.0", "< 1.0 - at `$.table1.load_share`"),
-    "endless timing": ("[hashes]\nseconds_per_case = inf", "at `$.hashes.seconds_per_case`"),
+    "a message of nothing": ("[hashes]\nsizes_bytes = [0]", ">= 1 - at `$.hashes.sizes_bytes[0]`"),
+    "a library twice": (
+        '[signatures]\nlibraries = ["ecdsa", "ecdsa"]',
+        "each value once - at `$.signatures.libraries`",
+    ),
+    "an unknown library": ('[signatures]\nlibraries = ["gnutls"]', "got 'gnutls' - at `$.signatures.libraries`"),
+    "a tree of one leaf": ("[merkle]\nleaves = [1]", ">= 2 - at `$.merkle.leaves[0]`"),
+    "a tree twice": ("[merkle]\nleaves = [15, 15]", "each value once - at `$.merkle.leaves`"),
     "watts in disorder": ("[energy]\nwatts_low = 100.0", "watts_low <= watts_mid <= watts_high - at `$.energy`"),
     "infinite watts": ("[energy]\nwatts_high = inf", "at `$.energy.watts_high`"),
     "no suite": ("[variants]\nsuites = []", "length >= 1 - at `$.variants.suites`"),

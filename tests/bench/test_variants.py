@@ -45,6 +45,7 @@ def fake_rows(scenario: Scenario | None = None) -> list[Row]:
             "empty_share": 0.0, "tries_per_block": 0.0, "refused_blocks": 0, "tx_per_block": 15.0,
             "grind_ns": GRIND_NS, "busiest_role": "coordinator",
             **{f"latency_quorum_p{percent}_ms": 5.0 for percent in (50, 95, 99)},
+            "latency_status": "ok", "latency_quorum_bounds": "",
         })  # fmt: skip
     return rows
 
@@ -81,7 +82,7 @@ def test_the_base_variant_runs_whether_it_is_named_or_not(suites: list[str]) -> 
     cases = experiment.declare_cases(scenario_with(suites=suites))
     base = [c for c in cases if c.settings["rule"] == "pos" and c.settings["suite"] == "sha256"]
     assert [c.settings["is_control"] for c in base] == [False, True] * 3
-    assert build(fake_rows(scenario_with(suites=suites)))["variants_ratios"]["cpu_median"].notna().all()
+    assert build(fake_rows(scenario_with(suites=suites)))["variants_ratios"]["cpu_ratio"].notna().all()
 
 
 def test_confirmations_are_those_of_proof_of_work_alone() -> None:
@@ -136,9 +137,21 @@ def test_ratios_pair_by_repeat() -> None:
     """Base and variant both double from one repeat to the next: paired, each ratio is the same."""
     frame = build(fake_rows())["variants_ratios"].set_index(["rule", "difficulty_bits", "suite", "is_control"])
     row = frame[frame.index.get_level_values("rule") == "single orderer"].iloc[0]
-    assert (row["throughput_min"], row["throughput_median"], row["throughput_max"]) == (1.0, 1.0, 1.0)
-    assert [row[f"cpu_{part}"] for part in ("min", "median", "max")] == pytest.approx([1 / 11] * 3)
+    assert (row["throughput_ratio"], row["cpu_ratio"]) == (1.0, pytest.approx(1 / 11))
     assert row["pairs"] == 3
+    assert math.isnan(row["cpu_ratio_low"])
+    assert row["cpu_verdict"] == "unresolved", "three repeats allow no interval"
+
+
+def test_enough_repeats_give_verdicts_in_the_words_of_the_quantity() -> None:
+    """Seven variants by three quantities are 21 comparisons: ten repeats are the fewest that allow an interval."""
+    frame = build(fake_rows(scenario_with(repeats=10)))["variants_ratios"]
+    row = frame[(frame["rule"] == "single orderer") & (frame["suite"] == "sha256")].iloc[0]
+    assert [row[f"cpu_ratio{part}"] for part in ("_low", "", "_high")] == pytest.approx([1 / 11] * 3)
+    assert (row["throughput_verdict"], row["cpu_verdict"]) == ("unresolved", "less")
+    assert frame[frame["is_control"]]["throughput_verdict"].tolist() == ["holds"]
+    nine = build(fake_rows(scenario_with(repeats=9)))["variants_ratios"]
+    assert set(nine[~nine["is_control"]]["cpu_verdict"]) == {"unresolved"}
 
 
 def test_the_control_is_a_row_of_the_ratios_and_the_base_is_not() -> None:
@@ -146,7 +159,7 @@ def test_the_control_is_a_row_of_the_ratios_and_the_base_is_not() -> None:
     assert len(frame) == 8
     control = frame[frame["is_control"]]
     assert control[["rule", "suite"]].to_numpy().tolist() == [["PoS", "sha256"]]
-    assert control["cpu_median"].tolist() == pytest.approx([1.001], rel=1e-3)
+    assert control["cpu_ratio"].tolist() == pytest.approx([1.001], rel=1e-3)
     assert not ((frame["rule"] == "PoS") & (frame["suite"] == "sha256") & ~frame["is_control"]).any()
 
 
@@ -154,7 +167,7 @@ def test_a_repeat_without_its_base_is_no_pair() -> None:
     rows = [row for row in fake_rows() if row["case"] != "pos-sha256-1"]
     frame = build(rows)["variants_ratios"]
     assert set(frame["pairs"]) == {2}
-    assert frame["cpu_median"].notna().all()
+    assert frame["cpu_ratio"].notna().all()
 
 
 def test_without_any_base_there_are_rows_and_no_ratios() -> None:
@@ -162,7 +175,8 @@ def test_without_any_base_there_are_rows_and_no_ratios() -> None:
     frame = build(rows)["variants_ratios"]
     assert len(frame) == 8
     assert set(frame["pairs"]) == {0}
-    assert frame["throughput_median"].isna().all()
+    assert frame["throughput_ratio"].isna().all()
+    assert set(frame["throughput_verdict"]) == {"unresolved"}
 
 
 # -- break-even --------------------------------------------------------------------------------------------------

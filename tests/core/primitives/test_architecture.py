@@ -147,7 +147,12 @@ def test_the_core_never_imports_a_definition_that_it_is_checked_against(path: Pa
 
 def test_each_backend_alone_imports_its_package() -> None:
     """A node that signs with one backend needs no other; `cryptography` is the one that is always there."""
-    owners = {"ecdsa": "ehrcore.signing.pure", "Crypto": "ehrcore.signing.pycryptodome", "blake3": "ehrcore.hashing"}
+    owners = {
+        "ecdsa": "ehrcore.signing.pure",
+        "Crypto": "ehrcore.signing.pycryptodome",
+        "coincurve": "ehrcore.signing.coincurve",
+        "blake3": "ehrcore.hashing",
+    }
     for path in CORE:
         for package, owner in owners.items():
             assert module_of(path) == owner or not touches(imports_of(path), package)

@@ -1,8 +1,8 @@
 """The backends are one signature scheme in several implementations, and none believes what it should not."""
 
 import hashlib
-import importlib
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -18,7 +18,10 @@ from ehrcore.signing.base import Curve
 from ehrcore.signing.modelled import MARK
 
 BACKENDS = ("cryptography", "ecdsa", "pycryptodome")
-REAL = [f"{curve}/{backend}" for curve in CURVES for backend in BACKENDS]
+NO_COINCURVE = pytest.mark.skipif(find_spec("coincurve") is None, reason="the package 'coincurve' is not installed")
+COINCURVE = "secp256k1/coincurve"
+BOTH_CURVES = [f"{curve}/{backend}" for curve in CURVES for backend in BACKENDS]
+REAL = [*BOTH_CURVES, pytest.param(COINCURVE, marks=NO_COINCURVE)]
 MODELLED = [f"{curve}/modelled" for curve in CURVES]
 DIGEST = hashlib.sha256(b"message").digest()
 OTHER = hashlib.sha256(b"another message").digest()
@@ -35,7 +38,9 @@ def curve_of(name: str) -> Curve:
 
 
 def backends_of(curve: str) -> list[Scheme]:
-    return [find_scheme(f"{curve}/{backend}") for backend in BACKENDS]
+    """Every installed backend of the curve; the first three are `BACKENDS`."""
+    more = ["coincurve"] if curve == "secp256k1" and find_spec("coincurve") else []
+    return [find_scheme(f"{curve}/{backend}") for backend in (*BACKENDS, *more)]
 
 
 def key_of(name: str, label: str = "signer") -> Any:
@@ -90,11 +95,13 @@ def test_backends_agree_at_the_edges(curve: str, which: str, digest: bytes) -> N
 @pytest.mark.parametrize("curve", CURVES)
 @pytest.mark.parametrize("which", ["zero", "zero-of-16", "order"])
 def test_a_digest_of_zero_modulo_the_order_is_signed_alike_or_refused(curve: str, which: str) -> None:
-    """`pycryptodome` cannot sign it and says so; the others agree, and all three verify it."""
+    """`pycryptodome` cannot sign it and says so; the others agree, and all verify it."""
     digest = {"zero": bytes(32), "zero-of-16": bytes(16), "order": CURVES[curve].order.to_bytes(32)}[which]
-    openssl, pure, _ = (key_of(f"{curve}/{backend}") for backend in BACKENDS)
+    openssl, pure, _, *more = (
+        scheme.private_key(derive_secret(CURVES[curve], "signer")) for scheme in backends_of(curve)
+    )
     signature = openssl.sign(digest)
-    assert pure.sign(digest) == signature
+    assert all(key.sign(digest) == signature for key in (pure, *more))
     with pytest.raises(SignatureError, match="found zero modulo the order"):
         key_of(f"{curve}/pycryptodome").sign(digest)
     assert all(scheme.verifying_key(openssl.public_bytes).verify(digest, signature) for scheme in backends_of(curve))
@@ -180,7 +187,7 @@ def test_another_digest_or_another_key_is_refused(name: str) -> None:
     assert not scheme.verifying_key(key.public_bytes).verify(OTHER, signature)
     assert not scheme.verifying_key(other.public_bytes).verify(DIGEST, signature)
     negated = bytes([key.public_bytes[0] ^ 1]) + key.public_bytes[1:]
-    if name in REAL:
+    if name not in MODELLED:
         assert not scheme.verifying_key(negated).verify(DIGEST, signature)
 
 
@@ -271,18 +278,15 @@ def test_arbitrary_bytes_are_a_key_or_a_signature_error(name: str, data: bytes) 
             find_scheme(name).verifying_key(data)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_point_of_the_other_curve_is_refused(backend: str) -> None:
-    """Half of all x-coordinates lie on either curve, so the key here is one that lies on p256 alone."""
-    label = next(
-        f"label {index}"
-        for index in range(50)
-        if not is_on_curve(
-            CURVES["secp256k1"], int.from_bytes(key_of(f"p256/{backend}", f"label {index}").public_bytes[1:])
-        )
-    )
+@pytest.mark.parametrize("name", REAL)
+def test_a_point_of_the_other_curve_is_refused(name: str) -> None:
+    """Half of all x-coordinates lie on either curve, so the key here is one that lies on the other alone."""
+    other = next(curve for curve in CURVES if curve != curve_of(name).name)
+    keys = (key_of(f"{other}/cryptography", f"label {index}").public_bytes for index in range(50))
     with pytest.raises(SignatureError):
-        find_scheme(f"secp256k1/{backend}").verifying_key(key_of(f"p256/{backend}", label).public_bytes)
+        find_scheme(name).verifying_key(
+            next(key for key in keys if not is_on_curve(curve_of(name), int.from_bytes(key[1:])))
+        )
 
 
 # -- secrets ---------------------------------------------------------------------------------------------------------
@@ -363,35 +367,43 @@ def test_a_modelled_signature_binds_signer_and_content(
     assert verifier.verify(hashlib.sha256(shown).digest(), signature) == ((signer, signed) == (claimed, shown))
 
 
-def test_schemes_say_what_they_are() -> None:
-    assert {name: find_scheme(name).is_modelled for name in SCHEMES} == {
-        **dict.fromkeys(REAL, False),
-        **dict.fromkeys(MODELLED, True),
-    }
-    assert all(find_scheme(name).name == name for name in SCHEMES)
+def test_the_table_has_every_backend_on_both_curves_but_coincurve_on_one() -> None:
+    assert sorted(SCHEMES) == sorted([*BOTH_CURVES, COINCURVE, *MODELLED])
+
+
+@pytest.mark.parametrize("name", REAL + MODELLED)
+def test_a_scheme_says_what_it_is(name: str) -> None:
+    assert find_scheme(name).name == name
+    assert find_scheme(name).is_modelled == (name in MODELLED)
 
 
 # -- the table and derived secrets -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "name", ["", "p256", "p256/", "/ecdsa", "p256/openssl", "p384/ecdsa", "P256/ecdsa", "p256/ecdsa/"]
+    "name",
+    ["", "p256", "p256/", "/ecdsa", "p256/openssl", "p384/ecdsa", "P256/ecdsa", "p256/ecdsa/", "p256/coincurve"],
 )
 def test_an_unknown_scheme_is_an_error_that_names_the_known_ones(name: str) -> None:
     with pytest.raises(ParameterError, match=f"expected one of p256/cryptography, .*, found {name!r}"):
         find_scheme(name)
 
 
-@pytest.mark.parametrize(("backend", "package"), [("ecdsa", "ecdsa"), ("pycryptodome", "Crypto.Hash")])
+@pytest.mark.parametrize(
+    ("backend", "module", "package"),
+    [
+        ("ecdsa", "pure", "ecdsa"),
+        ("pycryptodome", "pycryptodome", "Crypto.Hash"),
+        ("coincurve", "coincurve", "coincurve"),
+    ],
+)
 def test_a_backend_without_its_package_is_an_error_that_names_it(
-    backend: str, package: str, monkeypatch: pytest.MonkeyPatch
+    backend: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = {"ecdsa": "ehrcore.signing.pure", "pycryptodome": "ehrcore.signing.pycryptodome"}[backend]
-    importlib.import_module(module)
-    monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(sys.modules, f"ehrcore.signing.{module}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ParameterError, match=f"the package '{backend}' is not installed"):
-        find_scheme(f"p256/{backend}")
+        find_scheme(f"secp256k1/{backend}")
 
 
 @pytest.mark.parametrize("curve", CURVES)

@@ -270,6 +270,44 @@ def test_a_station_that_waits_for_something_else_lends_out_its_core() -> None:
     assert log[2:] == [(0, "next")]
 
 
+@given(cores=st.integers(1, 3), taken=st.integers(1, 3), works=st.integers(0, 8))
+def test_taken_cores_start_nothing_until_they_are_yielded(cores: int, taken: int, works: int) -> None:
+    """What runs goes on, even if more is taken than was free; no core is lost or won in the end."""
+    log: list[int] = []
+
+    def run(station: Station, job: int) -> bool:
+        log.append(job)
+        return True
+
+    host = Host(cores, run)
+    stations = [Station(index, host) for index in range(1 + works)]
+    host.submit(stations[0], -1)
+    for _ in range(taken):
+        host.take_core()
+    for job, station in enumerate(stations[1:]):
+        host.submit(station, job)
+    assert log == [-1, *range(works)][: 1 + max(cores - taken - 1, 0)]
+    host.finish(stations[0])
+    assert log == [-1, *range(works)][: 1 + max(cores - taken, 0)]
+    for _ in range(taken):
+        host.yield_core()
+    assert log == [-1, *range(works)][: 1 + cores]
+
+
+@pytest.mark.parametrize("name", ["visitor-0", "agent-0", "coordinator-0", "administrator-0", "contributor-0"])
+def test_a_stalled_node_takes_up_its_work_when_the_stall_is_over_and_is_not_charged_for_it(name: str) -> None:
+    def last_final(stall: int) -> tuple[int, int]:
+        run = Run(make_params((2, 2, 1, 1)), costs=EXAMPLE)
+        run.sim.stall(1, name, stall)
+        run.submit(15).run()
+        check_invariants(run)
+        return run.seen[-1][0], sum(node.cpu_ns for node in run.sim.nodes)
+
+    (soon, busy), (late, same) = last_final(0), last_final(SECOND)
+    assert same == pytest.approx(busy, rel=1e-4), "a later instant may take a byte more to write"
+    assert SECOND < late <= SECOND + soon
+
+
 def test_on_a_shared_host_a_durable_append_costs_latency_but_no_processor() -> None:
     def last_final(persist_ns: int) -> tuple[int, int]:
         costs = CostModel(20_000, 50_000, 400, 600, 2_000, 300, persist_ns, 400)

@@ -1,0 +1,68 @@
+"""What a reader must be told of a comparison before its numbers: controls that failed, intervals that cannot be.
+
+The words go into the table's caption, so that they stand wherever the table does: page, Markdown, LaTeX, terminal.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.analysis.paired import VIOLATED
+from bench.experiments.base import Comparison, Table
+from bench.report.load import Manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLAG: Final = "FLAGGED"
+#: Unit costs that move more than this (greatest over least) within a run are worth a notice.
+MOST_DRIFT: Final = 1.5
+
+
+def flag_table(table: Table, frame: "pd.DataFrame") -> Table:
+    """``table`` with what is wrong with its comparisons at the end of the caption; as it is if nothing is."""
+    found = [text for comparison in table.comparisons for text in _find_flaws(comparison, frame)]
+    return replace(table, caption=" ".join([table.caption, *dict.fromkeys(found)])) if found else table
+
+
+def find_flags(table: Table) -> str:
+    """What `flag_table` has added to a caption; '' if nothing."""
+    _, flag, text = table.caption.partition(FLAG)
+    return flag + text
+
+
+def _find_flaws(comparison: Comparison, frame: "pd.DataFrame") -> list[str]:
+    controls = frame[frame["is_control"].astype(bool)]
+    if controls.empty:
+        return [f"{FLAG}: no A/A control was measured."]
+    violated = controls[controls[comparison.verdict] == VIOLATED]
+    flaws = [
+        f"{FLAG}: the A/A control of {_name(comparison, row)} excludes 1: {row[comparison.ratio]:.3f} "
+        f"[{row[comparison.low]:.3f}, {row[comparison.high]:.3f}]; as much may be wrong with its other rows."
+        for row in violated.to_dict("records")
+    ]
+    if frame[comparison.low].isna().all():
+        flaws.append("Too few repeats for intervals: nothing here is resolved.")
+    return flaws
+
+
+def _name(comparison: Comparison, row: dict[Any, Any]) -> str:
+    """The keys of a row as text, and which quantity is compared if there are several."""
+    keys = [str(row[key]) for key in comparison.keys if row[key] == row[key] and row[key] != ""]
+    return " ".join([*keys, comparison.prefix.strip("_")]).strip()
+
+
+def find_noise(manifest: Manifest) -> list[str]:
+    """Notices about how quiet the machine was while the run lasted."""
+    from bench.measure.noise import NoiseLimits, void_reason
+
+    limits = NoiseLimits(**manifest.scenario.get("noise", {}))
+    reason = void_reason(manifest.noise, limits) if manifest.noise else ""
+    notices = [f"the machine was not quiet: {reason}"] if reason else []
+    drift = {name: value for name, value in manifest.calibration.get("drift", {}).items() if value > MOST_DRIFT}
+    if drift:
+        worst = max(drift, key=lambda name: drift[name])
+        notices.append(
+            f"unit costs of {len(drift)} operations moved by more than {MOST_DRIFT:g} times within the run (most: "
+            f"{worst}, {drift[worst]:.2f} times): trust ratios, which are paired, rather than absolute values"
+        )
+    return notices

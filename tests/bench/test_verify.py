@@ -1,0 +1,248 @@
+"""Does a run confirm a reference?  Ratios and orders, never absolute times; what contradicts it is always caught."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.__main__ import main
+from bench.analysis.compare import Cell, divide
+from bench.analysis.paired import judge
+from bench.analysis.verify import Verification, judge_ratio, verify_runs
+from bench.errors import BenchError
+from bench.report.comparison import print_verification, read_runs
+
+
+def verify(reference: Path, run: Path, tolerance: float = 0.25) -> Verification:
+    runs = read_runs(reference, run, ("reference", "run"))
+    return verify_runs(runs.before, runs.after, runs.differences, tolerance)
+
+
+def contradicted(found: Verification) -> set[tuple[str, str]]:
+    return {(item.place.kind, item.place.name) for item in found.select("contradicted")}
+
+
+def code_of(*words: str) -> Any:
+    try:
+        main(["verify", *words])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+# -- one ratio ---------------------------------------------------------------------------------------------------
+
+
+def cell(value: float, low: float | None = None, high: float | None = None, verdict: str = "") -> Cell:
+    known = judge(value, low, high) if low is not None and high is not None else "unresolved"
+    return Cell(value, low, high, verdict or known)
+
+
+RATIOS = {
+    "the same": (cell(2, 1.9, 2.1), cell(2, 1.9, 2.1), "confirmed"),
+    "within the tolerance": (cell(2, 1.9, 2.1), cell(2.4, 2.3, 2.5), "confirmed"),
+    "just within it": (cell(2, 1.9, 2.1), cell(2.5, 2.3, 2.6), "confirmed"),
+    "just within it, below": (cell(2.5, 2.4, 2.6), cell(2, 1.9, 2.1), "confirmed"),
+    "beyond it, not surely": (cell(2, 1.9, 2.1), cell(2.6, 2.5, 2.7), "unresolved"),
+    "beyond it, surely": (cell(2, 1.9, 2.1), cell(2.8, 2.7, 2.9), "contradicted"),
+    "beyond it, below": (cell(2.8, 2.7, 2.9), cell(2, 1.9, 2.1), "contradicted"),
+    "the other way round": (cell(0.97, 0.96, 0.975), cell(1.03, 1.025, 1.04), "contradicted"),
+    "unresolved in one": (cell(1.05, 1.03, 1.07), cell(1.01, 0.98, 1.04), "unresolved"),
+    "unresolved in both": (cell(1.0, 0.99, 1.01), cell(1.0, 0.99, 1.01), "unresolved"),
+    "unresolved before, far away now": (cell(1.0, 0.99, 1.01), cell(2.0, 1.9, 2.1), "contradicted"),
+    "no interval": (cell(2.0), cell(2.0, 1.9, 2.1), "unresolved"),
+    "no interval, far away": (cell(2.0), cell(9.0), "unresolved"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RATIOS)
+def test_a_ratio_is_judged_by_the_rule(name: str) -> None:
+    before, after, outcome = RATIOS[name]
+    assert judge_ratio(before, after, divide(after, before), 0.25) == outcome
+
+
+def test_the_tolerance_is_as_told() -> None:
+    before, after = cell(2, 1.99, 2.01), cell(2.3, 2.29, 2.31)
+    assert [judge_ratio(before, after, divide(after, before), most) for most in (0.05, 0.145, 0.2)] == [
+        "contradicted", "unresolved", "confirmed",
+    ]  # fmt: skip
+
+
+CELLS = st.lists(st.floats(0.2, 5), min_size=3, max_size=3).map(sorted).map(lambda v: cell(v[1], v[0], v[2]))
+
+
+@given(one=CELLS, other=CELLS, tolerance=st.floats(0.01, 2))
+def test_the_judgement_is_the_same_both_ways(one: Cell, other: Cell, tolerance: float) -> None:
+    there = judge_ratio(one, other, divide(other, one), tolerance)
+    assert there == judge_ratio(other, one, divide(one, other), tolerance)
+
+
+@given(one=CELLS, other=CELLS, tolerance=st.floats(0.01, 2))
+def test_intervals_that_meet_and_verdicts_that_agree_never_contradict(one: Cell, other: Cell, tolerance: float) -> None:
+    """What chance alone explains is no contradiction."""
+    assert None not in {one.low, one.high, other.low, other.high}
+    meet = one.low <= other.high and other.low <= one.high  # type: ignore[operator]
+    if meet and {one.verdict, other.verdict} != {"faster", "slower"}:
+        assert judge_ratio(one, other, divide(other, one), tolerance) != "contradicted"
+
+
+# -- whole runs --------------------------------------------------------------------------------------------------
+
+
+def test_every_run_confirms_itself(two_runs: Any) -> None:
+    run = two_runs.write("a")
+    found = verify(run, run)
+    assert dict(found.counts) == {
+        ("ratio", "confirmed"): 3,
+        ("ratio", "unresolved"): 1,
+        ("control", "confirmed"): 1,
+        ("order", "confirmed"): 4,
+        ("exact", "confirmed"): 6,
+        ("rank", "confirmed"): 1,
+    }
+
+
+PLANTED: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
+    "a ratio beyond the tolerance": ({"ratios": {("slow", 1024): (6.0, 5.9, 6.1)}}, {("ratio", "slow 1024")}),
+    "a verdict turned round": (
+        {"ratios": {("fast", 64): (1.1, 1.05, 1.15)}},
+        {("ratio", "fast 64"), ("order", "fast 64 against same 64")},
+    ),
+    "an order turned round, within the tolerance": (
+        {"ratios": {("slow", 64): (2.49, 2.45, 2.55), ("slow", 1024): (2.41, 2.38, 2.44)}},
+        {("order", "slow 64 against slow 1024")},
+    ),
+    "a control that is violated": ({"control": (1.02, 1.01, 1.03)}, {("control", "A/A control 64")}),
+    "an exact value that differs": ({"facts": {2: (21, 14.0)}}, {("exact", "2")}),
+    "an order of rows turned round": (
+        {"facts": {row: (10 * row, -row) for row in range(1, 7)}},
+        {("rank", "6")},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_contradiction_is_caught_both_ways(two_runs: Any, name: str) -> None:
+    changes, expected = PLANTED[name]
+    one, other = two_runs.write("a"), two_runs.write("b", **changes)
+    assert contradicted(verify(one, other)) == expected
+    assert contradicted(verify(other, one)) == expected
+    assert code_of(str(other), "--against", str(one)) == 1
+
+
+@pytest.mark.parametrize("scale", [7, 1e6])
+def test_absolute_times_are_never_looked_at(two_runs: Any, scale: float) -> None:
+    reference = two_runs.write("a")
+    assert verify(reference, two_runs.write("b", scale=scale)) == verify(reference, reference)
+
+
+def test_machines_that_differ_are_no_obstacle(two_runs: Any) -> None:
+    changes = {"machine": {"cpu": "B"}, "versions": {"python": "3.13.0"}}
+    assert not contradicted(verify(two_runs.write("a"), two_runs.write("b", **changes)))
+
+
+@pytest.mark.parametrize("changes", [{"seed": "another"}, {"scenario": {"pair": {"size": 2}}}])
+def test_exact_values_are_skipped_and_said_where_the_question_differs(
+    two_runs: Any, changes: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = two_runs.write("a"), two_runs.write("b", facts={2: (21, 14.0)}, **changes)
+    found = verify(one, other)
+    assert found.counts["exact", "skipped"] == 6
+    assert not contradicted(found)
+    assert code_of(str(other), "--against", str(one)) == 0
+    assert "Exact values are skipped where scenario, records or seed differ." in capsys.readouterr().out
+
+
+def test_rows_of_one_run_alone_are_missing_or_new(two_runs: Any) -> None:
+    found = verify(two_runs.write("a", {("x", 64): (2.0, 1.9, 2.1)}), two_runs.write("b", {("y", 64): (2.0, 1.9, 2.1)}))
+    assert [item.place.name for item in found.select("missing")] == ["x 64"]
+    assert [item.place.name for item in found.select("new")] == ["y 64"]
+    assert not contradicted(found)
+
+
+def test_few_rows_make_no_order(two_runs: Any) -> None:
+    """Of four rows, two neighbours that change places would be enough for a rho below 0.9."""
+    few = {5: None, 6: None}
+    swapped = few | {1: (10, 14.0), 2: (20, 7.0)}
+    found = verify(two_runs.write("a", facts=few), two_runs.write("b", facts=swapped))
+    assert found.counts["rank", "unresolved"] == 1
+
+
+def test_a_control_that_the_reference_violates_counts_too(two_runs: Any) -> None:
+    reference = two_runs.write("a", control=(0.98, 0.97, 0.99))
+    assert contradicted(verify(reference, two_runs.write("b"))) == {("control", "A/A control 64")}
+
+
+# -- the command -------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_run_is_held_against_the_reference(
+    two_runs: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(two_runs.folder.parent)
+    two_runs.write("a").rename(two_runs.folder / "reference")
+    newest = two_runs.write("b")
+    assert code_of() == 0
+    text = capsys.readouterr().out
+    assert f"run: {newest.name}" in text
+    assert "No results are contradicted, 15 are confirmed." in text
+
+
+def test_the_text_names_what_is_contradicted_with_both_intervals(two_runs: Any, capsys: Any) -> None:
+    one, other = two_runs.write("a"), two_runs.write("b", {("slow", 1024): (6.0, 5.9, 6.1)})
+    assert code_of(str(other), "--against", str(one)) == 1
+    text = capsys.readouterr().out
+    for part in ("slow 1024", "[2.9, 3.1]", "[5.9, 6.1]", "1 results are contradicted, 14 are confirmed."):
+        assert part in text
+    assert "same 64" not in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_verbose_lists_what_is_unresolved_missing_and_new(two_runs: Any, capsys: Any) -> None:
+    one, other = two_runs.write("a", {("x", 64): (2.0, 1.9, 2.1)}), two_runs.write("b", {("y", 64): (2.0, 1.9, 2.1)})
+    assert code_of(str(other), "--against", str(one), "--verbose") == 0
+    text = capsys.readouterr().out
+    for part in ("unresolved: pair", "same 64", "missing: pair", "x 64", "new: pair", "y 64"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_named"),
+    [
+        ({"machine": {"cpu": "A", "cpu_flags": ["aes"]}}, True),
+        ({"versions": {"python": "3.13.0", "openssl_hashlib": "OpenSSL 3.0.0", "packages": {"numpy": "2.0"}}}, True),
+        ({"git": {"commit": "d" * 42, "is_dirty": False}}, False),
+    ],
+)
+def test_what_may_explain_a_contradiction_is_named(two_runs: Any, capsys: Any, changes: Any, is_named: bool) -> None:
+    one, other = two_runs.write("a"), two_runs.write("b", **changes)
+    assert code_of(str(other), "--against", str(one)) == 0
+    assert ("Other ratios may be explained by" in capsys.readouterr().out) is is_named
+
+
+def test_json_holds_the_counts(two_runs: Any, capsys: Any) -> None:
+    one, other = two_runs.write("a"), two_runs.write("b", {("slow", 1024): (6.0, 5.9, 6.1)})
+    assert code_of(str(other), "--against", str(one), "--format", "json", "--tolerance", "0.5") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["tolerance"] == 0.5
+    assert found["counts"]["ratio contradicted"] == 1
+    assert [item["row"] for item in found["findings"] if item["outcome"] == "contradicted"] == [
+        {"library": "slow", "size_bytes": 1024}
+    ]
+
+
+def test_nothing_in_common_confirms_nothing(two_runs: Any) -> None:
+    runs = read_runs(two_runs.write("a"), two_runs.write("b"), ("reference", "run"))
+    object.__setattr__(runs.after, "sections", tuple(s for s in runs.after.sections if s.experiment.id != "pair"))
+    with pytest.raises(BenchError, match="expected results that .* has, too, found none"):
+        print_verification(runs, 0.25, "text", is_whole=False)
+
+
+@pytest.mark.parametrize("tolerance", ["0", "-1", "nan", "much"])
+def test_a_tolerance_that_is_none_is_refused(two_runs: Any, capsys: Any, tolerance: str) -> None:
+    run = str(two_runs.write("a"))
+    assert code_of(run, "--against", run, "--tolerance", tolerance) == 2
+    assert capsys.readouterr().err.count("\n") == 1
