@@ -66,7 +66,7 @@ class RunDirectory:
 
     def save(self) -> None:
         """Write the manifest."""
-        text = json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.manifest, indent=2, allow_nan=False)
         write_atomic(self.folder / "manifest.json", text + "\n")
 
     def append(self, experiment: str, case: str, rows: Sequence[Row]) -> list[Row]:
@@ -125,8 +125,9 @@ def compute_record_digest(manifest: Mapping[str, Any]) -> str:
     It is that of the manifest itself (as JSON with sorted keys, ASCII, no spaces), which holds the digests of all
     measured files; ``record_sha256`` and the digests of derived files are left out.
     """
-    content = {key: value for key, value in manifest.items() if key != "record_sha256"}
-    content["files"] = {name: digest for name, digest in manifest["files"].items() if not is_derived(name)}
+    content = json.loads(json.dumps(manifest))  # as a reader has it: every key is a text
+    content["files"] = {name: digest for name, digest in content.get("files", {}).items() if not is_derived(name)}
+    content.pop("record_sha256", None)
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

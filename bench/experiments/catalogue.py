@@ -18,7 +18,7 @@ QUESTIONS: Final = {
 }
 #: Profile -> what it is for.
 PROFILES: Final = {
-    "smoke": "under a minute, for continuous integration",
-    "quick": "under five minutes, the default",
+    "smoke": "a minute or two, for continuous integration",
+    "quick": "under ten minutes, the default",
     "paper": "longer runs of the same, for publication",
 }

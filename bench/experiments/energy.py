@@ -153,4 +153,5 @@ EXPERIMENT: Final = Experiment(
             draw_energy,
         ),
     ),
+    weight=6.0,
 )  # fmt: skip

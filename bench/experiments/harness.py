@@ -101,4 +101,5 @@ EXPERIMENT: Final = Experiment(
             draw_harness,
         ),
     ),
+    weight=3.0,
 )

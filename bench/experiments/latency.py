@@ -152,4 +152,5 @@ EXPERIMENT: Final = Experiment(
             draw_stall,
         ),
     ),
+    weight=5.0,
 )  # fmt: skip

@@ -146,4 +146,5 @@ EXPERIMENT: Final = Experiment(
             draw_merkle,
         ),
     ),
+    weight=12.0,
 )

@@ -22,9 +22,8 @@ KEY_COLUMNS: Final = {"is_control": Column("A/A control"), "base": Column("Base"
 LIBRARY_COLUMNS: Final = {"version": Column("Version"), "openssl": Column("OpenSSL in it")}
 #: What every caption says of its numbers.
 METHOD: Final = (
-    "Measured: medians over fresh processes of blocks in which all variants of a group take turns, with exact "
-    "sign-test intervals, those of the ratios at 95 % for all comparisons of the experiment together; a difference "
-    "below 2 % is never called one."
+    "Measured in turns, in fresh processes; medians with exact sign-test intervals, those of ratios at 95 % for the "
+    "whole experiment at once."
 )
 
 

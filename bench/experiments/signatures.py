@@ -82,7 +82,7 @@ _WHAT: Final = (
     "of 64 bytes). Keys are parsed once and kept; 'load' is that parsing, from a compressed point."
 )
 _KEYS: Final = ("operation", "base", "variant")
-_HIGHLIGHTS: Final = (*_KEYS, "median_ns", "ratio", "ratio_low", "ratio_high", "verdict")
+_HIGHLIGHTS: Final = ("operation", "variant", "median_ns", "ratio", "ratio_low", "ratio_high", "verdict")
 
 EXPERIMENT: Final = Experiment(
     "signatures",
@@ -117,4 +117,5 @@ EXPERIMENT: Final = Experiment(
             draw_signatures,
         ),
     ),
+    weight=12.0,
 )

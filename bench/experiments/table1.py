@@ -279,4 +279,5 @@ EXPERIMENT: Final = Experiment(
     ),
     declare_calibrated,
     needs_records=True,
+    weight=6.0,
 )  # fmt: skip

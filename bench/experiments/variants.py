@@ -289,4 +289,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     needs_records=True,
+    weight=28.0,
 )  # fmt: skip

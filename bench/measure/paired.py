@@ -32,6 +32,8 @@ Clock = Callable[[], int]
 CONTROL: Final = "A/A control"
 _UNROLLED: Final = 8
 _MAX_LOOPS: Final = 1 << 30
+#: How much longer an epoch of the calibration may be than the one before.
+_STEP: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +169,27 @@ class PairedMeasurement:
 
     def calibrate(self) -> None:
         """Find the loop count of each group: once, and again when everything is warm."""
-        cold = {group.name: self._count_loops(group, 1) for group in self._groups}
-        self.loops = {
-            group.name: (cold[group.name], self._count_loops(group, cold[group.name])) for group in self._groups
-        }
+        cold = {group.name: self._count_loops(group.name, 1) for group in self._groups}
+        warm = {name: max(loops, self._count_loops(name, max(loops // _STEP, 1))) for name, loops in cold.items()}
+        self.loops = {name: (loops, warm[name]) for name, loops in cold.items()}
 
-    def _count_loops(self, group: Group, loops: int) -> int:
+    def _count_loops(self, group: str, loops: int) -> int:
         """Loops, from ``loops`` up, that fill an epoch of the fastest variant."""
-        runners = self._runners[group.name].values()
+        runners = [*self._runners[group].values()]
         for runner in runners:
             runner(1)  # the first call of all imports, allocates and fills caches
         while loops < _MAX_LOOPS:
             # The least of two: an interrupted epoch looks long and would end the search too early.
-            shortest = min(self._time(runner, loops) for runner in runners for _ in range(2))
+            times_ns = [min(self._time(runner, loops) for _ in range(2)) for runner in runners]
+            shortest = min(times_ns)
             if shortest >= self._plan.epoch_ns:
                 break
-            # Towards the aim with a tenth to spare, at most tenfold: short epochs tell little.
+            # Variants that are far from the fastest only take time.
+            near = [runner for runner, time_ns in zip(runners, times_ns, strict=True) if time_ns < 3 * shortest]
+            runners = near or runners
+            # Towards the aim with a tenth to spare, in limited steps: short epochs tell little.
             wanted = loops * self._plan.epoch_ns * 1.1 / max(shortest, 1)
-            loops = max(loops + 1, min(int(wanted), loops * 10))
+            loops = max(loops + 1, min(int(wanted), loops * _STEP))
         return loops
 
     def _time(self, runner: Runner, loops: int) -> int:

@@ -146,14 +146,14 @@ class Once(PairedMeasurement):
     """Mutant: the first calibration is the last."""
 
     def calibrate(self) -> None:
-        self.loops = {group.name: (self._count_loops(group, 1),) * 2 for group in self._groups}
+        self.loops = {group.name: (self._count_loops(group.name, 1),) * 2 for group in self._groups}
 
 
 class Cold(Once):
     """Mutant: besides, it calibrates with the very first call, as pytest-benchmark does."""
 
-    def _count_loops(self, group: Group, loops: int) -> int:
-        while (took := min(self._time(run, loops) for run in self._runners[group.name].values())) < EPOCH_NS:
+    def _count_loops(self, group: str, loops: int) -> int:
+        while (took := min(self._time(run, loops) for run in self._runners[group].values())) < EPOCH_NS:
             loops = max(loops + 1, min(int(loops * EPOCH_NS * 1.1 / max(took, 1)), loops * 10))
         return loops
 

@@ -284,6 +284,13 @@ def test_a_run_is_cited_by_a_digest_that_anybody_can_compute(run: RunDirectory) 
     assert done.stdout.strip() == manifest_of(run.folder)["record_sha256"]
 
 
+def test_a_reader_finds_the_same_digest_whatever_a_run_recorded(run: RunDirectory) -> None:
+    odd = {10: "ten", 9: [(1.0, -0.0, 1e300)], "path": "M\u00fcller/\udcff", "nested": {2: None, 10: True}}
+    run.manifest["workload"] = odd
+    run.finish("complete")
+    assert compute_record_digest(manifest_of(run.folder)) == run.manifest["record_sha256"]
+
+
 @pytest.mark.parametrize("key", ["machine", "status", "seed", "files", "a new key"])
 def test_the_digest_covers_every_key_of_the_manifest(run: RunDirectory, key: str) -> None:
     fill(run)
