@@ -328,7 +328,7 @@ def measure_once(*plan: Any) -> dict[str, tuple[tuple[float, ...], ...]]:
 
 
 def faults_on_a_quiet_machine() -> list[str]:
-    return find_faults(of(study_machine(MACHINES["quiet"], 700, "mutants"), ENGINE))
+    return find_faults(of(study_machine(MACHINES["quiet"], 1_500, "mutants"), ENGINE))
 
 
 @pytest.mark.slow
