@@ -1,7 +1,7 @@
 """From the raw rows of the paired engine to one row per variant: time, ratio to the base, interval, verdict."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.analysis.paired import UNRESOLVED, Estimate, compare, find_interval
 from bench.experiments.base import Column
 from bench.measure.paired import CONTROL
-from bench.measure.worker import HARNESS, NOTHING
+from bench.measure.worker import CANARY, HARNESS, NOTHING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,8 @@ def compare_blocks(raw: "pd.DataFrame", *, with_harness: bool = False) -> "pd.Da
     processes = _records(raw, "process")
     found = _collect(_records(raw, "block"), processes)
     groups = _describe_groups(processes)
-    shown = [key for key in found if with_harness or key[1] != HARNESS]
+    hidden = {CANARY} if with_harness else {CANARY, HARNESS}
+    shown = [key for key in found if key[1] not in hidden]
     compared = [key for key in shown if key[2] != groups[key[:2]]["base"]]
     families = {is_control: sum((key[2] == CONTROL) is is_control for key in compared) for is_control in (False, True)}
     overhead = {key[0]: _middle(found[key].times_ns) for key in found if key[1:] == (HARNESS, NOTHING)}
@@ -76,6 +77,20 @@ def compare_blocks(raw: "pd.DataFrame", *, with_harness: bool = False) -> "pd.Da
 
 def _records(raw: "pd.DataFrame", kind: str) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in raw[raw["kind"] == kind].to_dict("records")]
+
+
+def measure_contention(rows: Iterable[Mapping[str, Any]]) -> float | None:
+    """By what factor the canary's ratio differs between processes, at most; None without two processes that have one.
+
+    It should be the same in all; it moves when something that no counter shows takes a part of the core.
+    """
+    found: dict[tuple[str, int], list[float]] = {}
+    for row in rows:
+        if row.get("kind") == "block" and row["group"] == CANARY and row["status"] == "ok":
+            narrow, wide = (compute_log_ns(row["forward_ns"], row["backward_ns"], name) for name in ("md5", "sha3"))
+            found.setdefault((row["instructions"], row["process"]), []).append(wide - narrow)
+    middles = [median(values) for values in found.values()]
+    return math.exp(max(middles) - min(middles)) if len(middles) > 1 else None
 
 
 def _describe_groups(processes: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:

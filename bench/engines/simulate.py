@@ -193,11 +193,10 @@ def run_variant(context: Context, case: Case) -> list[Row]:
         raise BenchError(f"consensus rule: expected one of {[*ConsensusRule]}, found {settings['rule']!r}") from None
     params = chain_params("variants", topology, consensus=rule, hash_suite=settings["suite"], work=work)
     # One seed and one calibration for all variants of a repeat: they meet the same arrivals, jitter and unit costs, and
-    # can be paired.  The control has other seeds and the second measurement of each unit cost.
-    repeat = f"repeat {settings['repeat']}"
-    seed = f"{repeat} control" if settings["is_control"] else repeat
+    # can be paired.  The control has the second measurement of each unit cost, and is else the same.
+    seed = f"repeat {settings['repeat']}"
     row: Row = dict(settings)
-    calibration = context.calibrate(repeat)
+    calibration = context.calibrate(seed)
     costs = calibration.control if settings["is_control"] else calibration.costs[params.hash_suite]
     full = load_network(context, params, seed=f"{seed}|saturated", costs=costs)
     row["saturated_tx_per_s"] = saturate(full, plan.outstanding, plan.transactions)["tx_per_s"]

@@ -132,12 +132,12 @@ EXPERIMENT: Final = Experiment(
         Table(
             "energy",
             "Measured: processor time of one call, hashing 30,720 bytes (hashlib; BLAKE3 from its package) or signing "
-            "and verifying a digest (P-256, cryptography), in windows of time in balanced order, over that of SHA-256 "
-            "or of signing; medians over repeats with exact sign-test intervals, 95 % for all of the table at once. "
-            "Energy is what its column says. Measured: what the processor's packages took above their idle power, "
-            "from low (highest idle power) to high (idle power included). Estimated: processor time times the "
-            "scenario's range of watts for a busy core, so its ratios are those of processor time. CO2 only where the "
-            "scenario states a factor for the grid.",
+            "and verifying a digest (P-256, cryptography), in windows of time of one process, in balanced order, over "
+            "that of SHA-256 or of signing; medians over repeats with exact sign-test intervals, 95 % for all of the "
+            "table at once. Energy is what its column says. Measured: what the processor's packages took above their "
+            "idle power, from low (highest idle power) to high (idle power included). Estimated: processor time "
+            "times the scenario's range of watts for a busy core, so its ratios are those of processor time. CO2 only "
+            "where the scenario states a factor for the grid.",
             COLUMNS,
             build_energy,
             ("operation", "is_control", "cpu_us", "ratio", "verdict", "energy_uj_mid", "energy_status",

@@ -28,6 +28,9 @@ def build_harness(raw: "pd.DataFrame") -> "pd.DataFrame":
     frame.loc[control, "expected"] = HOLDS
     frame.loc[control & frame["planted"].notna(), "planted"] = 1.0
     # Where there is no interval, nothing was shown either way.
+    covers = (frame["ratio_low"] <= frame["planted"]) & (frame["planted"] <= frame["ratio_high"])
+    is_known = frame["ratio_low"].notna() & frame["planted"].notna()
+    frame["covers_planted"] = covers.astype(object).where(is_known, None)
     frame["is_right"] = frame["verdict"].eq(frame["expected"]).astype(object).where(frame["ratio_low"].notna(), None)
     return frame.reindex(columns=list(COLUMNS))
 
@@ -64,6 +67,7 @@ COLUMNS: Final = {
     "expected": Column("Expected"),
     **BLOCK_COLUMNS,
     "is_right": Column("As expected"),
+    "covers_planted": Column("Interval covers the planted"),
 }
 
 EXPERIMENT: Final = Experiment(
@@ -88,6 +92,7 @@ EXPERIMENT: Final = Experiment(
                 "verdict",
                 "expected",
                 "is_right",
+                "covers_planted",
                 "harness_share",
             ),
             comparisons=(Comparison(("variant", "size_bytes")),),

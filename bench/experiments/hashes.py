@@ -131,9 +131,9 @@ EXPERIMENT: Final = Experiment(
             "hashes_overhead",
             "Fitted to measured times: what a call costs apart from its bytes (the message's padding included), and "
             "what a byte costs. The line through the sizes has the least sum of relative deviations, process by "
-            "process; medians over processes, each with a 95 % sign-test interval of its own. Where a function does "
-            "not take its bytes at one pace (BLAKE3 works on several 1 KiB chunks at once), the misfit says how far "
-            "the line is from the medians at worst.",
+            "process; medians over processes, each with a 95 % sign-test interval of its own. The misfit says how far "
+            "the line is from the medians at worst, as where a function does not take its bytes at one pace (BLAKE3 "
+            "works on several 1 KiB chunks at once): a call's cost is known no better than that.",
             OVERHEAD_COLUMNS,
             build_overhead,
             ("instructions", "library", "suite", "call_ns", "byte_ns", "misfit"),
@@ -143,8 +143,9 @@ EXPERIMENT: Final = Experiment(
     (
         Figure(
             "hashes_throughput",
-            "Measured throughput of hash functions by message size, called from Python, with intervals: hashlib, and "
-            "BLAKE3 from a package of its own (which no mask changes). Dashed: collisions are practical.",
+            "Measured throughput of hash functions by message size, called from Python, each with a 95 % interval of "
+            "its own: hashlib, and BLAKE3 from a package of its own (which no mask changes). Dashed: collisions are "
+            "practical.",
             draw_throughput,
         ),
         Figure(

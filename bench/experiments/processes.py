@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 SHA_NI: Final = "SHA-NI"
 MASKED: Final = "SHA-NI masked"
 #: OpenSSL's mask for the processor's features; it counts at start-up only.  Bit 29 of the third word is SHA-NI.
-MASK: Final = {"OPENSSL_ia32cap": ":~0x20000000"}
+#: The words after it are given too, as they are: some versions switch off what is in a word that is not given.
+MASK: Final = {"OPENSSL_ia32cap": ":~0x20000000:~0:~0:~0"}
 
 #: Columns that name a row of any of these tables: `variant` is 'A/A control' for the base measured twice.
 KEY_COLUMNS: Final = {"is_control": Column("A/A control"), "base": Column("Base")}

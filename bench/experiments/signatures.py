@@ -112,8 +112,8 @@ EXPERIMENT: Final = Experiment(
     (
         Figure(
             "signatures",
-            "Measured time of one signature operation by library and curve: medians over processes with 95 % "
-            "intervals, on a logarithmic scale.",
+            "Measured time of one signature operation by library and curve: medians over processes, each with a 95 % "
+            "interval of its own, on a logarithmic scale.",
             draw_signatures,
         ),
     ),

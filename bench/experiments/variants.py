@@ -261,8 +261,9 @@ EXPERIMENT: Final = Experiment(
             "variants_ratios",
             "Each variant over proof of stake with SHA-256, paired by repeat: the same arrivals, jitter and unit "
             "costs (simulated). Medians over repeats with exact sign-test intervals, 95 % for all of the table at "
-            "once; below 2 % nothing is called a difference. The A/A control is that variant itself under other seeds "
-            "and with the second measurement of each unit cost, interleaved with the first.",
+            "once; below 2 % nothing is called a difference. The A/A control is that variant itself, priced with the "
+            "second measurement of each unit cost, which was interleaved with the first. Unit costs are measured in "
+            "the run's own process.",
             RATIO_COLUMNS,
             build_ratios,
             ("rule", "difficulty_bits", "suite", "is_control", "throughput_ratio", "throughput_verdict",
@@ -274,7 +275,8 @@ EXPERIMENT: Final = Experiment(
             "Difficulty above which proof of work takes more CPU time than proof of stake, at the same offered load. "
             "Bare: the search for one block, at the cost of a try here (Python's hashlib: a miner n times as fast "
             "moves it by log2 n bits), against what agreement adds to a single orderer's block. As run: per "
-            "transaction with all confirmations and the empty blocks that they need, interpolated on a log scale.",
+            "transaction with all confirmations and the empty blocks that they need, interpolated on a log scale. "
+            "Ranges are those of the repeats, no intervals.",
             BREAK_EVEN_COLUMNS,
             build_break_even,
             ("suite", "bare_bits_median", "confirmations", "grid", "where", "bits_median"),

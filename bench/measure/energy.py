@@ -183,18 +183,18 @@ def attribute(window: Window, idle: Sequence[Window], watts: "Energy") -> Energy
 
     Measured: the middle is what the packages took above the mean idle power.  Low is that above the highest idle power
     of ``idle``, less one update of the counter at each end, at least 0.  High charges the work with everything, idle
-    power too, and adds these updates.  Otherwise it is `estimate`, with the reason.
+    power too, and adds these updates.  A middle of 0 says in its reason why.  Without counters it is `estimate`.
     """
     powers = [rest.watts for rest in idle if rest.watts is not None]
     if window.joules is None or not powers:
         why = next((rest.reason for rest in idle if rest.reason), "there is none")
         return estimate(window.cpu_s, watts, window.reason or f"no idle window was measured: {why}")
     net = window.joules - sum(powers) / len(powers) * window.wall_s
-    if net <= 0:
-        return estimate(window.cpu_s, watts, "the packages took no more than in the idle windows")
     edges = 2 * _UPDATE_S * window.joules / window.wall_s
     low = max(window.joules - max(powers) * window.wall_s - edges, 0.0)
-    return EnergyUse(window.cpu_s, low, net, window.joules + edges, "measured")
+    # To leave out the windows that came out low would make the others' median too high.
+    reason = "" if net > 0 else "the packages took no more than in the idle windows"
+    return EnergyUse(window.cpu_s, low, max(net, 0.0), window.joules + edges, "measured", reason)
 
 
 def estimate(cpu_s: float, watts: "Energy", reason: str) -> EnergyUse:

@@ -4,20 +4,26 @@ A fresh process has memory, hash seeds and caches of its own, so that several of
 and it can be started with environment variables that count only then, such as OpenSSL's processor mask.
 """
 
+import hashlib
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Final
 
 from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
-from bench.measure.paired import Block, Group, PairedMeasurement, Plan, repeat_nothing
+from bench.measure.paired import Block, Group, PairedMeasurement, Plan, repeat_call, repeat_nothing
 
 #: The group that every process measures besides: what the engine itself adds to a call.
 HARNESS: Final = "harness"
 NOTHING: Final = "nothing"
+#: Another one: work of many independent steps over work of one long chain.  A neighbour on the same core halves the
+#: first and leaves the second; no counter shows it, and where variants differ in that, their ratio moves with it.
+CANARY: Final = "canary"
+_CANARY_BYTES: Final = 30_720
 #: The kernel counts in hundredths of a second: of a shorter time one tick would be a large share.
 LAP_S: Final = 1.0
 
@@ -29,7 +35,7 @@ def measure_rows(
 
     Rounds are judged together until they have lasted ``lap_s``, and what is left over at the end by itself.
     """
-    groups = [*groups, Group(HARNESS, {NOTHING: repeat_nothing})]
+    groups = [*groups, Group(HARNESS, {NOTHING: repeat_nothing}), canary_group()]
     measurement = PairedMeasurement(groups, plan)
     measurement.calibrate()
     watch.lap()
@@ -61,6 +67,15 @@ def measure_rows(
         "noise": noises,
     }
     return [about, *rows, *(row for group in groups for row in describe_missing(group))]
+
+
+def canary_group() -> Group:
+    """SHA-3, whose steps are many and independent, over MD5, whose steps wait for each other."""
+    message = bytes(_CANARY_BYTES)
+    md5 = partial(hashlib.md5, usedforsecurity=False)
+    return Group(
+        CANARY, {"md5": lambda: repeat_call(md5, message), "sha3": lambda: repeat_call(hashlib.sha3_256, message)}
+    )
 
 
 def describe_group(group: Group, loops: tuple[int, int]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.files import write_atomic
 from bench.record import SCHEMA_VERSION
-from bench.report.controls import find_flags, find_noise, flag_table
+from bench.report.controls import find_contention, find_flags, find_noise, flag_table
 from bench.report.load import Manifest, Progress, read_manifest, read_rows, validate_record
 from bench.report.markdown import render_markdown
 from bench.report.model import BuiltTable, DrawnFigure, Report, Section, collect_failures
@@ -80,6 +80,7 @@ class _Builder:
             )
         if failures:
             self._notices.append(f"{name}: {sum(f.count for f in failures)} of {len(rows)} rows are not ok")
+        self._notices += [f"{name}: {line}" for line in find_contention(rows)]
         left_out: list[str] = []
         lacks = ["missing"] if failures or not self._manifest.is_complete else []
         lacks += ["of an older version"] if self._manifest.schema_version < SCHEMA_VERSION else []

@@ -24,7 +24,6 @@ from bench.report.terminal import printable, write_plain, write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-FORMATS: Final = ("text", "csv", "json")
 #: Differences that are printed one by one.
 _MANY: Final = 8
 _KINDS: Final = {
@@ -81,7 +80,8 @@ def print_verification(runs: TwoRuns, tolerance: float, form: str, *, is_whole: 
     _print(
         runs, found.findings, form, lambda console: _fill_verification(console, runs, found, is_whole=is_whole), more
     )
-    return not found.select(CONTRADICTED)
+    # A run in which nothing is resolved contradicts nothing, and confirms nothing either.
+    return not found.select(CONTRADICTED) and any(outcome == CONFIRMED for _, outcome in found.counts)
 
 
 def _print(

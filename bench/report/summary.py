@@ -15,7 +15,7 @@ HOW_TO_READ: Final = (
     "priced at unit costs that were measured on this machine in the same run. Calibrated: some constants were fitted "
     "to figures that the paper prints, so agreement with those figures is not evidence by itself. Estimated: computed "
     "from a measured quantity and a stated assumption, as energy is from CPU seconds and a range of watts. "
-    "Comparisons were measured in interleaved blocks, in fresh processes that count once each; 'faster' and 'slower' "
+    "Comparisons were measured in turns, in fresh processes or repeats that count once each; 'faster' and 'slower' "
     "mean that the simultaneous 95 % interval excludes 1 and that the effect is at least 2 %; 'unresolved' does not "
     "mean equal. A variant ten times as slow as its base has epochs ten times as long, in which more interruptions "
     "fall: such a ratio may come out about 1 % high. An A/A control is the base measured against itself; a table whose "

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from bench.experiments.base import Column, Comparison, Table
-from bench.report.controls import FLAG, find_flags, find_noise, flag_table
+from bench.measure.worker import CANARY
+from bench.report.controls import FLAG, find_contention, find_flags, find_noise, flag_table
 from bench.report.load import Manifest
 
 COLUMNS = {name: Column(name) for name in ("name", "is_control", "ratio", "ratio_low", "ratio_high", "verdict")}
@@ -20,7 +21,8 @@ def table_of(*rows: tuple[Any, ...], comparisons: tuple[Comparison, ...] = (Comp
 
 def test_a_table_whose_control_holds_is_as_it_was() -> None:
     table = table_of(("md5", False, 2.4, 2.3, 2.5, "slower"), ("sha256", True, 1.0, 0.99, 1.01, "holds"))
-    assert (table.caption, find_flags(table)) == ("A caption.", "")
+    assert table.caption == "A caption. A/A controls (1): all intervals within [0.990, 1.010]."
+    assert find_flags(table) == ""
 
 
 def test_a_control_that_excludes_1_flags_the_table() -> None:
@@ -80,3 +82,21 @@ def test_unit_costs_that_moved_are_a_notice() -> None:
     assert "2 operations" in notice
     assert "persist, 2.04 times" in notice
     assert find_noise(Manifest(2, "r", "complete", {}, calibration={"drift": {"sign": 1.5}})) == []
+
+
+def canary_rows(*ratios: float, status: str = "ok") -> list[dict[str, Any]]:
+    """One block per process; each ratio is that of SHA-3 over MD5."""
+    return [
+        {"kind": "block", "group": CANARY, "status": status, "instructions": "as is", "process": number,
+         "forward_ns": {"md5": 1_000, "sha3": 1_000 * ratio}, "backward_ns": {"md5": 1_000, "sha3": 1_000 * ratio}}
+        for number, ratio in enumerate(ratios)
+    ]  # fmt: skip
+
+
+def test_a_neighbour_that_no_counter_shows_is_a_notice() -> None:
+    (notice,) = find_contention(canary_rows(1.5, 1.55, 2.1))
+    assert "moved 1.40 times" in notice
+    assert find_contention(canary_rows(1.5, 1.55, 1.6)) == []
+    assert find_contention(canary_rows(1.5)) == [], "one process tells nothing"
+    assert find_contention(canary_rows(1.5, 3.0, status="void")) == []
+    assert find_contention([{"kind": "check", "status": "ok"}]) == []

@@ -129,6 +129,7 @@ def test_the_clock_has_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         (X86, ":~0x20000000", "masked"),
         (X86, "~0x0:~0x20000000", "masked"),
         (X86, ":~0x20000000:", "masked"),
+        (X86, ":~0x20000000:~0:~0:~0", "masked"),
         (X86, ":~536870912", "masked"),
         (X86, ":~04000000000", "masked"),
         (X86, ":~0x0", "on"),

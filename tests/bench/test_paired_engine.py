@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -637,3 +638,39 @@ def test_the_control_of_measurements_in_turn_is_violated_and_a_slower_variant_mi
     assert estimate(InTurn, build, CONTROL).verdict == VIOLATED
     assert estimate(InTurn, build, "same").verdict == "slower", "though it is the same"
     assert estimate(PairedMeasurement, build, "same").verdict == "unresolved"
+
+
+def test_variants_are_built_in_other_orders_and_places_in_other_processes() -> None:
+    """Messages that all begin alike in memory would bias every process alike."""
+    orders, places = set(), set()
+    for seed in map(str, range(12)):
+        built: list[str] = []
+        kept: list[bytes] = []
+
+        def build(name: str, built: list[str] = built, kept: list[bytes] = kept) -> Runner:
+            built.append(name)
+            kept.append(bytes(30_720))
+            return repeat_call(len, kept[-1])
+
+        names = ("one", "two", "three")
+        PairedMeasurement([Group("g", {name: partial(build, name) for name in names})], Plan(1, seed=seed))
+        assert sorted(built) == ["one", "one", "three", "two"], "the base is built twice"
+        orders.add(tuple(built))
+        places.add(tuple((id(message) - id(kept[0])) % 4096 for message in kept[1:]))
+    assert len(orders) > 3
+    assert len(places) > 6
+
+
+def test_a_machine_that_becomes_faster_gets_more_calls_from_the_next_round_on() -> None:
+    """Half as long from 12 ms on, which is after the calibration: one round is short, and none after it."""
+    calibrated = Machine()
+    first = PairedMeasurement([calibrated.group(one=1_000)], Plan(1), calibrated.clock)
+    first.calibrate()
+    change = calibrated.now
+    machine = Machine(lambda now: 1.0 if now < change else 0.5)
+    blocks = play(machine, Plan(4), machine.group(one=1_000))
+    shortest = [min(*block.forward_ns.values(), *block.backward_ns.values()) for block in blocks]
+    assert shortest[0] < EPOCH_NS
+    assert min(shortest[1:]) >= EPOCH_NS
+    assert [block.loops for block in blocks[1:]] == [blocks[1].loops] * 3
+    assert blocks[1].loops > blocks[0].loops

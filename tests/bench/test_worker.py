@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.experiments.base import Case
 from bench.measure.noise import NoiseLimits
 from bench.measure.paired import CONTROL, Group, Plan, repeat_call
-from bench.measure.worker import HARNESS, NOTHING, measure_rows
+from bench.measure.worker import CANARY, HARNESS, NOTHING, measure_rows
 from bench.scenario import load_scenario
 
 #: Epochs need not be long enough to mean anything here.
@@ -58,7 +58,7 @@ def by_kind(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 def test_rows_are_one_of_the_process_one_per_block_and_one_per_missing_variant() -> None:
     rows = measure(*[QUIET] * 4, groups=[hash_group(blake3="blake3 is not installed")])
-    assert [row["kind"] for row in rows] == ["process", *["block"] * 8, "skipped"]
+    assert [row["kind"] for row in rows] == ["process", *["block"] * 12, "skipped"]
     assert rows[-1] == {
         "status": "skipped", "kind": "skipped", "group": "g", "variant": "blake3", "reason": "blake3 is not installed",
     }  # fmt: skip
@@ -73,7 +73,9 @@ def test_rows_are_one_of_the_process_one_per_block_and_one_per_missing_variant()
     assert (process["seed"], process["void_rounds"], process["noise"]) == ("the seed", 0, [{"rounds": 1, **QUIET}] * 4)
     assert process["hash_seed"] == os.environ.get("PYTHONHASHSEED", "random")
     for row in by_kind(rows, "block"):
-        players = {"g": {"abs", "len", CONTROL}, HARNESS: {NOTHING, CONTROL}}[row["group"]]
+        players = {"g": {"abs", "len", CONTROL}, HARNESS: {NOTHING, CONTROL}, CANARY: {"md5", "sha3", CONTROL}}[
+            row["group"]
+        ]
         assert {*row["order"]} == {*row["forward_ns"]} == {*row["backward_ns"]} == players
         assert row["loops"] == process["groups"][row["group"]]["loops"][1]
         assert row["status"] == "ok"
@@ -105,7 +107,7 @@ def test_rounds_shorter_than_a_lap_are_judged_together() -> None:
     (process,) = by_kind(rows, "process")
     assert process["noise"] == [{"rounds": 4, **STOLEN}]
     assert process["void_rounds"] == 4
-    assert [row["round"] for row in by_kind(rows, "block")] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [row["round"] for row in by_kind(rows, "block")] == [number for number in range(4) for _ in range(3)]
     assert {row["status"] for row in by_kind(rows, "block")} == {"void"}
 
 
