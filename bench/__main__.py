@@ -85,7 +85,7 @@ def run(
     """Run experiments (the profile's if none is named) and write tables, figures and a report.
 
     A run that was stopped, however it was, goes on with --resume: what is done is not done again.  The exit code is 0;
-    1 if a check does not hold or if no case of an experiment succeeded (single cases may fail: that is a result); 2 for
+    1 if a check does not hold or if nothing of an experiment counts (single cases may fail: that is a result); 2 for
     bad input; 130 if the run was interrupted.
     """
     from bench.report import build_report, print_summary
@@ -101,8 +101,12 @@ def run(
     with watch_progress() as progress, _terminate_as_interrupt():
         outcome = begin(records=records, progress=progress)
         progress.say("Tables, figures and report ...")
-        build_report(outcome.run.folder, progress.say)
-        outcome.run.seal_derived()
+        try:
+            build_report(outcome.run.folder, progress.say)
+            outcome.run.seal_derived()
+        except KeyboardInterrupt:
+            sys.stderr.write(f"ehrbench: what was measured is kept; go on with: ehrbench report {outcome.run.folder}\n")
+            raise
     print_summary(outcome.run.folder)
     if outcome.is_interrupted:
         sys.stderr.write(f"ehrbench: interrupted; go on with: ehrbench run --resume {outcome.run.folder}\n")
@@ -127,12 +131,14 @@ def _refuse_besides(context: click.Context, *names: str) -> None:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Meanwhile SIGTERM does what Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Meanwhile SIGTERM and a closed terminal do what Ctrl-C does; what is ignored (nohup) stays so."""
+    names = [name for name in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(name) != signal.SIG_IGN]
+    before = {name: signal.signal(name, signal.default_int_handler) for name in names}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 @app.command(short_help="Write tables, figures and report of a run again.")
@@ -224,6 +230,9 @@ def doctor(*, is_json: bool) -> None:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Entry point: what the user can mend becomes one line on standard error."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it stays open
     try:
         app(args=words, prog_name="ehrbench", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -1,9 +1,11 @@
 """Progress on standard error: a bar where somebody watches, plain lines where nobody does."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.sitting import Progress
@@ -20,8 +22,12 @@ class PlainProgress:
         self._left, self._name, self._begin = 0, "", 0.0
 
     def say(self, line: str) -> None:
-        """See `Progress.say`."""
-        sys.stderr.write(f"{line}\n")
+        """See `Progress.say`.  Where nobody can listen any more, the run goes on in silence."""
+        try:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+        except OSError:
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
 
     def begin(self, experiment: str, cases: int) -> None:
         """See `Progress.begin`."""

@@ -4,6 +4,7 @@ Bad input ends in one clear line on standard error and exit code 2.
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -91,6 +92,12 @@ def main(words: Sequence[str] | None = None) -> None:
         # The reader has gone; Python must not try to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"ehrcore: output: expected room to write, found: {error.strerror}\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ _Key = tuple[str, str, str]
 
 #: How tables show what `compare_blocks` adds to labels and details.
 BLOCK_COLUMNS: Final[Mapping[str, Column]] = {
+    "ratio": Column("Ratio to base", "", ".3f"),
+    "verdict": Column("Verdict"),
+    "ratio_low": Column("Ratio, low", "", ".3f"),
+    "ratio_high": Column("Ratio, high", "", ".3f"),
     "median_ns": Column("Time per call", "ns", ".4g"),
     "median_ns_low": Column("Time, low", "ns", ".4g"),
     "median_ns_high": Column("Time, high", "ns", ".4g"),
-    "ratio": Column("Ratio to base", "", ".3f"),
-    "ratio_low": Column("Ratio, low", "", ".3f"),
-    "ratio_high": Column("Ratio, high", "", ".3f"),
-    "verdict": Column("Verdict"),
     "processes": Column("Processes"),
     "blocks": Column("Blocks"),
     "voided": Column("Blocks void"),
@@ -141,7 +141,12 @@ def _numbers(item: _Found, family: int, *, is_base: bool, is_control: bool) -> d
         "blocks": sum(map(len, item.times_ns.values())),
     }
     if is_base:
-        return row | {"ratio": 1.0, "ratio_low": math.nan, "ratio_high": math.nan, "verdict": "base"}
+        return row | {
+            "ratio": 1.0 if item.times_ns else math.nan,
+            "ratio_low": math.nan,
+            "ratio_high": math.nan,
+            "verdict": "base",
+        }
     if not item.log_ratios:
         return row | Estimate(math.nan, math.nan, math.nan, 0, UNRESOLVED).as_columns()
     return row | compare(item.log_ratios.values(), family, is_control=is_control).as_columns()

@@ -59,7 +59,8 @@ def estimate_overhead(raw: "pd.DataFrame") -> "pd.DataFrame":
             row |= {name: median(values) if values else math.nan, f"{name}_low": low, f"{name}_high": high}
         middle = list(zip(part["size_bytes"], part["median_ns"], strict=True))
         worst = max(_deviation((row["call_ns"], row["byte_ns"]), *point) for point in middle) * 100
-        rows.append(row | {"is_weak": part["is_weak"].iloc[0], "misfit": worst, "sizes": len(sizes)})
+        row |= {"is_weak": part["is_weak"].iloc[0], "sizes": len(sizes)}
+        rows.append(row | {"misfit": worst if len(sizes) > 2 else math.nan})  # a line meets any two points
     return pd.DataFrame(rows)
 
 

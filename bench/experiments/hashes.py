@@ -68,8 +68,8 @@ COLUMNS: Final = {
     "size_bytes": Column("Size", "B"),
     "variant": Column("Function"),
     "is_weak": Column("Broken"),
-    **KEY_COLUMNS,
     **BLOCK_COLUMNS,
+    **KEY_COLUMNS,
     **_RATES,
     **LIBRARY_COLUMNS,
 }
@@ -78,8 +78,8 @@ LIBRARIES_COLUMNS: Final = {
     "size_bytes": Column("Size", "B"),
     "variant": Column("Library"),
     "suite": Column("Function"),
-    **KEY_COLUMNS,
     **BLOCK_COLUMNS,
+    **KEY_COLUMNS,
     **_RATES,
     **LIBRARY_COLUMNS,
 }
@@ -114,7 +114,7 @@ EXPERIMENT: Final = Experiment(
             f"{_MASK_NOTE} Functions marked as broken are measured, not recommended.",
             COLUMNS,
             build_hashes,
-            ("instructions", "library", "size_bytes", "variant", "ratio", "ratio_low", "ratio_high", "verdict",
+            ("instructions", "library", "size_bytes", "variant", "ratio", "verdict", "ratio_low", "ratio_high",
              "median_ns"),
             comparisons=(Comparison(("instructions", "library", "size_bytes", "variant")),),
         ),
@@ -124,7 +124,7 @@ EXPERIMENT: Final = Experiment(
             f"{_MASK_NOTE}",
             LIBRARIES_COLUMNS,
             build_libraries,
-            ("instructions", "size_bytes", "variant", "ratio", "ratio_low", "ratio_high", "verdict", "median_ns"),
+            ("instructions", "size_bytes", "variant", "ratio", "verdict", "ratio_low", "ratio_high", "median_ns"),
             comparisons=(Comparison(("instructions", "size_bytes", "variant")),),
         ),
         Table(

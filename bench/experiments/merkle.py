@@ -81,8 +81,8 @@ COLUMNS: Final = {
     "leaves": Column("Leaves"),
     "variant": Column("Library"),
     "tree": Column("Tree"),
-    **KEY_COLUMNS,
     **BLOCK_COLUMNS,
+    **KEY_COLUMNS,
     "version": Column("Version"),
 }
 SIZE_COLUMNS: Final = {

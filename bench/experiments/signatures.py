@@ -73,8 +73,8 @@ COLUMNS: Final = {
     "instructions": Column("Instructions"),
     "operation": Column("Operation"),
     "variant": Column("Scheme"),
-    **KEY_COLUMNS,
     **BLOCK_COLUMNS,
+    **KEY_COLUMNS,
     **LIBRARY_COLUMNS,
 }
 _WHAT: Final = (

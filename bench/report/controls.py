@@ -47,7 +47,9 @@ def _find_flaws(comparison: Comparison, frame: "pd.DataFrame") -> list[str]:
         for row in violated.to_dict("records")
     ]
     if frame[comparison.low].isna().all():
-        flaws.append("Too few repeats for intervals: nothing here is resolved.")
+        is_void = "processes" in frame and not frame["processes"].any()
+        why = "All blocks are void: others took too much of the machine" if is_void else "Too few repeats for intervals"
+        flaws.append(f"{why}: nothing here is resolved.")
     return flaws
 
 

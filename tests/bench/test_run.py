@@ -248,16 +248,30 @@ PROBLEMS: dict[str, tuple[list[Row], list[str]]] = {
     "all is well": ([a_row(), a_row(kind="check", check="one", holds=True)], []),
     "nothing at all": ([], []),
     "a repeat that failed beside others": ([a_row("failed"), a_row()], []),
-    "void and skipped rows": ([a_row("void"), a_row("skipped")], []),
-    "no time": ([a_row("skipped", kind="not-begun")] * 3, []),
+    "void and skipped rows": (
+        [a_row("void"), a_row("skipped")],
+        ["a: nothing that was measured counts, the first said: why void"],
+    ),
+    "processes whose blocks are void": (
+        [a_row(kind="process"), a_row("void")],
+        ["a: nothing that was measured counts, the first said: why void"],
+    ),
+    "void blocks beside others": ([a_row(kind="process"), a_row("void"), a_row(kind="block")], []),
+    "no time": (
+        [a_row("skipped", kind="not-begun")] * 3,
+        ["a: nothing that was measured counts, the first said: why skipped"],
+    ),
     "a check that does not hold": (
         [a_row(kind="check", check="one", holds=False), a_row(kind="check", check="two", holds=False), a_row()],
         ["a: checks that do not hold: 2, the first: one"],
     ),
-    "every case failed": ([a_row("failed"), a_row("timeout")], ["a: no case succeeded, the first said: why failed"]),
+    "every case failed": (
+        [a_row("failed"), a_row("timeout")],
+        ["a: nothing that was measured counts, the first said: why failed"],
+    ),
     "every case timed out": (
         [a_row("timeout"), a_row("skipped")],
-        ["a: no case succeeded, the first said: why timeout"],
+        ["a: nothing that was measured counts, the first said: why timeout"],
     ),
 }
 
@@ -273,7 +287,7 @@ def test_problems_of_all_experiments_are_in_the_outcome(lab: Any) -> None:
     lab.add("b", lambda *_: [{"kind": "check", "check": "one", "holds": False}], cases=1)
     lab.add("c", measure)
     assert lab.run("a", "b", "c").problems == (
-        "a: no case succeeded, the first said: no such library",
+        "a: nothing that was measured counts, the first said: no such library",
         "b: checks that do not hold: 1, the first: one",
     )
 
