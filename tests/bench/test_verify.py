@@ -246,3 +246,14 @@ def test_a_tolerance_that_is_none_is_refused(two_runs: Any, capsys: Any, toleran
     run = str(two_runs.write("a"))
     assert code_of(run, "--against", run, "--tolerance", tolerance) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("unresolved", 1), ("missing", 1), ("skipped", 1), ("confirmed", 0)])
+def test_a_run_that_confirms_nothing_does_not_pass(
+    two_runs: Any, monkeypatch: pytest.MonkeyPatch, outcome: str, code: int
+) -> None:
+    """Too few processes resolve nothing, and nothing is contradicted then."""
+    one, other = two_runs.write("a"), two_runs.write("b")
+    counts = {("ratio", "unresolved"): 3, ("control", outcome): 1}
+    monkeypatch.setattr("bench.analysis.verify.verify_runs", lambda *_: Verification((), counts))
+    assert code_of(str(other), "--against", str(one)) == code
