@@ -33,6 +33,8 @@ Clock = Callable[[], int]
 CONTROL: Final = "A/A control"
 _UNROLLED: Final = 8
 _MAX_LOOPS: Final = 1 << 30
+#: Less would fill a hole of the heap and move nothing; from twice as much on, memory is mapped page by page.
+_PADDING_BYTES: Final = 1 << 16
 #: How much longer an epoch of the calibration may be than the one before.
 _STEP: Final = 8
 
@@ -175,7 +177,7 @@ class PairedMeasurement:
         factories = {**group.variants, CONTROL: group.variants[group.base]}
         built = {}
         for name in chance.sample([*factories], len(factories)):
-            self._padding.append(bytes(16 * chance.randrange(1, 256)))
+            self._padding.append(bytes(_PADDING_BYTES + 16 * chance.randrange(256)))
             built[name] = factories[name]()
         return {name: built[name] for name in factories}
 

@@ -8,10 +8,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -640,25 +639,33 @@ def test_the_control_of_measurements_in_turn_is_violated_and_a_slower_variant_mi
     assert estimate(PairedMeasurement, build, "same").verdict == "unresolved"
 
 
+BUILDS: Final = """
+import sys
+from bench.measure.paired import Group, PairedMeasurement, Plan, repeat_call
+built, kept = [], []
+def factory(name):
+    def build():
+        built.append(name)
+        kept.append(bytes(30_720))
+        return repeat_call(len, kept[-1])
+    return build
+PairedMeasurement([Group("g", {name: factory(name) for name in ("one", "two", "three")})], Plan(1, seed=sys.argv[1]))
+print(*built, *((id(message) - id(kept[0])) % 4096 for message in kept))
+"""
+
+
 def test_variants_are_built_in_other_orders_and_places_in_other_processes() -> None:
-    """Messages that all begin alike in memory would bias every process alike."""
-    orders, places = set(), set()
-    for seed in map(str, range(12)):
-        built: list[str] = []
-        kept: list[bytes] = []
-
-        def build(name: str, built: list[str] = built, kept: list[bytes] = kept) -> Runner:
-            built.append(name)
-            kept.append(bytes(30_720))
-            return repeat_call(len, kept[-1])
-
-        names = ("one", "two", "three")
-        PairedMeasurement([Group("g", {name: partial(build, name) for name in names})], Plan(1, seed=seed))
-        assert sorted(built) == ["one", "one", "three", "two"], "the base is built twice"
-        orders.add(tuple(built))
-        places.add(tuple((id(message) - id(kept[0])) % 4096 for message in kept[1:]))
-    assert len(orders) > 3
-    assert len(places) > 6
+    """Messages that all begin alike in memory would bias every process alike; fresh heaps are."""
+    found = set()
+    for seed in ("a", "b", "c", "d", "e", "a"):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
+        command = [sys.executable, "-c", BUILDS, seed]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        words = done.stdout.split()
+        assert sorted(words[:4]) == ["one", "one", "three", "two"], "the base is built twice"
+        found.add((tuple(words[:4]), tuple(words[4:])))
+    assert len({order for order, _ in found}) > 2
+    assert len({places for _, places in found}) > 2
 
 
 def test_a_machine_that_becomes_faster_gets_more_calls_from_the_next_round_on() -> None:
