@@ -77,7 +77,9 @@ def test_rows_are_one_of_the_process_one_per_block_and_one_per_missing_variant()
             row["group"]
         ]
         assert {*row["order"]} == {*row["forward_ns"]} == {*row["backward_ns"]} == players
-        assert row["loops"] == process["groups"][row["group"]]["loops"][1]
+        calibrated = process["groups"][row["group"]]["loops"][1]
+        # Later rounds get more calls if the machine has become faster.
+        assert row["loops"] == calibrated if row["round"] == 0 else row["loops"] >= calibrated
         assert row["status"] == "ok"
 
 
