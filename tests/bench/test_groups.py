@@ -220,7 +220,7 @@ def merkletools_or_skip():
     try:
         merkle.load_merkletools()
     except ImportError:
-        pytest.skip("the package 'merkletools' is not installed")
+        pytest.skip("the package 'merkletools' is not installed")  # of the optional extra `peers`
 
 
 @pytest.mark.parametrize("library", merkle.LIBRARIES)
