@@ -158,6 +158,13 @@ class OrdererCertificate(msgspec.Struct, frozen=True, array_like=True, tag="by-o
 CommitCertificate = StakeCertificate | WorkCertificate | OrdererCertificate
 
 
+class Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis"):
+    """What a chain starts from: all that its nodes agree on before block 1."""
+
+    params: ChainParams
+    certificates: tuple[Certificate, ...]
+
+
 def genesis_hash(crypto: Crypto, params: ChainParams, certificates: tuple[Certificate, ...]) -> bytes:
     """The chain's id: the digest of all that its nodes agree on before block 1."""
     return crypto.hash(encode(("genesis", params, certificates)))

@@ -89,11 +89,16 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class ObservedKind(StrEnum):
-    """What a role reports for measurement; reporting changes nothing."""
+    """What a role reports for measurement; reporting changes nothing.
+
+    ``COMMITTED`` is a contributor's word that its ledger holds the transactions, ``SETTLED`` a coordinator's that it
+    has seen them in a final block.
+    """
 
     SUBMITTED = "submitted"
     REFUSED = "refused"
     COMMITTED = "committed"
+    SETTLED = "settled"
     FINAL = "final"
     DECIDED = "decided"
     DROPPED = "dropped"

@@ -44,5 +44,13 @@ class LedgerError(EhrError):
     """A ledger that cannot be opened, is not a ledger, or does not verify."""
 
 
+class RecordError(EhrError):
+    """Bytes that are no health record of a kind that the chain takes."""
+
+
 class StorageError(EhrError):
     """An off-chain object that is missing or refused."""
+
+
+class DeploymentError(EhrError):
+    """A network's files, folders, addresses or processes that are not as they must be."""

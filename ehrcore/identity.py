@@ -29,6 +29,8 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     NOT_YET_VALID = "not-yet-valid"
     REPLAYED = "replayed"
+    STALE = "stale"
+    FUTURE = "future-dated"
     WRONG_CHAIN = "wrong-chain"
     TOO_LARGE = "too-large"
     POLICY = "endorsement-policy"

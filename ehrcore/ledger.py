@@ -7,20 +7,21 @@ that it reads.
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 import msgspec
 
-from ehrcore.block import Block, CommitCertificate, genesis_hash
+from ehrcore.block import Block, CommitCertificate, Genesis, genesis_hash
 from ehrcore.codec import decode, encode
+from ehrcore.consensus.finality import verify_certificate
 from ehrcore.crypto import Crypto
 from ehrcore.effects import Persist
 from ehrcore.errors import CodecError, EhrError, LedgerError, ParameterError
 from ehrcore.hashing import find_suite
-from ehrcore.identity import Certificate, Reason
+from ehrcore.identity import Reason
 from ehrcore.params import ChainParams
 from ehrcore.signing import find_scheme
 from ehrcore.state import ChainState
@@ -44,11 +45,8 @@ BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
 
 
-class Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis"):
-    """What a ledger starts from."""
-
-    params: ChainParams
-    certificates: tuple[Certificate, ...]
+_ALL_BLOCKS: Final = "SELECT height, hash, content FROM blocks ORDER BY height"
+_SOME_BLOCKS: Final = "SELECT height, hash, content FROM blocks WHERE height >= ? AND height < ? ORDER BY height"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, tag="entry"):
@@ -163,21 +161,32 @@ class SqliteLedger:
 
     def append(self, persist: Persist) -> None:
         """See `Ledger.append`."""
-        height = _require_next(self.height, persist)
-        entry = Entry(persist.block, persist.certificate, persist.reasons, persist.state)
-        block_hash = self._crypto.hash_struct(persist.block.header)
+        self.append_all((persist,))
+
+    def append_all(self, persists: Sequence[Persist]) -> None:
+        """Keep the next blocks, all of them or none, with one wait for the disk."""
+        height, rows = self.height, []
+        for persist in persists:
+            height = _require_next(height, persist)
+            entry = Entry(persist.block, persist.certificate, persist.reasons, persist.state)
+            rows.append((height, self._crypto.hash_struct(persist.block.header), encode(entry)))
         try:
             with self._db:
-                self._db.execute("INSERT INTO blocks VALUES (?, ?, ?)", (height, block_hash, encode(entry)))
+                self._db.executemany("INSERT INTO blocks VALUES (?, ?, ?)", rows)
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise LedgerError(f"{self.path}: block {height} could not be kept: {error}") from None
+            raise LedgerError(f"{self.path}: block {self.height + 1} could not be kept: {error}") from None
         self.height = height
 
-    def entries(self) -> Iterator[Entry]:
-        """All blocks in order; `LedgerError` at the first that cannot be read or is kept under another's hash."""
-        expected = 1
+    def entries(self, first: int = 1, last: int | None = None) -> Iterator[Entry]:
+        """Blocks of heights ``[first, last)`` in order, all by default.
+
+        `LedgerError` at the first that cannot be read or is kept under another's hash.
+        """
+        expected = first
+        # All of them means whatever the table holds, blocks before the first and nameless ones too: none may hide.
+        query, values = (_ALL_BLOCKS, ()) if last is None else (_SOME_BLOCKS, (first, last))
         try:
-            for height, kept, content in self._db.execute("SELECT height, hash, content FROM blocks ORDER BY height"):
+            for height, kept, content in self._db.execute(query, values):
                 if height != expected:
                     raise LedgerError(f"{self.path}: expected block {expected}, found block {height}")
                 entry = decode(_as_blob(content), Entry)
@@ -211,6 +220,46 @@ class SqliteLedger:
             raise LedgerError(f"{self.path}: block {height}: {error}") from None
         return state
 
+    def require_genesis(self, genesis: Genesis) -> None:
+        """Raise `LedgerError` unless this ledger starts from ``genesis``."""
+        if self.genesis != genesis:
+            raise LedgerError(f"{self.path}: expected the ledger of chain {genesis.params.name!r}, found another's")
+
+    def restore(self, crypto: Crypto) -> ChainState:
+        """The state after the last block, for a node that has validated the blocks itself; it goes on with ``crypto``.
+
+        Signatures are not checked again but for the last certificate, which speaks for all before it by their hashes;
+        `verify` trusts less.  `LedgerError` names what is damaged.
+        """
+        genesis, height = self.genesis, 0
+        chain = genesis_hash(crypto, genesis.params, genesis.certificates)
+        self._check_pages()
+        try:
+            state = ChainState(genesis.params, chain, genesis.certificates, crypto)
+            entry = None
+            for height, entry in enumerate(self.entries(), start=1):
+                if state.replay(entry.block, entry.reasons) != entry.state:
+                    raise LedgerError(
+                        f"{self.path}: block {height}: expected state {state.digest.hex()}, found another"
+                    )
+            if entry is not None:
+                verify_certificate(
+                    crypto, genesis.params, state.validators, entry.block.header, state.tip, entry.certificate, None
+                )
+        except LedgerError:
+            raise
+        except EhrError as error:
+            raise LedgerError(f"{self.path}: block {height}: {error}") from None
+        return state
+
+    def _check_pages(self) -> None:
+        try:
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise LedgerError(f"{self.path}: expected a whole database, found: {error}") from None
+        if found != "ok":
+            raise LedgerError(f"{self.path}: expected a whole database, found: {' '.join(str(found).split())}")
+
 
 def open_crypto(params: ChainParams) -> Crypto:
     """Verifying cryptography for a chain, with the default backend; `LedgerError` if it cannot be had."""
@@ -241,8 +290,8 @@ def _as_blob(value: Any) -> bytes:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that never creates a file it should only open."""
-    return sqlite3.connect(f"file://{_quote(path)}?mode={mode}", uri=True)
+    """A connection that never creates a file it should only open; who uses threads keeps to one at a time."""
+    return sqlite3.connect(f"file://{_quote(path)}?mode={mode}", uri=True, check_same_thread=False)
 
 
 def _make_durable(db: sqlite3.Connection) -> None:

@@ -48,17 +48,21 @@ class Network:
 
     def machine(self, name: str, crypto: Crypto, store: ObjectStore) -> RoleMachine:
         """The state machine of the node ``name``."""
-        context = self.context(name, crypto)
-        if self.roles[name] is Role.COORDINATOR:
-            return Coordinator(context, store)
-        makers: dict[Role, Any] = {
-            Role.VISITOR: Visitor,
-            Role.AGENT: Agent,
-            Role.ADMINISTRATOR: Administrator,
-            Role.CONTRIBUTOR: Contributor,
-        }
-        machine: RoleMachine = makers[self.roles[name]](context)
-        return machine
+        return build_machine(self.roles[name], self.context(name, crypto), store)
+
+
+def build_machine(role: Role, context: Context, store: ObjectStore) -> RoleMachine:
+    """The state machine of a node in ``role``; coordinators' contracts read ``store``."""
+    if role is Role.COORDINATOR:
+        return Coordinator(context, store)
+    makers: dict[Role, Any] = {
+        Role.VISITOR: Visitor,
+        Role.AGENT: Agent,
+        Role.ADMINISTRATOR: Administrator,
+        Role.CONTRIBUTOR: Contributor,
+    }
+    machine: RoleMachine = makers[role](context)
+    return machine
 
 
 def found_network(
@@ -81,7 +85,7 @@ def found_network(
     if len(stakes) != topology.administrators or min(stakes) < 1:
         raise ParameterError(f"stakes: expected {topology.administrators} positive integers, found {list(stakes)}")
     scheme, curve = find_scheme(f"{params.curve}/{backend}"), CURVES[params.curve]
-    roles = _roles(params)
+    roles = list_roles(params)
     keys: dict[str, PrivateKey] = {
         name: scheme.private_key(derive_secret(curve, f"{label}|{name}")) for name in (AUTHORITY, *roles)
     }
@@ -106,8 +110,8 @@ def found_network(
     return Network(params, chain, certificates, authority, crypto, scheme.name, keys, roles)
 
 
-def _roles(params: ChainParams) -> dict[str, Role]:
-    """Names of all nodes, in the order of the paper's pipeline."""
+def list_roles(params: ChainParams) -> dict[str, Role]:
+    """Role of every node by name, in the order of the paper's pipeline."""
     topology = params.topology
     counts = (
         (Role.VISITOR, topology.visitors),

@@ -4,10 +4,14 @@ The kinds follow the paper's list (section 3): medications, diagnostic reports, 
 births and deaths; sensor readings are the ECDSA-signed streams of its abstract.
 """
 
+import hashlib
 from enum import IntEnum
 from typing import Final
 
 import msgspec
+
+#: Where off-chain storage keeps records; the paper's look-up contract binds such a path to a digest.
+STORE_ROOT: Final = "/hospital/report-store"
 
 
 class RecordKind(IntEnum):
@@ -54,3 +58,14 @@ FHIR_KINDS: Final[dict[str, RecordKind]] = {
     "Coverage": RecordKind.INSURANCE,
     "ExplanationOfBenefit": RecordKind.INSURANCE,
 }
+
+
+def make_record(kind: RecordKind, patient_id: str, resource_type: str, body: bytes) -> ClinicalRecord:
+    """A record located by its kind and content.
+
+    The location is written to the chain, so it is made of nothing but the kind and the body's hash: file names and
+    resource ids often hold a patient's name or number.
+    """
+    folder = kind.name.lower().replace("_", "-")
+    location = f"{STORE_ROOT}/{folder}/{hashlib.sha256(body).hexdigest()[:32]}.json"
+    return ClinicalRecord(kind, patient_id, resource_type, location, body)

@@ -145,15 +145,39 @@ class ChainState:
             reasons.append(reason)
         return tuple(reasons), registry
 
+    def is_used(self, author: str, nonce: int) -> bool:
+        """Whether the chain holds this nonce of ``author``, or has left its window behind."""
+        return not self._replay.is_fresh(author, nonce)
+
     def apply(self, block: Block, verdict: Verdict) -> bytes:
         """Advance to ``block``, which ``verdict`` found valid; returns the digest of the new state."""
         self.registry = verdict.registry
-        for endorsed, reason in zip(block.transactions, verdict.reasons, strict=True):
+        return self._advance(block, verdict.block_hash, verdict.reasons)
+
+    def replay(self, block: Block, reasons: tuple[Reason, ...]) -> bytes:
+        """Advance over a block that this node has validated before: as `apply`, without its signatures.
+
+        Link, limits and content are checked again, so that damage shows; who ends at a tip whose certificate verifies
+        has found the chain that was certified.  Raises `ValidationError`.
+        """
+        self._validate_link(block.header)
+        leaves = tuple(map(leaf_bytes, block.transactions))
+        self._validate_limits(block, leaves)
+        self._build_tree(block.header, leaves)
+        if len(reasons) != len(leaves):
+            raise ValidationError("reasons", f"expected {len(leaves)}, found {len(reasons)}")
+        for endorsed, reason in zip(block.transactions, reasons, strict=True):
+            if not reason:
+                apply_authority(self.registry, endorsed.transaction.body, self._crypto)
+        return self._advance(block, header_hash(self._crypto, block.header), reasons)
+
+    def _advance(self, block: Block, block_hash: bytes, reasons: tuple[Reason, ...]) -> bytes:
+        for endorsed, reason in zip(block.transactions, reasons, strict=True):
             if not reason:
                 self._replay.add(endorsed.transaction.body.author, endorsed.transaction.body.nonce)
         self._recent.append(block.header)
-        self.height, self.tip, self.timestamp = block.header.height, verdict.block_hash, block.header.timestamp
-        codes = tuple(reason.value for reason in verdict.reasons)
+        self.height, self.tip, self.timestamp = block.header.height, block_hash, block.header.timestamp
+        codes = tuple(reason.value for reason in reasons)
         self.digest = self._crypto.hash(encode(("state", self.digest, self.tip, codes)))
         return self.digest
 

@@ -33,6 +33,7 @@ from ehrcore.consensus.seam import (
     is_timely,
     validate_content,
 )
+from ehrcore.consensus.validators import Validator
 from ehrcore.effects import Send, SetTimer
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Finalised, Mined, ProposalBody, Propose, Vote
@@ -58,10 +59,11 @@ class ProofOfStake:
         self._seat, self._early = seat, EarlyMessages(seat.peers)
         self._past = RecentBlocks(seat.peers, seat.params.stake.vote_timeout_ns)
         self._enter_height(tip)
+        self._recall()
 
     def _enter_height(self, tip: Tip) -> None:
         self._tip, self._height = tip, tip.height + 1
-        self._round, self._phase = 0, Phase.IDLE
+        self._round, self._first_round, self._phase = 0, 0, Phase.IDLE
         self._locked: bytes = b""
         self._locked_round = self._valid_round = _NONE
         self._valid: Block | None = None
@@ -74,6 +76,28 @@ class ProofOfStake:
         self._said: list[Propose | Vote] = []
         self._repeat_ns = 0
 
+    def _recall(self) -> None:
+        """Go on after a restart with all that was said and heard at this height.
+
+        The rounds that this node has spoken in are over for it, and the lock of its last precommit holds: so it says
+        nothing that contradicts what it has said.
+        """
+        for message in self._seat.heard:
+            if height_of(message) != self._height or chain_of(message) != self._seat.chain or not self._admit(message):
+                continue
+            body = message.body
+            speaker = message.voter if isinstance(message, Vote) else self._proposer(body.round).node
+            if speaker != self._seat.me:
+                continue
+            self._said.append(message)
+            self._first_round = max(self._first_round, body.round + 1)
+            if isinstance(message, Vote) and message.body.step == PRECOMMIT and body.block:
+                self._locked, self._locked_round = body.block, body.round
+                self._valid, self._valid_round = self._proposals[body.round].block, body.round
+
+    def _proposer(self, round_: int) -> Validator:
+        return self._seat.validators.proposer(self._seat.crypto, self._seat.chain, self._height, round_)
+
     # -- inputs ------------------------------------------------------------------------------------------------
 
     def on_ready(self, now: int) -> list[Step]:
@@ -84,7 +108,7 @@ class ProofOfStake:
             if any(isinstance(step, Decided) for step in steps):
                 return steps
         if self._phase is Phase.IDLE and self._seat.pool.batch(now):
-            self._start_round(0, now, steps)
+            self._start_round(self._first_round, now, steps)
         elif self._phase is Phase.PROPOSE and self._round not in self._proposals:
             self._propose(now, steps)
         return self._progress(now, steps)
@@ -112,7 +136,7 @@ class ProofOfStake:
         if not is_heard:
             return steps
         if self._phase is Phase.IDLE:
-            self._start_round(0, now, steps)
+            self._start_round(self._first_round, now, steps)
         return self._progress(now, steps)
 
     def _follow(self, message: Finalised, now: int, steps: list[Step]) -> None:
@@ -161,7 +185,7 @@ class ProofOfStake:
             self._votes.add(message, voter.stake)
             return True
         body = message.body
-        proposer = validators.proposer(crypto, self._seat.chain, body.height, body.round)
+        proposer = self._proposer(body.round)
         if body.round in self._proposals or body.valid_round >= body.round:
             return False
         if not crypto.verify(proposer.public_key, body, message.signature):
@@ -208,7 +232,7 @@ class ProofOfStake:
 
     def _propose(self, now: int, steps: list[Step]) -> None:
         seat, round_ = self._seat, self._round
-        if seat.validators.proposer(seat.crypto, seat.chain, self._height, round_).node != seat.me:
+        if self._proposer(round_).node != seat.me:
             return
         block = self._valid
         if block is None:

@@ -64,7 +64,10 @@ class Consensus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """What an administrator knows from the start."""
+    """What an administrator knows from the start.
+
+    ``heard`` is what it had said and heard at the height after its last block before it was restarted.
+    """
 
     me: str
     peers: tuple[str, ...]
@@ -73,6 +76,7 @@ class Seat:
     validators: ValidatorSet
     crypto: Crypto
     pool: Pool
+    heard: tuple[Propose | Vote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

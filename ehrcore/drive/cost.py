@@ -16,7 +16,9 @@ class CostModel:
     """Unit costs: nanoseconds per operation, picoseconds per byte.
 
     ``message_ns`` is the handling of one message on one side (codec, queue, dispatch); ``persist_ns`` is the wait for
-    one durable append, which occupies the node but not its processor; ``grind_ns`` one try of proof of work.
+    one durable append, which occupies the node but not its processor; ``grind_ns`` one try of proof of work.  Where
+    messages travel in frames (`ehrcore.drive.framed`), ``frame_ns`` is what one takes on each side, and ``commit_ns``
+    what a durable append takes of the processor.
     """
 
     sign_ns: int
@@ -27,6 +29,8 @@ class CostModel:
     message_byte_ps: int
     persist_ns: int
     grind_ns: int
+    frame_ns: int = 0
+    commit_ns: int = 0
 
     def crypto_ns(self, before: tuple[int, int, int, int], meter: Meter) -> int:
         """Processor time of what a meter has counted since ``before``."""

@@ -35,8 +35,9 @@ class Administrator:
         self._context = context
         self._pool = ApprovalPool(context.params, context.chain, context.open_registry(), context.crypto)
         peers = tuple(name for name in context.names(Role.ADMINISTRATOR) if name != context.me)
-        seat = Seat(context.me, peers, context.params, context.chain, context.validators(), context.crypto, self._pool)
-        tip = Tip(0, context.chain, context.params.genesis_time)
+        validators, heard = context.validators(), context.kept.heard
+        seat = Seat(context.me, peers, context.params, context.chain, validators, context.crypto, self._pool, heard)
+        tip = context.kept.tip or Tip(0, context.chain, context.params.genesis_time)
         self._rule: Consensus = RULES[context.params.consensus](seat, tip)
         self._keepers = self._ledger_keepers()
         self._cut_at: int | None = None

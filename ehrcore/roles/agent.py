@@ -4,6 +4,8 @@ It checks who signed, whether they may, and whether it is new; it answers every 
 and tells a refused author why.
 """
 
+from typing import Final
+
 from ehrcore.block import (
     Attestation,
     BatchCutter,
@@ -14,6 +16,7 @@ from ehrcore.block import (
     Transaction,
     leaf_bytes,
 )
+from ehrcore.consensus.seam import CLOCK_TOLERANCE
 from ehrcore.effects import Effects, Event, Observed, ObservedKind, Received, Send
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Refused, Submit
@@ -22,7 +25,16 @@ from ehrcore.roles.context import Context
 from ehrcore.rules import AUTHORITY, check_transaction
 from ehrcore.signing.base import SIGNATURE_BYTES
 from ehrcore.state import apply_authority
-from ehrcore.types import Role
+from ehrcore.types import MINUTE, Role
+
+#: How long before it comes in a transaction may have been signed, and how far its clock may be ahead (ns).
+STALE_AFTER: Final = 60 * MINUTE
+
+
+def _check_time(submitted_at: int, now: int) -> Reason:
+    if submitted_at > now + CLOCK_TOLERANCE:
+        return Reason.FUTURE
+    return Reason.STALE if submitted_at < now - STALE_AFTER else Reason.ACCEPTED
 
 
 class Agent:
@@ -59,7 +71,8 @@ class Agent:
     def _judge(self, sender: str, tx: Transaction, now: int) -> Effects:
         context = self._context
         crypto, body = context.crypto, tx.body
-        reason = check_transaction(crypto, self._registry, self._replay, context.chain, tx, now)
+        reason = _check_time(body.submitted_at, now)
+        reason = reason or check_transaction(crypto, self._registry, self._replay, context.chain, tx, now)
         if reason is Reason.ACCEPTED and not self._fits(tx):
             reason = Reason.TOO_LARGE
         if reason is Reason.ACCEPTED:

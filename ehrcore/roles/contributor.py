@@ -6,6 +6,7 @@ from ehrcore.params import Dissemination
 from ehrcore.roles.context import Context
 from ehrcore.roles.keeper import Appended, LedgerKeeper
 from ehrcore.rules import AUTHORITY
+from ehrcore.state import ChainState
 from ehrcore.types import Role
 
 
@@ -25,6 +26,11 @@ class Contributor:
             return ()
         first = names.index(self._context.me) * params.fanout + 1
         return names[first : first + params.fanout]
+
+    @property
+    def state(self) -> ChainState:
+        """The chain as this node knows it."""
+        return self._keeper.state
 
     def start(self, now: int) -> Effects:
         """Nothing to do."""

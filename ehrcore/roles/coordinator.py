@@ -16,6 +16,7 @@ from ehrcore.messages import Approve, Endorse, Finalised, Refused
 from ehrcore.roles.context import Context
 from ehrcore.roles.keeper import LedgerKeeper
 from ehrcore.rules import AUTHORITY, check_transaction, is_attested
+from ehrcore.state import ChainState
 from ehrcore.storage import ObjectStore
 from ehrcore.types import Role, node_id
 
@@ -47,6 +48,11 @@ class Coordinator:
         self._pending: dict[bytes, _Pending] = {}
         self._settled = RecentSet(PENDING_LIMIT)
 
+    @property
+    def state(self) -> ChainState:
+        """The chain as this node knows it."""
+        return self._keeper.state
+
     def start(self, now: int) -> Effects:
         """Nothing to do."""
         del now
@@ -70,6 +76,10 @@ class Coordinator:
         pending = self._pending.get(tx_id)
         if tx_id in self._settled or (pending and (agent in pending.given or agent in pending.rejected)):
             return ()
+        author, nonce = message.transaction.body.author, message.transaction.body.nonce
+        if self._keeper.state.is_used(author, nonce):
+            # Most likely sent again after a restart.  Nobody is told: the chain already says what became of it.
+            return (Observed(ObservedKind.DROPPED, (tx_id,), Reason.REPLAYED.value),)
         body = EndorsementBody(context.chain, tx_id, agent, message.reason)
         if not is_attested(crypto, self._keeper.state.registry, Role.AGENT, body, message.endorsement, now):
             return (Observed(ObservedKind.DROPPED, (tx_id,), Reason.BAD_SIGNATURE.value),)
@@ -136,6 +146,7 @@ class Coordinator:
                 self._settle(tx_id)
             if self._keeps_ledger:
                 effects.append(item.persist)
+            effects.append(Observed(ObservedKind.SETTLED, item.verdict.tx_ids))
         if error is not None:
             effects.append(Observed(ObservedKind.DROPPED, (), str(error)))
         return tuple(effects)

@@ -10,7 +10,7 @@ from ehrcore.effects import Persist
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Finalised
 from ehrcore.roles.context import Context
-from ehrcore.state import ChainState, Verdict
+from ehrcore.state import Verdict
 
 #: How far ahead of the ledger blocks are kept until those before them come.
 EARLY_LIMIT: Final = 64
@@ -29,7 +29,7 @@ class LedgerKeeper:
     """A chain state with a buffer for early blocks."""
 
     def __init__(self, context: Context) -> None:
-        self.state = ChainState(context.params, context.chain, context.certificates, context.crypto)
+        self.state = context.open_state()
         self._early: dict[int, Finalised] = {}
 
     def take(self, final: Finalised) -> tuple[list[Appended], ValidationError | None]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ehrcore import __main__ as module
 from ehrcore import __version__
 from ehrcore.__main__ import main
+from ehrcore.block import Genesis
 from ehrcore.drive.cost import FREE
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Requested
-from ehrcore.ledger import Genesis, SqliteLedger
+from ehrcore.ledger import SqliteLedger
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, Limits, Topology
 from ehrcore.records import ClinicalRecord, RecordKind
@@ -181,6 +181,12 @@ MISTAKES = [
     (("chain",), "invalid choice: 'chain'"),
     (("--fast",), "required: COMMAND"),
     (("ledger", "show", "a", "b"), "unrecognized arguments: b"),
+    (("network",), "the following arguments are required: ACTION"),
+    (("network", "restart"), "invalid choice: 'restart'"),
+    (("network", "resync"), "the following arguments are required: NAME"),
+    (("submit",), "the following arguments are required: FILE"),
+    (("read",), "the following arguments are required: ID"),
+    (("audit", "--patient"), "argument --patient: expected one argument"),
 ]
 
 
@@ -196,12 +202,21 @@ def test_a_mistake_is_one_line_that_names_the_help(
     assert err.endswith("--help)\n")
 
 
-@pytest.mark.parametrize("words", [("--help",), ("ledger", "--help"), ("ledger", "verify", "-h")])
+HELP = [("--help",), ("ledger", "--help"), ("ledger", "verify", "-h"), ("network", "up", "-h"), ("submit", "-h")]
+
+
+@pytest.mark.parametrize("words", HELP)
 def test_help_is_printed_and_good(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     assert exit_code(*words) == 0
     out, err = capsys.readouterr()
     assert out.startswith("usage: ehrcore")
     assert err == ""
+
+
+def test_nothing_heavy_is_imported_before_it_is_known_what_is_wanted() -> None:
+    code = "import sys, ehrcore.__main__ as m; m.build_parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"aiohttp", "asyncio", "cryptography", "msgspec", "rich", "sqlite3", "ssl"} & set(done.stdout.split())
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,7 +230,7 @@ def test_an_interrupt_is_said(
     def interrupt(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "verify_ledger", interrupt)
+    monkeypatch.setattr("ehrcore.cli.ledger.verify", interrupt)
     assert exit_code("ledger", "verify", str(ledger)) == 130
     assert capsys.readouterr().err == "ehrcore: interrupted\n"
 

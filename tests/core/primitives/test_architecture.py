@@ -44,10 +44,11 @@ def touches(imports: set[str], package: str) -> set[str]:
 
 
 def is_core(path: Path) -> bool:
-    """The core is all of `ehrcore` but its drivers, its ledger files and its command."""
+    """The core is all of `ehrcore` but its drivers, its ledger files and its commands."""
     module = module_of(path)
     outside = {"ehrcore.ledger", "ehrcore.__main__"}
-    return path.is_relative_to(ROOT / "ehrcore") and not touches({module}, "ehrcore.drive") and module not in outside
+    has_world = touches({module}, "ehrcore.drive") or touches({module}, "ehrcore.cli")
+    return path.is_relative_to(ROOT / "ehrcore") and not has_world and module not in outside
 
 
 CORE = [path for path in sources("ehrcore") if is_core(path)]

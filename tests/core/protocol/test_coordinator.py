@@ -202,7 +202,8 @@ def test_contracts_that_agree_do() -> None:
 def test_a_revocation_on_the_chain_reaches_the_coordinators(desk: Desk) -> None:
     scribe = desk.scribe
     revocation = scribe.endorsed(scribe.order(Revocation(scribe.serial_of("visitor-0"))))
-    assert not handle(desk.machine, Received("administrator-0", scribe.final([revocation])))
+    settled = handle(desk.machine, Received("administrator-0", scribe.final([revocation])))
+    assert [(item.kind, len(item.subjects)) for item in settled if isinstance(item, Observed)] == [("settled", 1)]
     effects = desk.endorse(desk.stored(), 0, 1)[-1]
     assert [item.reason for item in messages(effects, Refused)] == [Reason.REVOKED]
 
@@ -218,7 +219,8 @@ def test_only_the_first_coordinator_keeps_the_ledger() -> None:
     for index in range(3):
         desk = Desk(name=f"coordinator-{index}")
         final = desk.scribe.final([desk.scribe.endorsed(desk.stored())])
-        found.append(len(handle(desk.machine, Received("administrator-0", final))))
+        effects = handle(desk.machine, Received("administrator-0", final))
+        found.append(sum(isinstance(effect, Persist) for effect in effects))
     assert found == [1, 0, 0]
 
 

@@ -1,0 +1,149 @@
+"""`ehrcore audit`: trust no node; replay the chain from its genesis, and hold every ledger and every record against it.
+
+The blocks come from whichever keeper has most of them and are validated as a ledger keeper would, so the state that
+results is ours.  Every other keeper is then compared with it at that keeper's own height.
+"""
+
+import argparse
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from ehrcore.block import EndorsedTransaction, RecordRef
+from ehrcore.cli.format import show_time
+from ehrcore.cli.records import open_authority
+from ehrcore.crypto import Crypto
+from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
+from ehrcore.drive.net.objects import FileStore
+from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
+from ehrcore.drive.net.status import NodeStatus
+from ehrcore.errors import DeploymentError, ValidationError
+from ehrcore.identity import Reason
+from ehrcore.ledger import open_crypto
+from ehrcore.messages import Finalised
+from ehrcore.records import RecordKind
+from ehrcore.state import ChainState
+from ehrcore.types import Role, node_id
+
+#: Blocks asked for at once.
+BLOCKS: Final = 64
+
+
+@dataclass(slots=True)
+class Audit:
+    """What has been replayed, and what was found wrong; ``marks`` holds hash and state by height."""
+
+    state: ChainState
+    crypto: Crypto
+    store: FileStore
+    pseudonym: bytes | None = None
+    marks: dict[int, tuple[str, str]] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    trail: list[str] = field(default_factory=list)
+    valid: int = 0
+    marked: int = 0
+    objects: int = 0
+
+    def take(self, final: Finalised) -> None:
+        """Validate the next block, and look up the records of its valid transactions."""
+        verdict = self.state.validate(final.block, final.certificate)
+        digest = self.state.apply(final.block, verdict)
+        height = final.block.header.height
+        self.marks[height] = verdict.block_hash.hex(), digest.hex()
+        for endorsed, reason, tx_id in zip(final.block.transactions, verdict.reasons, verdict.tx_ids, strict=True):
+            self.valid += reason is Reason.ACCEPTED
+            self.marked += reason is not Reason.ACCEPTED
+            payload = endorsed.transaction.body.payload
+            if isinstance(payload, RecordRef):
+                if reason is Reason.ACCEPTED:
+                    self._look_up(payload, tx_id)
+                if payload.pseudonym == self.pseudonym:
+                    self.trail.append(_entry(endorsed, payload, height, reason))
+
+    def _look_up(self, record: RecordRef, tx_id: bytes) -> None:
+        self.objects += 1
+        body = self.store.get(record.location)
+        if body is None:
+            self.findings.append(f"{record.location}: expected the record of transaction {tx_id.hex()}, found none")
+        elif self.crypto.hash(body) != record.digest:
+            self.findings.append(f"{record.location}: expected the digest in transaction {tx_id.hex()}, found another")
+
+    def compare(self, keeper: NodeStatus) -> None:
+        """Hold a keeper's own words against the replay at its height."""
+        if keeper.height == 0:
+            return
+        mine = self.marks.get(keeper.height)
+        if mine is None:
+            self.findings.append(f"{keeper.name}: expected height {self.state.height} at most, found {keeper.height}")
+        elif mine[0] != keeper.tip:
+            self.findings.append(f"{keeper.name}: block {keeper.height}: expected {mine[0]}, found {keeper.tip}")
+        elif mine[1] != keeper.state:
+            self.findings.append(f"{keeper.name}: state at {keeper.height}: expected {mine[1]}, found {keeper.state}")
+
+
+def _entry(endorsed: EndorsedTransaction, record: RecordRef, height: int, reason: Reason) -> str:
+    body = endorsed.transaction.body
+    kind = RecordKind(record.kind).name.lower().replace("_", "-")
+    at = show_time(body.submitted_at)
+    return f"{at}  {body.author:<12}  {kind:<17}  block {height:<7}  {reason or 'valid':<12}  {record.location}"
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Print what holds and what was found; 1 if something was."""
+    folder, plan = folder_of(options.folder)
+    pseudonym = None
+    if options.patient is not None:
+        pseudonym = open_authority(folder, plan).pseudonym(options.patient)
+    done, told = asyncio.run(_audit(folder, plan, pseudonym))
+    for line in done.trail:
+        print(line)
+    if pseudonym is not None:
+        print(f"{len(done.trail)} records of patient {pseudonym.hex()} (a pseudonym)")
+    print(f"replayed  {done.state.height} blocks of chain {plan.chain}")
+    print(f"tip       {done.state.tip.hex()}")
+    print(f"state     {done.state.digest.hex()}")
+    print(f"checked   {done.valid} valid transactions, {done.marked} marked invalid, {done.objects} stored records")
+    print(f"ledgers   {', '.join(f'{name} at {keeper.height}' for name, keeper in told.answers.items())}")
+    for why in told.silent.values():
+        print(f"unknown   {why}")
+    for finding in done.findings:
+        print(f"FINDING   {finding}")
+    print("nothing was found" if not done.findings else f"{len(done.findings)} findings")
+    return int(bool(done.findings))
+
+
+async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | None) -> tuple[Audit, Told]:
+    """Replay up to the greatest height that any ledger keeper tells of, then compare them all."""
+    genesis, roles = plan.open_genesis(), plan.roles()
+    crypto = open_crypto(genesis.params)
+    state = ChainState(genesis.params, bytes.fromhex(plan.chain), genesis.certificates, crypto)
+    done = Audit(state, crypto, FileStore(folder.objects), pseudonym)
+    keepers = [*(name for name, role in roles.items() if role is Role.CONTRIBUTOR), node_id(Role.COORDINATOR, 0)]
+    async with Client(folder, plan) as client:
+        told = await ask_each(keepers, client.status)
+        if not told.answers:
+            raise DeploymentError(
+                f"ledgers: expected a keeper that answers, found none ({'; '.join(told.silent.values())})"
+            )
+        heights = {name: keeper.height for name, keeper in told.answers.items()}
+        for name in sorted(heights, key=heights.__getitem__, reverse=True):
+            await _replay(done, client, name, max(heights.values()))
+    for keeper in told.answers.values():
+        done.compare(keeper)
+    return done, told
+
+
+async def _replay(done: Audit, client: Client, name: str, last: int) -> None:
+    """Go on with the blocks of one keeper up to height ``last``, or to the first that is wrong or missing."""
+    try:
+        while done.state.height < last:
+            route = f"/v1/blocks?from={done.state.height + 1}&limit={min(BLOCKS, last - done.state.height)}"
+            blocks = (await client.fetch(name, route)).struct(tuple[Finalised, ...])
+            if not blocks:
+                return
+            for final in blocks:
+                done.take(final)
+    except NoAnswerError as error:
+        done.findings.append(str(error))
+    except ValidationError as error:
+        done.findings.append(f"{name}: block {done.state.height + 1}: {error}")

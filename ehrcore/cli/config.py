@@ -1,0 +1,95 @@
+"""What a network is founded from: flags over a TOML file, and whether they agree with a network that exists."""
+
+import argparse
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ehrcore.cli.parser import ROLES
+from ehrcore.drive.net.files import read_file
+from ehrcore.drive.net.plan import NetworkConfig, NetworkPlan, place_nodes
+from ehrcore.errors import DeploymentError
+from ehrcore.network import list_roles
+
+_FLAGS: Final = (*ROLES, "consensus", "tls", "first_port")
+_PLACES: Final = frozenset({"host", "first_port", "nodes"})
+#: More nodes than any host runs, and fewer than would take a minute to certify.
+MOST_NODES: Final = 1_000
+
+
+def read_given(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields that were given, by flag or in the file; `DeploymentError` names one that is not a field."""
+    given = {} if options.config is None else _read_toml(options.config)
+    given |= {name: value for name in _FLAGS if (value := getattr(options, name)) is not None}
+    return given
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        given = tomllib.loads(read_file(path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeploymentError(f"{path}: expected TOML, found: {error}") from None
+    _convert(given, str(path))
+    return given
+
+
+def _convert(given: dict[str, Any], whence: str) -> NetworkConfig:
+    try:
+        return msgspec.convert(given, NetworkConfig)
+    except msgspec.ValidationError as error:
+        raise DeploymentError(f"{whence}: {error}") from None
+
+
+def build_config(given: dict[str, Any]) -> NetworkConfig:
+    """The whole configuration, with every value in its domain; `EhrError` names the first that is not."""
+    config = _convert(given, "network")
+    count = sum(getattr(config, role) for role in ROLES)
+    if count > MOST_NODES:
+        raise DeploymentError(f"network: expected at most {MOST_NODES} nodes, found {count}")
+    params = config.params(0)
+    params.validate()
+    place_nodes(config, list_roles(params))
+    return config
+
+
+def require_same(path: Path, plan: NetworkPlan, given: dict[str, Any]) -> None:
+    """Raise `DeploymentError` that names the first given field in which the network in ``path`` is another."""
+    if not given:
+        return
+    wanted, founded = build_config(given), _describe(plan)
+    for name in given.keys() - _PLACES:
+        expected, found = getattr(founded, name), getattr(wanted, name)
+        if found != expected:
+            raise DeploymentError(f"{path}: expected {name} {expected}, as it was founded, found {name} {found}")
+    if _PLACES & given.keys():
+        for node, place in place_nodes(wanted, plan.roles()).items():
+            held = plan.nodes[node]
+            if (place.host, place.port) != (held.host, held.port):
+                raise DeploymentError(
+                    f"{path}: expected {node} at {held.host}:{held.port}, as it was founded, "
+                    f"found {place.host}:{place.port}"
+                )
+
+
+def _describe(plan: NetworkPlan) -> NetworkConfig:
+    """What ``plan`` was founded from, but for its addresses."""
+    params = plan.open_genesis().params
+    limits, work, topology = params.limits, params.work, params.topology
+    return NetworkConfig(
+        name=params.name,
+        **{role: getattr(topology, role) for role in ROLES},
+        endorsements=params.endorsements,
+        approvals=params.approvals,
+        consensus=params.consensus,
+        dissemination=params.dissemination,
+        hash_suite=params.hash_suite,
+        curve=params.curve,
+        max_transactions=limits.max_transactions,
+        max_block_bytes=limits.max_block_bytes,
+        max_wait_ms=limits.max_wait_ns // 1_000_000,
+        difficulty_bits=work.difficulty.bit_length() - 1,
+        confirmations=work.confirmations,
+        tls=plan.tls,
+    )

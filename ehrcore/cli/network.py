@@ -1,0 +1,151 @@
+"""`ehrcore network`: found a network, start and stop its nodes on this host, put damaged files aside."""
+
+import argparse
+import signal
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from ehrcore.cli.config import build_config, read_given, require_same
+from ehrcore.drive.net.local import LocalNetwork, require_free_ports
+from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, found, place_nodes
+from ehrcore.errors import DeploymentError
+from ehrcore.network import list_roles
+from ehrcore.types import Role
+
+#: What a node keeps, by what it is called here, and what it means to do without.
+_FILES: Final = {"ledger": ("ledger.sqlite", "index.sqlite"), "journal": ("journal.sqlite",)}
+
+
+def up(options: argparse.Namespace) -> int:
+    """Found the network if there is none, start what does not run, and show it until interrupted."""
+    given = read_given(options)
+    if NetworkFolder(options.folder).plan_path.exists():
+        require_same(options.folder, NetworkFolder(options.folder).read_plan(), given)
+    else:
+        _found(options.folder, build_config(given), is_started=not options.only)
+    local = LocalNetwork(options.folder)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    begin = time.monotonic()
+    started = local.start(options.only)
+    _announce(local, started, time.monotonic() - begin, options.only)
+    if options.detach:
+        return 0
+    from ehrcore.cli.dashboard import watch
+
+    try:
+        watch(local)
+    finally:
+        # The first Ctrl-C is answered in full: a second one must not leave half of the nodes running.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        mine = local.own()
+        if mine:
+            _stop(local, mine)
+    return 0
+
+
+def init(options: argparse.Namespace) -> None:
+    """Found a network and start nothing."""
+    plan = _found(options.folder, build_config(read_given(options)), is_started=False)
+    print(f"{options.folder}: network {plan.name} founded, chain {plan.chain}")
+    hosts = {place.host for place in plan.nodes.values()}
+    if len(hosts) > 1:
+        shared = f"network.json, {'tls-authority.pem, ' if plan.tls else ''}objects/"
+        print(f"each host needs {shared} and the folders nodes/NAME of its own nodes, and nobody else's")
+
+
+def down(options: argparse.Namespace) -> int:
+    """Stop this host's nodes."""
+    return _stop(LocalNetwork(options.folder), options.only)
+
+
+def resync(options: argparse.Namespace) -> None:
+    """Move a stopped node's files aside; nothing is deleted."""
+    local, name = LocalNetwork(options.folder), options.node
+    if name not in local.names():
+        raise DeploymentError(f"node: expected one of {', '.join(local.names())}, found {name}")
+    parts = [part for part in _FILES if getattr(options, part)] or list(_FILES)
+    with local.launching():
+        pid = local.running().get(name)
+        if pid is not None:
+            raise DeploymentError(f"{name}: expected a node that is stopped, found it running (process {pid})")
+        moved = {part: _put_aside(local.folder.node(name), _FILES[part]) for part in parts}
+    if not any(moved.values()):
+        raise DeploymentError(f"{local.folder.node(name)}: expected a {' or a '.join(parts)}, found none")
+    for part, paths in moved.items():
+        for path in paths:
+            print(f"{name}: kept as {path.name}")
+        if paths:
+            print(_meaning(part, local.plan.roles()[name]))
+
+
+def _meaning(part: str, role: Role) -> str:
+    if part == "ledger":
+        return "at its next start the node fetches every block from its peers and validates it"
+    if role is Role.AGENT:
+        return "what it alone had accepted and was not final is lost: submit that again; orders come from its peers"
+    if role is Role.ADMINISTRATOR:
+        return (
+            "it no longer knows how it voted at the height being decided: start it when the network has gone past it, "
+            "lest it vote twice"
+        )
+    return "at its next start the node begins a journal anew"
+
+
+def _put_aside(folder: Path, stems: tuple[str, ...]) -> list[Path]:
+    """Rename databases and what SQLite keeps beside them; the number is the first that is free."""
+    names = (f"{stem}{end}" for stem in stems for end in ("", "-wal", "-shm"))
+    here = [path for name in names if (path := folder / name).exists()]
+    number = 1
+    while any((folder / f"{path.name}.damaged-{number}").exists() for path in here):
+        number += 1
+    try:
+        return [path.rename(path.with_name(f"{path.name}.damaged-{number}")) for path in here]
+    except OSError as error:
+        raise DeploymentError(f"{folder}: expected files that can be renamed, found: {error.strerror}") from None
+
+
+def _found(path: Path, config: NetworkConfig, *, is_started: bool) -> NetworkPlan:
+    """Found a network in a folder that is not there, or empty."""
+    try:
+        others = sorted(item.name for item in path.iterdir()) if path.exists() else []
+    except OSError as error:
+        raise DeploymentError(f"{path}: expected a folder, found: {error.strerror}") from None
+    if others:
+        raise DeploymentError(f"{path}: expected a network or an empty folder, found {others[0]} and no network.json")
+    if is_started:
+        roles = list_roles(config.params(0))
+        places = place_nodes(config, roles).items()
+        require_free_ports(
+            (name, place.host, place.port or 0) for name, place in places if roles[name] is not Role.VISITOR
+        )
+    return found(path, config, time.time_ns())
+
+
+def _announce(local: LocalNetwork, started: tuple[str, ...], took_s: float, only: tuple[str, ...]) -> None:
+    running, plan = local.running(), local.plan
+    if started:
+        print(f"{local.folder.path}: started {len(started)} of {len(local.names())} nodes in {took_s:.1f} s")
+    else:
+        print(f"{local.folder.path}: {', '.join(only) or 'all nodes'} already running")
+    print(f"chain {plan.chain}")
+    for role, what in ((Role.AGENT, "/v1/transactions"), (Role.CONTRIBUTOR, "/")):
+        for name in (name for name, held in plan.roles().items() if held is role):
+            print(
+                f"{name:<16} {plan.url(name)}{what}{'' if name in running else '  (not started from here)'}", flush=True
+            )
+
+
+def _stop(local: LocalNetwork, names: tuple[str, ...]) -> int:
+    done = local.stop(names)
+    for name, how in done.items():
+        if how == "killed":
+            print(f"{name}: killed, for it did not end when it was asked to")
+    print(f"{local.folder.path}: stopped {len(done)} nodes" if done else f"{local.folder.path}: no node was running")
+    return int("killed" in done.values())
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

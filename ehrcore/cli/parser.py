@@ -1,0 +1,134 @@
+"""The words that `ehrcore` understands.  Each command names the function that carries it out as ``module:function``."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from ehrcore import __version__
+
+FOLDER: Final = Path("ehr-network")
+ROLES: Final = ("agents", "coordinators", "administrators", "contributors", "visitors")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see: {self.prog} --help)\n")
+
+
+def build_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(prog="ehrcore", description="A permissioned chain for health records.")
+    parser.add_argument("--version", action="version", version=f"ehrcore {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_network(commands)
+    _add_status(commands)
+    _add_submit(commands)
+    _add_read(commands)
+    _add_proofs(commands)
+    _add_audit(commands)
+    _add_ledger(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, run: str, text: str, *, has_folder: bool = True) -> Parser:
+    command: Parser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    if has_folder:
+        command.add_argument(
+            "--folder", type=Path, default=FOLDER, metavar="DIR", help=f"the network's folder (./{FOLDER})"
+        )
+    return command
+
+
+def _add_network(commands: Any) -> None:
+    network = commands.add_parser("network", help="found, start and stop a network's nodes on this host")
+    actions = network.add_subparsers(dest="action", required=True, metavar="ACTION")
+    up = _add(actions, "up", "network:up", "start this host's nodes and show them live; found the network if need be")
+    _add_config(up)
+    up.add_argument("--only", nargs="+", default=(), metavar="NAME", help="start these nodes alone")
+    up.add_argument("--detach", action="store_true", help="return once the nodes are up, and leave them running")
+    init = _add(actions, "init", "network:init", "found a network and start nothing")
+    _add_config(init)
+    down = _add(actions, "down", "network:down", "stop this host's nodes")
+    down.add_argument("--only", nargs="+", default=(), metavar="NAME", help="stop these nodes alone")
+    resync = _add(actions, "resync", "network:resync", "put a stopped node's damaged files aside, to be fetched again")
+    resync.add_argument("node", metavar="NAME")
+    for part in ("ledger", "journal"):
+        resync.add_argument(f"--{part}", action="store_true", help=f"the {part} alone")
+
+
+def _add_config(command: Parser) -> None:
+    """Flags are None if they are not given: what is given must not contradict a network that exists."""
+    for role in ROLES:
+        command.add_argument(f"--{role}", type=int, metavar="N", help="how many (1)")
+    command.add_argument("--consensus", choices=("pos", "pow", "single"), help="how blocks become final (pos)")
+    command.add_argument("--tls", action="store_const", const=True, help="mutual TLS between nodes and with clients")
+    command.add_argument("--first-port", type=int, metavar="P", help="port of the first agent; others follow (7777)")
+    command.add_argument("--config", type=Path, metavar="FILE", help="all of it as TOML; flags come before it")
+
+
+def _add_status(commands: Any) -> None:
+    status = _add(commands, "status", "status:status", "what every node says of itself; code 1 if one does not answer")
+    status.add_argument("--watch", action="store_true", help="again and again, until interrupted")
+    status.add_argument("--json", action="store_true", help="everything, as JSON")
+
+
+def _add_submit(commands: Any) -> None:
+    submit = _add(commands, "submit", "submit:submit", "put FHIR records on the chain and verify their receipts")
+    submit.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a FHIR resource as JSON, or a folder")
+    submit.add_argument("--visitor", default="visitor-0", metavar="NAME", help="who signs (visitor-0)")
+    submit.add_argument("--skip", action="store_true", help="leave out files that are no record, and name them")
+    submit.add_argument("--no-wait", action="store_true", help="return once enough agents have accepted them")
+    submit.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="S", help="how long each record may take (60)"
+    )
+
+
+def _add_read(commands: Any) -> None:
+    read = _add(commands, "read", "read:read", "write out a record, byte for byte as it was submitted")
+    read.add_argument("id", metavar="ID", help="the transaction's id")
+    read.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+
+
+def _add_proofs(commands: Any) -> None:
+    prove = _add(commands, "prove", "read:prove", "write the proof that a transaction is on the chain")
+    prove.add_argument("id", metavar="ID", help="the transaction's id")
+    prove.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+    text = "check a proof from files alone; code 1 if it does not hold"
+    verify = _add(commands, "verify-proof", "verify:verify_file", text, has_folder=False)
+    verify.add_argument("file", type=Path, metavar="FILE", help="the proof")
+    verify.add_argument("--chain", metavar="HEX", help="the chain's id, if it is known from elsewhere")
+    verify.add_argument("--record", type=Path, metavar="FILE", help="the record that it is to be about")
+
+
+def _add_audit(commands: Any) -> None:
+    text = "replay the chain, compare every ledger and check every stored record; code 1 if something is found"
+    audit = _add(commands, "audit", "audit:audit", text)
+    audit.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
+
+
+def _add_ledger(commands: Any) -> None:
+    ledger = commands.add_parser("ledger", help="look into a ledger file or verify it")
+    actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("verify", "replay a ledger from its genesis and check everything"),
+        ("show", "list the blocks of a ledger, unchecked"),
+    ):
+        action = _add(actions, name, f"ledger:{name}", text, has_folder=False)
+        action.add_argument("file", type=Path, help="the ledger (SQLite)")
+        if name == "verify":
+            action.add_argument("--chain", metavar="HEX", help="the chain's id, if it is known from elsewhere")
+            action.add_argument("--tip", metavar="HEX", help="the last block's hash, if it is known from elsewhere")
+
+
+def _seconds(text: str) -> float:
+    """A positive, finite number of seconds."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+_seconds.__name__ = "number of seconds"

@@ -1,0 +1,233 @@
+"""`ehrcore submit`: sign transactions about FHIR records, hand them to every agent, and believe nothing but receipts.
+
+A record is settled when a majority of contributors have shown a receipt that verifies and say the same of it.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ehrcore.authority import Authority
+from ehrcore.block import RecordRef, Transaction, TransactionBody
+from ehrcore.cli.records import Nonces, open_authority, read_records
+from ehrcore.codec import encode
+from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
+from ehrcore.drive.net.objects import FileStore
+from ehrcore.errors import DeploymentError, ProofError
+from ehrcore.identity import Reason
+from ehrcore.params import majority
+from ehrcore.proof import Verified, Verifier
+from ehrcore.records import ClinicalRecord
+from ehrcore.types import Role
+
+#: Records on their way at once; the replay window of an author is 4,096 nonces wide.
+WINDOW: Final = 256
+TRANSACTION_MEDIA: Final = "application/vnd.ehrcore.transaction"
+POLL_S: Final = 0.1
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+ACCEPTED: Final = 202
+#: Answers that say nothing against the transaction: it is sent again.
+TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+Records = Sequence[tuple[Path, ClinicalRecord]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a record."""
+
+    tx_id: bytes
+    verdict: str
+    height: int | None = None
+    is_good: bool = False
+
+
+@dataclass(slots=True)
+class Pending:
+    """A transaction on its way: what agents and contributors have said of it."""
+
+    transaction: Transaction
+    settled: "asyncio.Future[Verified]"
+    accepted: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[str, Verified] = field(default_factory=dict)
+
+
+def submit(options: argparse.Namespace) -> int:
+    """Submit every file, or none if one of them is no record; 1 if a record was refused or is not final in time."""
+    folder, plan = folder_of(options.folder)
+    if plan.roles().get(options.visitor) is not Role.VISITOR:
+        visitors = ", ".join(name for name, role in plan.roles().items() if role is Role.VISITOR)
+        raise DeploymentError(f"--visitor: expected one of {visitors}, found {options.visitor!r}")
+    authority = open_authority(folder, plan)
+    records = read_records(options.files, is_lenient=options.skip)
+    return asyncio.run(_submit(Client(folder, plan, options.visitor), authority, records, options))
+
+
+async def _submit(client: Client, authority: Authority, records: Records, options: argparse.Namespace) -> int:
+    good = 0
+    async with client:
+        desk = Desk(client, authority, options)
+        await desk.require_agents()
+        poller = asyncio.create_task(desk.poll())
+        waiting: deque[tuple[Path, asyncio.Task[Outcome]]] = deque()
+        try:
+            for path, record in records:
+                waiting.append((path, asyncio.create_task(desk.settle(record))))
+                while len(waiting) >= WINDOW or (waiting and waiting[0][1].done()):
+                    good += _report(*await _first(waiting, poller))
+            while waiting:
+                good += _report(*await _first(waiting, poller))
+        finally:
+            poller.cancel()
+            for _, task in waiting:
+                task.cancel()
+    if good < len(records):
+        what = "accepted" if options.no_wait else "final and valid"
+        sys.stderr.write(f"ehrcore: expected {len(records)} records to be {what}, found {good}\n")
+    return int(good < len(records))
+
+
+async def _first(
+    waiting: "deque[tuple[Path, asyncio.Task[Outcome]]]", poller: "asyncio.Task[None]"
+) -> tuple[Path, Outcome]:
+    path, task = waiting[0]
+    await asyncio.wait((task, poller), return_when=asyncio.FIRST_COMPLETED)
+    if poller.done():
+        poller.result()
+    outcome = await task
+    waiting.popleft()
+    return path, outcome
+
+
+def _report(path: Path, outcome: Outcome) -> bool:
+    place = "-" if outcome.height is None else f"block {outcome.height}"
+    print(f"{outcome.tx_id.hex()}  {place:<10}  {outcome.verdict}  {path}", flush=True)
+    return outcome.is_good
+
+
+class Desk:
+    """One visitor's transactions on their way."""
+
+    def __init__(self, client: Client, authority: Authority, options: argparse.Namespace) -> None:
+        folder, plan, visitor = client.folder, client.plan, options.visitor
+        self._client, self._authority = client, authority
+        self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
+        self._context, self._verifier = folder.context(plan, visitor), Verifier(plan.open_genesis())
+        self._nonces, self._store = Nonces(folder.node(visitor)), FileStore(folder.objects)
+        self._agents, self._contributors = self._context.names(Role.AGENT), self._context.names(Role.CONTRIBUTOR)
+        self._pending: dict[bytes, Pending] = {}
+
+    async def require_agents(self) -> None:
+        """Raise `DeploymentError` unless an agent answers."""
+        told = await ask_each(self._agents, lambda name: self._client.fetch(name, "/v1/health"))
+        if not told.answers:
+            raise DeploymentError(f"agents: expected one that answers, found none ({'; '.join(told.silent.values())})")
+
+    async def settle(self, record: ClinicalRecord) -> Outcome:
+        """Store the object, sign, hand in, and wait for what is to be waited for."""
+        crypto = self._context.crypto
+        await asyncio.to_thread(self._store.put, record.location, record.body)
+        pseudonym = self._authority.pseudonym(record.patient_id)
+        reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location)
+        body = TransactionBody(self._context.chain, self._context.me, self._nonces.take(), time.time_ns(), reference)
+        tx_id, pending = crypto.hash_struct(body), Pending(Transaction(body, crypto.sign(body)), asyncio.Future())
+        self._pending[tx_id] = pending
+        senders = [asyncio.create_task(self._hand_in(agent, pending)) for agent in self._agents]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._outcome(tx_id, pending, senders)
+        except TimeoutError:
+            return Outcome(tx_id, self._describe(pending))
+        finally:
+            del self._pending[tx_id]
+            for sender in senders:
+                sender.cancel()
+
+    async def _outcome(self, tx_id: bytes, pending: Pending, senders: "Sequence[asyncio.Task[None]]") -> Outcome:
+        """Final as soon as contributors say so, whatever agents answered; refused once too few agents are left."""
+        params = self._context.params
+        open_: set[asyncio.Future[Any]] = {*senders, pending.settled}
+        while not pending.settled.done():
+            if not self._has_to_be_final and len(pending.accepted) >= params.endorsements:
+                return Outcome(tx_id, "accepted", is_good=True)
+            if len(self._agents) - len(pending.refused) < params.endorsements:
+                words = ", ".join(f"{why} ({agent})" for agent, why in sorted(pending.refused.items()))
+                return Outcome(tx_id, f"refused: {words}")
+            done, open_ = await asyncio.wait(open_, return_when=asyncio.FIRST_COMPLETED)
+            for item in done:
+                item.result()
+        found = pending.settled.result()
+        return Outcome(tx_id, found.reason or "valid", found.header.height, is_good=found.reason is Reason.ACCEPTED)
+
+    async def _hand_in(self, agent: str, pending: Pending) -> None:
+        """Send until the agent has said what it makes of it; the same bytes each time, which it takes once."""
+        body, pause, is_first = encode(pending.transaction), FIRST_PAUSE_S, True
+        while True:
+            try:
+                answer = await self._client.request(agent, "/v1/transactions", body, media=TRANSACTION_MEDIA)
+            except NoAnswerError as error:
+                pending.troubles[agent], wait_s, is_first = str(error), 0.0, False
+            else:
+                # What an agent took and could not say so, it calls replayed once it is final.
+                if answer.status == ACCEPTED or (not is_first and answer.problem() == Reason.REPLAYED):
+                    pending.accepted.add(agent)
+                    return
+                if answer.status not in TRY_AGAIN:
+                    pending.refused[agent] = answer.problem()
+                    return
+                pending.troubles[agent], wait_s = f"{agent}: {answer.problem()}", answer.retry_after_s or 0.0
+            await asyncio.sleep(max(wait_s, pause) * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def poll(self) -> None:
+        """Ask the contributors, for ever, for receipts of what is on its way."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            if self._pending and self._has_to_be_final:
+                await ask_each(self._contributors, self._collect)
+
+    async def _collect(self, contributor: str) -> None:
+        wanted = [tx_id for tx_id, pending in self._pending.items() if contributor not in pending.verdicts]
+        final = await self._client.final(contributor, wanted)
+        await asyncio.gather(*(self._take_receipt(contributor, tx_id) for tx_id in final))
+
+    async def _take_receipt(self, contributor: str, tx_id: bytes) -> None:
+        try:
+            receipt = await self._client.receipt(contributor, tx_id)
+            found = self._verifier.locate(receipt)
+            if found.reason is Reason.ACCEPTED:
+                self._verifier.verify(receipt)
+        except (ProofError, NoAnswerError) as error:
+            self._note(contributor, tx_id, str(error))
+            return
+        pending = self._pending.get(tx_id)
+        if pending is None or pending.settled.done():
+            return
+        if found.endorsed.transaction.body != pending.transaction.body:
+            self._note(contributor, tx_id, "receipt: expected this transaction, found another")
+            return
+        pending.verdicts[contributor] = found
+        agreed = sum(other.reason == found.reason for other in pending.verdicts.values())
+        if agreed >= majority(len(self._contributors)):
+            pending.settled.set_result(found)
+
+    def _note(self, contributor: str, tx_id: bytes, why: str) -> None:
+        if tx_id in self._pending:
+            self._pending[tx_id].troubles[contributor] = f"{contributor}: {why}"
+
+    def _describe(self, pending: Pending) -> str:
+        said = f"accepted by {len(pending.accepted)} of {len(self._agents)} agents"
+        if pending.refused:
+            said += f", refused by {', '.join(f'{agent} ({why})' for agent, why in sorted(pending.refused.items()))}"
+        said += f", confirmed by {len(pending.verdicts)} of {len(self._contributors)} contributors"
+        return f"not settled within {self._timeout_s:g} s: {'; '.join((said, *pending.troubles.values()))}"

@@ -1,0 +1,83 @@
+"""`ehrcore verify-proof`: what a proof shows, what it cannot show, and what is left to its reader; from files alone."""
+
+import argparse
+import sys
+
+from ehrcore.block import OrdererCertificate, RecordRef, StakeCertificate, WorkCertificate
+from ehrcore.cli.format import parse_digest, show_time
+from ehrcore.drive.net.files import read_file
+from ehrcore.drive.net.objects import MAX_OBJECT_BYTES
+from ehrcore.errors import ProofError
+from ehrcore.hashing import find_suite
+from ehrcore.proof import Verified, decode_proof, verify_proof
+from ehrcore.records import RecordKind
+
+Lines = list[tuple[str, str]]
+
+
+def verify_file(options: argparse.Namespace) -> int:
+    """Print what a proof shows and what it does not; 1 with one line if it does not hold."""
+    data = read_file(options.file)
+    chain = None if options.chain is None else parse_digest("--chain", options.chain)
+    record = None if options.record is None else read_file(options.record, MAX_OBJECT_BYTES)
+    try:
+        shown = verify_proof(decode_proof(data), chain, record)
+    except ProofError as error:
+        sys.stderr.write(f"ehrcore: {options.file}: {error}\n")
+        return 1
+    print(f"{options.file}: the proof holds")
+    for word, text in (*_proven(shown, options), *_claimed(shown, options)):
+        print(f"{word:<8} {text}")
+    return 0
+
+
+def _proven(shown: Verified, options: argparse.Namespace) -> Lines:
+    """What follows from the genesis of the chain."""
+    header, endorsed, topology = shown.header, shown.endorsed, shown.genesis.params.topology
+    payload, author = endorsed.transaction.body.payload, endorsed.transaction.body.author
+    if isinstance(payload, RecordRef):
+        kind = RecordKind(payload.kind).name.lower().replace("_", " ")
+        what = [
+            f"{author} signed for a record ({kind}) of patient {payload.pseudonym.hex()} (a pseudonym)",
+            f"the record is at {payload.location}, digest {payload.digest.hex()}",
+        ]
+    else:
+        what = [f"{author} ordered: {type(payload).__name__.lower()}"]
+    if options.record is not None:
+        what.append(f"the record is {options.record}, byte for byte")
+    endorsed_by = f"{len(endorsed.endorsements)} of {topology.agents} agents endorsed it"
+    approved_by = f"{len(endorsed.approvals)} of {topology.coordinators} coordinators approved it"
+    what += [
+        f"{endorsed_by}, {approved_by}",
+        f"transaction {shown.tx_id.hex()} is number {shown.index + 1} of {header.size} in block {header.height}",
+        f"block {shown.block_hash.hex()} is final: {_finality(shown)}",
+    ]
+    return [("proven", text) for text in what]
+
+
+def _finality(shown: Verified) -> str:
+    match shown.certificate:
+        case StakeCertificate(votes=votes):
+            return f"{len(votes)} of {shown.genesis.params.topology.administrators} administrators voted for it"
+        case OrdererCertificate():
+            return f"{shown.header.proposer} signed it"
+        case WorkCertificate(successors=successors):
+            return f"{len(successors)} blocks with proof of work follow it"
+
+
+def _claimed(shown: Verified, options: argparse.Namespace) -> Lines:
+    """What the reader has to believe, or to find out."""
+    submitted, cut = map(show_time, (shown.endorsed.transaction.body.submitted_at, shown.header.timestamp))
+    verdict = shown.reason or "valid"
+    lines = [
+        ("claimed", f"verdict {verdict}: the contributor's word, for revocations and for nonces used before"),
+        ("claimed", f"signed at {submitted} by the author's clock, in a block of {cut} by the proposer's"),
+    ]
+    if options.record is None:
+        lines.append(("open", "whether a file is that record (--record FILE)"))
+    if options.chain is None:
+        lines.append(("open", f"whether {shown.chain.hex()} is the right chain (--chain HEX)"))
+    suite = find_suite(shown.genesis.params.hash_suite)
+    if suite.is_weak:
+        lines.append(("beware", f"{suite.name} is broken: two records can be made with one digest"))
+    return lines

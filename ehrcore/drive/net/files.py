@@ -1,0 +1,63 @@
+"""The files of a network: written so that a crash leaves the old or the new, and secrets for their owner alone."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from ehrcore.errors import DeploymentError
+
+SECRET_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
+
+
+def write_file(path: Path, data: bytes, *, is_secret: bool = False) -> None:
+    """Replace ``path`` by ``data`` in one step, durably; `DeploymentError` names a path that cannot be written."""
+    beside = path.with_name(f".{uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            _write_durably(beside, data, SECRET_MODE if is_secret else PUBLIC_MODE)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+
+
+def read_file(path: Path, most_bytes: int = 1 << 24) -> bytes:
+    """The file's content; `DeploymentError` names a file that is missing, unreadable or too long."""
+    try:
+        size = path.stat().st_size
+        if size > most_bytes:
+            raise DeploymentError(f"{path}: expected at most {most_bytes} bytes, found {size}")
+        return path.read_bytes()
+    except OSError as error:
+        raise DeploymentError(f"{path}: expected a file that can be read, found: {error.strerror}") from None
+
+
+def read_secret(path: Path) -> bytes:
+    """The content of a secret file; refused if others than its owner may read it."""
+    data = read_file(path, 1 << 16)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise DeploymentError(f"{path}: expected a secret that its owner alone may read (0600), found {mode:04o}")
+    return data
+
+
+def _write_durably(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,137 @@
+"""What handlers share: the node that they answer for, how bodies are read, and how answers look."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from ehrcore.drive.net.web.problems import PROBLEM_MEDIA, ProblemError
+from ehrcore.drive.net.web.views import JSON_MEDIA
+from ehrcore.errors import EhrError
+
+if TYPE_CHECKING:
+    from ehrcore.drive.net.host import NodeHost
+
+#: How long a body may take from the end of its headers on.
+BODY_TIMEOUT_S: Final = 10.0
+#: Named instead of the library and its version.
+SERVER: Final = "ehrcore"
+_log = logging.getLogger(__name__)
+_TEXTS: Final = {"text/plain", "text/html"}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a node answers with; ``description`` is its OpenAPI document, made once, ``sockets`` are its open links."""
+
+    host: "NodeHost"
+    description: bytes
+    body_timeout_s: float = BODY_TIMEOUT_S
+    sockets: set[web.WebSocketResponse] = field(default_factory=set)
+
+
+def respond(body: bytes, media: str, status: int = 200) -> web.Response:
+    """An answer; what changes with every block is not to be kept by anyone in between."""
+    kind = f"{media}; charset=utf-8" if media in _TEXTS else media
+    headers = {"Server": SERVER, "Content-Type": kind, "Cache-Control": "no-store"}
+    return web.Response(body=body, status=status, headers=headers)
+
+
+def respond_json(value: Any, status: int = 200) -> web.Response:
+    """A view as JSON."""
+    return respond(msgspec.json.encode(value), JSON_MEDIA, status)
+
+
+def respond_problem(problem: ProblemError) -> web.Response:
+    """A refusal.  Where the body was not read to its end, the connection cannot be used again."""
+    response = respond(msgspec.json.encode(problem.view()), PROBLEM_MEDIA, problem.status)
+    response.headers.update(problem.headers())
+    if problem.slug in {"slow-body", "too-large", "incomplete-body", "malformed-http"}:
+        response.force_close()
+    return response
+
+
+def require_media(request: web.Request, accepted: Collection[str]) -> str:
+    """The body's media type if it is one of ``accepted`` and the body is not compressed; else a problem."""
+    headers = request.headers
+    media = headers.get("Content-Type", "")
+    if media not in accepted:
+        media = media.partition(";")[0].strip().lower()
+        if media not in accepted:
+            raise ProblemError(
+                "unsupported-media-type", f"body: expected {' or '.join(accepted)}, found {media[:100] or 'none'}"
+            )
+    if headers.get("Content-Encoding", "identity") != "identity":
+        raise ProblemError("unsupported-media-type", "body: expected no Content-Encoding, found one")
+    return media
+
+
+async def read_body(site: Site, request: web.Request, most_bytes: int) -> bytes:
+    """The whole body, of at most ``most_bytes``; a problem if it is longer, breaks off or takes too long."""
+    length, content = request.content_length, request.content
+    if length is not None and length > most_bytes:
+        raise _too_large(most_bytes, length)
+    try:
+        if content.is_eof():
+            # It came with its headers, as most do: no timer is needed.
+            body = content.read_nowait()
+        else:
+            async with asyncio.timeout(site.body_timeout_s):
+                body = await _read_parts(content, most_bytes)
+    except TimeoutError:
+        raise ProblemError(
+            "slow-body", f"body: expected its end within {site.body_timeout_s:g} s, found it incomplete"
+        ) from None
+    except (web.RequestPayloadError, ConnectionError, OSError) as error:
+        raise ProblemError("incomplete-body", f"body: expected all of it, found: {type(error).__name__}") from None
+    if len(body) > most_bytes:
+        raise _too_large(most_bytes, len(body))
+    return body
+
+
+async def _read_parts(content: Any, most_bytes: int) -> bytes:
+    parts, size = [], 0
+    while not content.at_eof():
+        parts.append(part := await content.readany())
+        size += len(part)
+        if size > most_bytes:
+            raise _too_large(most_bytes, size)
+    return b"".join(parts)
+
+
+def _too_large(most_bytes: int, found: int) -> ProblemError:
+    return ProblemError("too-large", f"body: expected at most {most_bytes} bytes, found {found} or more")
+
+
+def count_problem(site: Site, problem: ProblemError) -> None:
+    """Count a refusal by its kind."""
+    problems = site.host.counters.problems
+    problems[problem.slug] = problems.get(problem.slug, 0) + 1
+
+
+def count_answer(site: Site, method: str, route: str, status: int) -> None:
+    """Count an answer by method, route and status."""
+    http, key = site.host.counters.http, (method, route, status)
+    http[key] = http.get(key, 0) + 1
+
+
+def find_problem(request: web.Request, error: Exception) -> ProblemError:
+    """What to tell of anything that goes wrong; a bug is told of as one, and logged with its traceback."""
+    match error:
+        case ProblemError():
+            return error
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return ProblemError("wrong-method", f"method: expected {allowed}, found another", allow=allowed)
+        case web.HTTPNotFound():
+            return ProblemError("unknown-route", f"path: expected a route of this node, found {request.path[:100]!r}")
+        case EhrError():
+            _log.error("%s %s: %s", request.method, request.path, error)
+            return ProblemError("unavailable", str(error))
+        case _:
+            _log.error("%s %s", request.method, request.path, exc_info=error)
+            return ProblemError("internal", "a bug: the node's log says more")

@@ -1,0 +1,175 @@
+"""What a receipt proves to somebody who trusts no node: offline, from the chain's beginning and the receipt alone.
+
+The genesis binds all keys by its hash, the chain's id; the commit certificate binds the block, the inclusion proof the
+transaction, and the transaction's own signatures its author, endorsements and approvals.  Two things nobody can show
+from there: that the chain is the right one, which its reader has to know, and that nothing on the chain itself (a
+nonce used before, a revocation) made the transaction void, which is the ledger keepers' word.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from ehrcore.block import CommitCertificate, EndorsedTransaction, Genesis, Header, RecordRef, genesis_hash
+from ehrcore.codec import decode, encode
+from ehrcore.consensus.finality import header_hash, verify_certificate
+from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.crypto import Crypto
+from ehrcore.errors import EhrError, ProofError
+from ehrcore.hashing import find_suite
+from ehrcore.identity import Reason
+from ehrcore.merkle import verify_inclusion
+from ehrcore.messages import Receipt
+from ehrcore.rules import check_endorsed, check_transaction
+from ehrcore.signing import find_scheme
+from ehrcore.state import open_registry
+from ehrcore.types import Role
+
+T = TypeVar("T")
+
+FORMAT: Final = "ehrcore-proof-1"
+
+
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A proof as a file: JSON with the chain's id in hexadecimal, and base64 of the canonical bytes of the other two.
+
+    ``receipt`` holds exactly one transaction.
+    """
+
+    format: str
+    chain: str
+    genesis: str
+    receipt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A transaction in a final block.  ``reason`` is what ledger keepers say became of it; all else is shown."""
+
+    genesis: Genesis
+    chain: bytes
+    header: Header
+    certificate: CommitCertificate
+    block_hash: bytes
+    index: int
+    tx_id: bytes
+    endorsed: EndorsedTransaction
+    reason: Reason
+
+
+class Verifier:
+    """Checks receipts of one chain.  `ProofError` if ``genesis`` does not hold by itself."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        params = genesis.params
+        try:
+            if params.is_modelled:
+                raise ProofError("genesis: expected a chain with real signatures, found a modelled one")
+            params.validate()
+            self._crypto = Crypto(find_suite(params.hash_suite), find_scheme(f"{params.curve}/cryptography"))
+            self._registry = open_registry(params, genesis.certificates, self._crypto)
+            self._validators = ValidatorSet.of(self._crypto, self._registry.members(Role.ADMINISTRATOR))
+        except ProofError:
+            raise
+        except EhrError as error:
+            raise ProofError(f"genesis: {error}") from None
+        self.genesis = genesis
+        self.chain = genesis_hash(self._crypto, params, genesis.certificates)
+
+    def locate(self, receipt: Receipt) -> Verified:
+        """The one transaction of ``receipt``, shown to be in a final block of this chain, whatever it is worth there.
+
+        Raises `ProofError` if it is not.
+        """
+        crypto, header = self._crypto, receipt.header
+        if header.chain != self.chain:
+            raise ProofError(f"receipt: expected a block of chain {self.chain.hex()}, found {header.chain.hex()}")
+        if len(receipt.entries) != 1:
+            raise ProofError(f"receipt: expected one transaction, found {len(receipt.entries)}")
+        entry, block_hash = receipt.entries[0], header_hash(crypto, header)
+        try:
+            verify_certificate(
+                crypto, self.genesis.params, self._validators, header, block_hash, receipt.certificate, None
+            )
+            verify_inclusion(crypto.suite, header.merkle_root, header.size, entry.index, entry.leaf, entry.path)
+            endorsed = decode(entry.leaf, EndorsedTransaction)
+        except EhrError as error:
+            raise ProofError(f"receipt: {error}") from None
+        return Verified(
+            self.genesis,
+            self.chain,
+            header,
+            receipt.certificate,
+            block_hash,
+            entry.index,
+            crypto.hash_struct(endorsed.transaction.body),
+            endorsed,
+            entry.reason,
+        )
+
+    def verify(self, receipt: Receipt) -> Verified:
+        """As `locate`, and the author and both policies hold at the block's time, by the certificates of genesis."""
+        found, crypto, params = self.locate(receipt), self._crypto, self.genesis.params
+        now, policy = found.header.timestamp, (params.endorsements, params.approvals)
+        reason = check_transaction(crypto, self._registry, None, self.chain, found.endorsed.transaction, now)
+        reason = reason or check_endorsed(crypto, self._registry, policy, self.chain, found.endorsed, found.tx_id, now)
+        if reason:
+            raise ProofError(f"transaction {found.tx_id.hex()}: expected one that genesis bears out, found: {reason}")
+        return found
+
+    def matches(self, found: Verified, record: bytes) -> bool:
+        """Whether ``record`` is, byte for byte, what the transaction declares."""
+        payload = found.endorsed.transaction.body.payload
+        return isinstance(payload, RecordRef) and self._crypto.hash(record) == payload.digest
+
+
+def build_proof(genesis: Genesis, receipt: Receipt) -> Proof:
+    """The proof that ``receipt``, which has to verify, is; `ProofError` if it does not."""
+    verifier = Verifier(genesis)
+    verifier.verify(receipt)
+    blobs = (base64.b64encode(encode(value)).decode() for value in (genesis, receipt))
+    return Proof(format=FORMAT, chain=verifier.chain.hex(), genesis=next(blobs), receipt=next(blobs))
+
+
+def encode_proof(proof: Proof) -> bytes:
+    """The content of a proof file."""
+    return msgspec.json.format(msgspec.json.encode(proof), indent=2) + b"\n"
+
+
+def decode_proof(data: bytes) -> Proof:
+    """The proof in a file's content; `ProofError` if it is none."""
+    try:
+        proof = msgspec.json.decode(data, type=Proof)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProofError(f"proof: expected the JSON of one, found: {error}") from None
+    if proof.format != FORMAT:
+        raise ProofError(f"proof: expected format {FORMAT}, found {proof.format!r}")
+    return proof
+
+
+def verify_proof(proof: Proof, chain: bytes | None = None, record: bytes | None = None) -> Verified:
+    """What ``proof`` shows; `ProofError` names the first thing in it that does not hold.
+
+    ``chain`` is the chain's id as the reader knows it: without it, the proof is of the chain that it names itself.
+    ``record`` are the bytes of the record that the transaction is expected to declare.
+    """
+    genesis = _decode_part("genesis", proof.genesis, Genesis)
+    receipt = _decode_part("receipt", proof.receipt, Receipt)
+    verifier = Verifier(genesis)
+    for whose, expected in (("the reader's", chain and chain.hex()), ("the proof's", proof.chain)):
+        if expected is not None and expected != verifier.chain.hex():
+            raise ProofError(f"genesis: expected {whose} chain {expected}, found {verifier.chain.hex()}")
+    found = verifier.verify(receipt)
+    if record is not None and not verifier.matches(found, record):
+        raise ProofError(f"record: expected the bytes that transaction {found.tx_id.hex()} declares, found others")
+    return found
+
+
+def _decode_part(name: str, text: str, kind: type[T]) -> T:
+    try:
+        return decode(base64.b64decode(text, validate=True), kind)
+    except (binascii.Error, ValueError, EhrError) as error:
+        raise ProofError(f"{name}: expected base64 of canonical bytes, found: {error}") from None

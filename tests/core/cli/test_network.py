@@ -1,0 +1,328 @@
+"""The whole way, on real processes: start, submit, read, prove, audit, kill, start again, stop."""
+
+import base64
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ehrcore.drive.net.local import LocalNetwork
+from ehrcore.drive.net.objects import FileStore
+from ehrcore.drive.net.plan import NetworkFolder
+
+pytestmark = pytest.mark.slow
+TOPOLOGY = ("--agents", "3", "--coordinators", "3", "--administrators", "4", "--contributors", "2")
+NODES = 3 + 3 + 4 + 2
+PATIENCE_S = 120.0
+LINE = re.compile(r"([0-9a-f]{64})  (?:block (\d+)|-) +(\S.*?)  (\S+)")
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.1)
+
+
+def submitted(done: Any) -> dict[str, tuple[str, str]]:
+    """Id and verdict by file."""
+    found = [match for line in done.lines if (match := LINE.fullmatch(line))]
+    assert len(found) == len(done.lines), done.out
+    return {match[4]: (match[1], match[3]) for match in found}
+
+
+def heights(process, folder: Path) -> dict[str, int | None]:
+    told = json.loads(process("status", "--folder", folder, "--json").out)
+    return {name: node and node["height"] for name, node in told.items()}
+
+
+@pytest.fixture(params=[(), TOPOLOGY], ids=["one-of-each", "3-3-4-2"])
+def network(request, started) -> Path:
+    return started(*request.param)
+
+
+def test_records_go_in_come_back_are_proven_and_the_proof_needs_no_network(
+    network: Path, records: list[Path], process, tmp_path: Path
+) -> None:
+    done = process("submit", "--folder", network, records[0].parent)
+    assert (done.code, done.err) == (0, "")
+    ids = submitted(done)
+    assert [verdict for _, verdict in ids.values()] == ["valid"] * len(records)
+    assert list(ids) == list(map(str, records))
+    for path in records:
+        # In text mode a child's line ends would be translated; what comes back is compared as bytes.
+        copy = tmp_path / "copy"
+        assert process("read", "--folder", network, ids[str(path)][0], "-o", copy).code == 0
+        assert copy.read_bytes() == path.read_bytes()
+        assert copy.stat().st_mode & 0o777 == 0o600
+    proof, tx_id = tmp_path / "proof.json", ids[str(records[1])][0]
+    assert process("prove", "--folder", network, tx_id, "-o", proof).code == 0
+    assert process("prove", "--folder", network, tx_id).out == proof.read_text()
+    audit = process("audit", "--folder", network)
+    assert (audit.code, audit.lines[-1]) == (0, "nothing was found")
+    assert f"checked   {len(records)} valid transactions, 0 marked invalid, {len(records)} stored records" in audit.out
+    assert process("network", "down", "--folder", network).code == 0
+    _verify_offline(process, proof, records, NetworkFolder(network).read_plan().chain, tmp_path)
+
+
+def _verify_offline(process, proof: Path, records: list[Path], chain: str, folder: Path) -> None:
+    empty = folder / "empty"
+    empty.mkdir()
+    shown = process("verify-proof", proof, "--chain", chain, "--record", records[1], cwd=empty)
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.lines[0] == f"{proof}: the proof holds"
+    assert f"proven   the record is {records[1]}, byte for byte" in shown.lines
+    assert not [line for line in shown.lines if line.startswith("open")]
+    assert len([line for line in process("verify-proof", proof).lines if line.startswith("open")]) == 2
+    content = json.loads(proof.read_text())
+    receipt = bytearray(base64.b64decode(content["receipt"]))
+    receipt[len(receipt) // 2] ^= 1
+    for name, words, spoil in (
+        ("record: expected the bytes", ("--record", records[0]), {}),
+        ("genesis: expected the reader's chain", ("--chain", "00" * 32), {}),
+        ("receipt: ", (), {"receipt": base64.b64encode(receipt).decode()}),
+        ("genesis: expected the proof's chain", (), {"chain": "00" * 32}),
+        ("proof: expected format", (), {"format": "ehrcore-proof-2"}),
+    ):
+        other = folder / "other.json"
+        other.write_text(json.dumps(content | spoil))
+        refused = process("verify-proof", other, *words)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (1, "", 1)
+        assert f"{other}: {name}" in refused.err
+
+
+def test_a_contributor_that_was_killed_is_started_again_and_catches_up(started, records, process) -> None:
+    network = started(*TOPOLOGY)
+    assert process("submit", "--folder", network, *records[:2]).code == 0
+    local = LocalNetwork(network)
+    pids = local.running()
+    os.kill(pids["contributor-1"], signal.SIGKILL)
+    wait_until(lambda: "contributor-1" not in local.running())
+    status = process("status", "--folder", network)
+    assert status.code == 1
+    assert [line.split()[:2] for line in status.lines if "down" in line] == [["contributor-1", "down"]]
+    # One of two contributors is no majority: what it says is not enough, and it is said.
+    done = process("submit", "--folder", network, "--timeout", "4", *records[2:])
+    assert done.code == 1
+    assert {verdict for _, verdict in submitted_loosely(done)} == {
+        "not settled within 4 s: accepted by 3 of 3 agents, confirmed by 1 of 2 contributors"
+    }
+    assert process("submit", "--folder", network, "--no-wait", records[0]).code == 0
+    up = process("network", "up", "--detach", "--folder", network)
+    assert up.out.startswith(f"{network}: started 1 of {NODES} nodes in ")
+    wait_until(lambda: (told := heights(process, network))["contributor-0"] == told["contributor-1"])
+    assert {name: pid for name, pid in local.running().items() if pids[name] != pid}.keys() == {"contributor-1"}
+    wait_until(lambda: " 6 valid transactions, 0 marked invalid" in process("audit", "--folder", network).out)
+    assert process("audit", "--folder", network).code == 0
+
+
+def submitted_loosely(done: Any) -> list[tuple[str, str]]:
+    """Id and verdict of each line, where a verdict is many words."""
+    return [(line[:64], line[64:].strip(" -").rpartition("  ")[0]) for line in done.lines]
+
+
+def test_with_an_agent_down_the_others_are_enough(started, records, process) -> None:
+    network = started(*TOPOLOGY)
+    LocalNetwork(network).kill("agent-1")
+    done = process("submit", "--folder", network, *records)
+    assert (done.code, done.err) == (0, "")
+    assert {verdict for _, verdict in submitted(done).values()} == {"valid"}
+
+
+def test_two_who_submit_as_the_same_visitor_are_both_heard(started, records, background, process) -> None:
+    network = started()
+    others = [background("submit", "--folder", network, *records) for _ in range(3)]
+    codes = [other.wait(timeout=PATIENCE_S) for other in others]
+    said = [(other.stdout.read(), other.stderr.read()) for other in others]
+    for other in others:
+        other.stdout.close()
+        other.stderr.close()
+    assert (codes, [err for _, err in said]) == ([0, 0, 0], ["", "", ""])
+    assert "15 valid transactions, 0 marked invalid" in process("audit", "--folder", network).out
+
+
+def test_tampering_with_the_store_is_found_and_nothing_false_is_handed_out(
+    started, records, process, tmp_path: Path
+) -> None:
+    network = started()
+    ids = submitted(process("submit", "--folder", network, *records))
+    tampered, missing, good = (ids[str(path)][0] for path in records[:3])
+    store, copy = FileStore(network / "objects"), tmp_path / "copy"
+    places = {tx_id: place_of(process, network, tx_id) for tx_id in (tampered, missing)}
+    store.path(places[tampered]).write_bytes(b'{"resourceType":"Observation","forged":true}')
+    store.path(places[missing]).unlink()
+    for tx_id, expected in ((tampered, "found other bytes"), (missing, "found none")):
+        done = process("read", "--folder", network, tx_id, "-o", copy)
+        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+        assert f"{places[tx_id]}: expected " in done.err
+        assert expected in done.err
+        assert process("read", "--folder", network, tx_id).out == ""
+    assert not copy.exists()
+    assert process("read", "--folder", network, good, "-o", copy).code == 0
+    audit = process("audit", "--folder", network)
+    assert (audit.code, audit.lines[-1]) == (1, "2 findings")
+    for tx_id in (tampered, missing):
+        assert any(line.startswith("FINDING") and places[tx_id] in line and tx_id in line for line in audit.lines)
+
+
+def place_of(process, network: Path, tx_id: str) -> str:
+    """Where the chain says that the record is."""
+    proof = network.parent / "proof.json"
+    process("prove", "--folder", network, tx_id, "-o", proof)
+    shown = process("verify-proof", proof).out
+    return re.search(r"the record is at (\S+),", shown)[1]  # type: ignore[index]
+
+
+def test_a_patients_trail_names_every_record_once_and_nobody_elses(started, records, process) -> None:
+    network = started()
+    assert process("submit", "--folder", network, *records).code == 0
+    trails = [process("audit", "--folder", network, "--patient", f"p{number}") for number in range(4)]
+    assert [sum("/hospital/" in line for line in trail.lines) for trail in trails] == [2, 2, 1, 0]
+    assert [trail.code for trail in trails] == [0] * 4
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  visitor-0 +diagnostic-report  block \d+ +valid +/hospital/\S+",
+        trails[0].lines[0],
+    )
+    everything = "".join(trail.out for trail in trails)
+    assert not re.search(r"\bp[0-3]\b", everything), "no patient's own name"
+
+
+def test_a_damaged_ledger_stops_the_start_until_it_is_fetched_again(started, records, process) -> None:
+    network = started(*TOPOLOGY)
+    assert process("submit", "--folder", network, *records).code == 0
+    assert process("network", "resync", "--folder", network, "contributor-1").code == 2, "not while it runs"
+    assert process("network", "down", "--folder", network, "--only", "contributor-1").code == 0
+    ledger = network / "nodes" / "contributor-1" / "ledger.sqlite"
+    damaged = ledger.read_bytes()[:5_000] + b"\x00" * 3_000
+    ledger.write_bytes(damaged)
+    up = process("network", "up", "--detach", "--folder", network)
+    assert (up.code, up.out, up.err.count("\n")) == (2, "", 1)
+    assert f"contributor-1: {ledger}: " in up.err
+    assert process("network", "resync", "--folder", network, "contributor-1").code == 0
+    assert ledger.with_name("ledger.sqlite.damaged-1").read_bytes() == damaged
+    assert process("network", "up", "--detach", "--folder", network).code == 0
+    wait_until(lambda: (told := heights(process, network))["contributor-0"] == told["contributor-1"] != 0)
+    audit = process("audit", "--folder", network)
+    assert (audit.code, audit.lines[-1]) == (0, "nothing was found")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_stops_what_this_command_started_and_nothing_else(started, process, background, number) -> None:
+    network = started("--only", "agent-0")
+    assert process("network", "up", "--detach", "--folder", network, "--only", "coordinator-0").code == 0
+    local = LocalNetwork(network)
+    before = local.running()
+    assert set(before) == {"agent-0", "coordinator-0"}
+    live = background("network", "up", "--folder", network)
+    with live:
+        said = [live.stdout.readline() for _ in range(5)]
+        assert said[0].startswith(f"{network}: started 2 of 4 nodes in ")
+        assert re.fullmatch(r"\d\d:\d\d:\d\d  4 of 4 nodes up  block 0  .*\n", said[-1])
+        live.send_signal(number)
+        out, err = live.communicate(timeout=PATIENCE_S)
+    assert (live.returncode, err) == (0, "")
+    assert out.endswith(f"{network}: stopped 2 nodes\n")
+    assert local.running() == before
+
+
+def test_an_interrupt_during_the_start_leaves_nothing_behind(started, process, background) -> None:
+    network = started()
+    assert process("network", "down", "--folder", network).code == 0
+    live = background("network", "up", "--folder", network)
+    local = LocalNetwork(network)
+    with live:
+        wait_until(local.running)
+        live.send_signal(signal.SIGINT)
+        live.communicate(timeout=PATIENCE_S)
+    assert live.returncode in {0, 130}, "whether it was up already or not"
+    assert local.running() == {}
+
+
+def test_a_second_up_says_that_all_is_running(started, process, background) -> None:
+    network = started()
+    before = LocalNetwork(network).running()
+    again = process("network", "up", "--detach", "--folder", network, "--agents", "1")
+    assert (again.code, again.err) == (0, "")
+    assert again.lines[0] == f"{network}: all nodes already running"
+    with background("network", "up", "--folder", network) as watching:
+        assert watching.stdout.readline() == f"{network}: all nodes already running\n"
+        watching.send_signal(signal.SIGINT)
+        assert "stopped" not in watching.communicate(timeout=PATIENCE_S)[0]
+    assert LocalNetwork(network).running() == before, "who only watches stops nothing"
+
+
+def test_mutual_tls_is_for_every_command(started, records, process, tmp_path: Path) -> None:
+    network = started("--tls")
+    ids = submitted(process("submit", "--folder", network, *records))
+    assert {verdict for _, verdict in ids.values()} == {"valid"}
+    assert process("read", "--folder", network, ids[str(records[0])][0], "-o", tmp_path / "copy").code == 0
+    assert (tmp_path / "copy").read_bytes() == records[0].read_bytes()
+    assert process("status", "--folder", network).code == 0
+    assert process("audit", "--folder", network).code == 0
+
+
+@pytest.mark.parametrize("rule", ["pow", "single"])
+def test_other_rules_prove_as_well(started, records, process, tmp_path: Path, rule: str) -> None:
+    network = started("--consensus", rule)
+    ids = submitted(process("submit", "--folder", network, records[0]))
+    proof = tmp_path / "proof.json"
+    assert process("prove", "--folder", network, ids[str(records[0])][0], "-o", proof).code == 0
+    shown = process("verify-proof", proof, "--record", records[0])
+    assert shown.code == 0
+    assert {"pow": "6 blocks with proof of work follow it", "single": "administrator-0 signed it"}[rule] in shown.out
+
+
+def test_on_a_terminal_it_is_a_screen_until_it_is_interrupted(started, process, background) -> None:
+    network = started(*TOPOLOGY)
+    assert process("network", "down", "--folder", network).code == 0
+    screen, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = os.environ | {"TERM": "xterm", "PYTHONPATH": str(Path(__file__).parents[3])}
+    live = background("network", "up", "--folder", network, stdout=terminal, stderr=terminal, env=environment)
+    os.close(terminal)
+    shown, end = "", time.monotonic() + PATIENCE_S
+    while f"{NODES} of {NODES} nodes up" not in shown or "contributor-1" not in shown:
+        assert time.monotonic() < end, shown
+        shown += os.read(screen, 65_536).decode(errors="replace")
+    live.send_signal(signal.SIGINT)
+    while f"stopped {NODES} nodes" not in shown:
+        shown += os.read(screen, 65_536).decode(errors="replace")
+    assert live.wait(timeout=PATIENCE_S) == 0
+    os.close(screen)
+    assert "Traceback" not in shown
+    assert LocalNetwork(network).running() == {}
+
+
+def test_a_network_lives_on_two_hosts(tmp_path: Path, records, process, free_ports) -> None:
+    """As the README has it: two folders and two loopback addresses stand for the hosts."""
+    here, there, config = tmp_path / "here", tmp_path / "there", tmp_path / "two.toml"
+    config.write_text(
+        f"agents = 2\ncontributors = 2\nfirst_port = {free_ports(8)}\n"
+        '[nodes.agent-1]\nhost = "127.0.0.2"\n[nodes.contributor-1]\nhost = "127.0.0.2"\n'
+    )
+    assert process("network", "init", "--folder", here, "--config", config).code == 0
+    (there / "nodes").mkdir(parents=True)
+    shutil.copy(here / "network.json", there)
+    for name in ("agent-1", "contributor-1"):
+        (here / "nodes" / name).rename(there / "nodes" / name)
+    (there / "objects").symlink_to(here / "objects")
+    try:
+        assert process("network", "up", "--detach", "--folder", there).code == 0
+        assert process("network", "up", "--detach", "--folder", here).code == 0
+        done = process("submit", "--folder", here, *records)
+        assert {verdict for _, verdict in submitted(done).values()} == {"valid"}
+        assert process("status", "--folder", there).code == 0
+        assert set(LocalNetwork(there).running()) == {"agent-1", "contributor-1"}
+    finally:
+        for folder in (here, there):
+            assert process("network", "down", "--folder", folder).code == 0

@@ -1,0 +1,222 @@
+"""Hosts, links, syncing and writing, in one process over real sockets."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from ehrcore.block import Revocation
+from ehrcore.codec import encode
+from ehrcore.drive.net.host import WAITING_LIMIT, BusyError, OldEpochError, Phase
+from ehrcore.drive.net.node import open_host
+from ehrcore.effects import Observed, ObservedKind
+from ehrcore.errors import CodecError
+from ehrcore.identity import Reason
+from ehrcore.ledger import SqliteLedger
+from ehrcore.messages import Submit
+from tests.core.net.conftest import Local, eventually, found_local
+
+
+async def commit(net: Local, *nonces: int) -> None:
+    """Submit to every agent and wait until every contributor has it."""
+    for nonce in nonces:
+        tx = net.transaction(nonce)
+        for name, host in net.hosts.items():
+            if name.startswith("agent"):
+                assert (await host.submit(tx)).reason is Reason.ACCEPTED
+    keepers = [host for name, host in net.hosts.items() if name.startswith("contributor")]
+
+    async def is_done() -> bool:
+        return all(host.library.transactions >= max(nonces) for host in keepers)
+
+    await eventually(is_done)
+
+
+def test_a_transaction_goes_all_the_way_and_the_agent_forgets_it(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path, agents=2, coordinators=2, contributors=2)
+        async with Local(tmp_path) as net:
+            await commit(net, 1, 2, 3)
+            agent = net.hosts["agent-0"]
+
+            async def is_settled() -> bool:
+                return agent.waiting == 0
+
+            await eventually(is_settled)
+            assert {host.height for name, host in net.hosts.items() if name.startswith("con")} == {agent_height(net)}
+
+    def agent_height(net: Local) -> int:
+        return net.hosts["administrator-0"].height
+
+    asyncio.run(check())
+
+
+def test_a_frame_is_handled_once_however_often_it_comes(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "agent-0") as net:
+            host = net.hosts["agent-0"]
+            frame = net.frame("visitor-0", "agent-0", (encode(Submit(net.transaction())),), epoch=5, sequence=1)
+            answers = await asyncio.gather(*(host.receive(frame) for _ in range(3)))
+            assert answers == [True, False, False]
+            assert host.counters.frames_in == 1
+            with pytest.raises(OldEpochError):
+                await host.receive(net.frame("visitor-0", "agent-0", epoch=4, sequence=9))
+            assert await host.receive(net.frame("visitor-0", "agent-0", epoch=6, sequence=1))
+
+    asyncio.run(check())
+
+
+def test_a_frame_with_one_bad_message_does_nothing_and_may_come_again(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "agent-0") as net:
+            host = net.hosts["agent-0"]
+            good = encode(Submit(net.transaction()))
+            with pytest.raises(CodecError):
+                await host.receive(net.frame("visitor-0", "agent-0", (good, b"\x93"), epoch=5, sequence=1))
+            assert host.waiting == 0
+            assert await host.receive(net.frame("visitor-0", "agent-0", (good,), epoch=5, sequence=1))
+            assert host.waiting == 1
+
+    asyncio.run(check())
+
+
+def test_whoever_was_answered_has_been_written_down(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "agent-0") as net:
+            host, tx = net.hosts["agent-0"], net.transaction()
+            await host.submit(tx)
+            assert list(host.journal.pending()) == [bytes.fromhex(net.tx_id(tx))]
+            assert (await host.submit(tx)).is_known
+
+    asyncio.run(check())
+
+
+def test_an_agent_that_starts_again_knows_what_it_had_accepted(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "agent-0") as net:
+            tx = net.transaction()
+            await net.hosts["agent-0"].submit(tx)
+        async with Local(tmp_path) as net:
+            assert (await net.hosts["agent-0"].submit(tx)).is_known
+            keeper = net.hosts["contributor-0"]
+
+            async def is_final() -> bool:
+                return keeper.find(bytes.fromhex(net.tx_id(tx))) is not None
+
+            await eventually(is_final)
+
+    asyncio.run(check())
+
+
+def test_too_much_waiting_has_to_wait_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ehrcore.drive.net.host.WAITING_LIMIT", 2)
+    assert WAITING_LIMIT > 2
+
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "agent-0") as net:
+            host = net.hosts["agent-0"]
+            for nonce in (1, 2):
+                await host.submit(net.transaction(nonce))
+            with pytest.raises(BusyError):
+                await host.submit(net.transaction(3))
+            frame = net.frame("visitor-0", "agent-0", (encode(Submit(net.transaction(4))),))
+            with pytest.raises(BusyError):
+                await host.receive(frame)
+            host.settle([bytes.fromhex(net.tx_id(net.transaction(1)))])
+            host.repeats.settle(list(host.journal.pending()))
+            assert await host.receive(frame)
+
+    asyncio.run(check())
+
+
+def test_a_revocation_outlives_a_restart_of_agent_and_administrator(tmp_path: Path) -> None:
+    async def check() -> None:
+        plan = found_local(tmp_path, visitors=2)
+        async with Local(tmp_path) as net:
+            await commit(net, 1)
+            serial = next(
+                certificate.body.serial
+                for certificate in plan.open_genesis().certificates
+                if certificate.body.subject == "visitor-1"
+            )
+            authority = net.folder.open_authority(plan)
+            order = authority.revoke(bytes.fromhex(plan.chain), serial, time.time_ns())
+            assert isinstance(order.body.payload, Revocation)
+            assert (await net.hosts["agent-0"].submit(order)).reason is Reason.ACCEPTED
+            keeper = net.hosts["contributor-0"]
+
+            async def is_final() -> bool:
+                return keeper.library.transactions == 2
+
+            await eventually(is_final)
+        for name in ("agent-0", "administrator-0"):
+            host = open_host(net.folder, plan, name)
+            registry = getattr(host.machine, "_registry", None) or host.machine._pool._registry
+            assert serial in registry._revoked, name
+            host.journal.close()
+
+    asyncio.run(check())
+
+
+def test_a_keeper_without_ledger_or_administrator_learns_the_chain_from_peers(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path, coordinators=2, contributors=2)
+        names = ("agent-0", "coordinator-0", "coordinator-1", "administrator-0", "contributor-0")
+        async with Local(tmp_path, *names) as net:
+            tx = net.transaction(1)
+            await net.hosts["agent-0"].submit(tx)
+
+            async def is_final() -> bool:
+                return net.hosts["contributor-0"].height == 1
+
+            await eventually(is_final)
+        async with Local(tmp_path, "contributor-0", "contributor-1", "coordinator-1") as net:
+
+            async def has_caught_up() -> bool:
+                return all(host.height == 1 and host.phase is Phase.READY for host in net.hosts.values())
+
+            await eventually(has_caught_up)
+        with SqliteLedger.open(net.folder.node("contributor-1") / "ledger.sqlite") as ledger:
+            assert ledger.verify().height == 1
+
+    asyncio.run(check())
+
+
+def test_a_lying_peer_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that hands out blocks of another chain: nothing of them is taken."""
+
+    async def check() -> None:
+        found_local(tmp_path / "one", contributors=2)
+        found_local(tmp_path / "other", contributors=2, name="other")
+        async with Local(tmp_path / "other") as other:
+            await commit(other, 1)
+            false = other.hosts["contributor-0"].finals(1, 10)
+        assert false
+        async with Local(tmp_path / "one", "contributor-0", "contributor-1") as net:
+            monkeypatch.setattr(net.hosts["contributor-0"], "finals", lambda *_: false)
+
+            async def has_asked() -> int:
+                return net.hosts["contributor-1"].counters.dropped.get("chain", 0)
+
+            await eventually(has_asked)
+            assert net.hosts["contributor-1"].height == 0
+
+    asyncio.run(check())
+
+
+def test_dropped_reasons_are_counted_by_kind(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "contributor-0") as net:
+            host = net.hosts["contributor-0"]
+            for detail in ("chain: expected a, found b", "chain: expected c, found d", "policy"):
+                host._observe(Observed(ObservedKind.DROPPED, (), detail))
+            assert host.status().dropped == {"chain": 2, "policy": 1}
+
+    asyncio.run(check())

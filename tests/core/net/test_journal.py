@@ -1,0 +1,141 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ehrcore.consensus.seam import Tip
+from ehrcore.drive.net import journal as journal_module
+from ehrcore.drive.net.journal import Journal
+from ehrcore.errors import LedgerError
+
+CHAIN = bytes(32)
+
+
+def reopened(path: Path) -> Journal:
+    return Journal.open(path, CHAIN, "agent-0")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path):
+    opened = reopened(path)
+    yield opened
+    opened.close()
+
+
+def read_beside(path: Path) -> Journal:
+    """What a process that starts after a crash would find: only what is committed."""
+    return reopened(path)
+
+
+def test_what_is_committed_is_there_after_a_crash_and_what_is_not_is_not(path: Path, journal: Journal) -> None:
+    journal.add_pending(b"1", b"one")
+    journal.commit()
+    journal.add_pending(b"2", b"two")
+    assert read_beside(path).pending() == {b"1": b"one"}
+    assert journal.commits == 1
+
+
+def test_to_forget_waits_for_something_urgent(path: Path, journal: Journal) -> None:
+    journal.add_pending(b"1", b"one")
+    journal.commit()
+    journal.settle([b"1"])
+    journal.commit()
+    assert read_beside(path).pending() == {b"1": b"one"}
+    journal.add_pending(b"2", b"two")
+    journal.commit()
+    assert read_beside(path).pending() == {b"2": b"two"}
+    assert journal.commits == 2
+
+
+def test_others_words_are_durable_before_the_own_that_rest_on_them(path: Path, journal: Journal) -> None:
+    journal.say(1, b"theirs", is_own=False)
+    journal.commit()
+    assert read_beside(path).said(1) == []
+    journal.say(1, b"mine", is_own=True)
+    journal.commit()
+    assert read_beside(path).said(1) == [b"theirs", b"mine"]
+
+
+def test_a_final_block_ends_what_was_said_up_to_it(journal: Journal) -> None:
+    for height in (1, 2):
+        journal.say(height, b"%d" % height, is_own=True)
+    journal.add_final(Tip(1, b"a", 10), b"block 1")
+    journal.commit()
+    assert (journal.said(1), journal.said(2)) == ([], [b"2"])
+    assert journal.tip() == Tip(1, b"a", 10)
+
+
+def test_the_last_blocks_are_kept_and_the_oldest_go(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "KEPT_BLOCKS", 3)
+    for height in range(1, 6):
+        journal.add_final(Tip(height, b"%d" % height, height), b"block %d" % height)
+    journal.commit()
+    assert journal.finals(3, 10) == [b"block 3", b"block 4", b"block 5"]
+    assert journal.finals(4, 1) == [b"block 4"]
+    # Nothing rather than a gap: who asks for block 2 could do nothing with block 3.
+    assert journal.finals(2, 10) == []
+
+
+def test_an_order_is_kept_once_and_in_order(journal: Journal) -> None:
+    for tx_id in (b"b", b"a", b"b"):
+        journal.add_order(tx_id, tx_id * 2)
+    journal.commit()
+    assert journal.orders() == [b"bb", b"aa"]
+
+
+def test_closing_keeps_everything(path: Path) -> None:
+    first = reopened(path)
+    first.add_pending(b"1", b"one")
+    first.settle([b"1"])
+    first.say(1, b"theirs", is_own=False)
+    first.close()
+    assert (reopened(path).pending(), reopened(path).said(1)) == ({}, [b"theirs"])
+
+
+def test_a_journal_of_another_node_or_chain_is_refused(path: Path, journal: Journal) -> None:
+    for chain, node in ((CHAIN, "agent-1"), (bytes([1]) * 32, "agent-0")):
+        with pytest.raises(LedgerError, match="found another's"):
+            Journal.open(path, chain, node)
+
+
+def test_what_is_no_journal_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"something else entirely" * 400)
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="expected a node's journal"):
+        reopened(path)
+    assert path.read_bytes() == before
+
+
+def test_another_database_is_refused(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE pending (x)")
+    db.close()
+    with pytest.raises(LedgerError, match="application_id"):
+        reopened(path)
+
+
+def test_a_damaged_journal_is_named(path: Path) -> None:
+    first = reopened(path)
+    for number in range(500):
+        first.add_pending(number.to_bytes(32), bytes(400))
+    first.close()
+    data = bytearray(path.read_bytes())
+    for place in range(3 * 4_096, len(data), 4_096):
+        data[place : place + 64] = b"\xff" * 64
+    path.write_bytes(data)
+    with pytest.raises(LedgerError, match=r"journal\.sqlite"):
+        reopened(path)
+
+
+def test_a_journal_that_cannot_be_written_says_so(path: Path, journal: Journal) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("DROP TABLE pending")
+    other.close()
+    journal.add_pending(b"1", b"one")
+    with pytest.raises(LedgerError, match="expected a journal that can be written"):
+        journal.commit()
