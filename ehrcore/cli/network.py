@@ -1,13 +1,14 @@
 """`ehrcore network`: found a network, start and stop its nodes on this host, put damaged files aside."""
 
 import argparse
+import shutil
 import signal
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from ehrcore.cli.config import build_config, read_given, require_same
-from ehrcore.drive.net.local import LocalNetwork, require_free_ports
+from ehrcore.drive.net.local import LAUNCH_FILE, LocalNetwork, hold_launch, require_free_ports
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, found, place_nodes
 from ehrcore.errors import DeploymentError
 from ehrcore.network import list_roles
@@ -20,11 +21,10 @@ _FILES: Final = {"ledger": ("ledger.sqlite", "index.sqlite"), "journal": ("journ
 def up(options: argparse.Namespace) -> int:
     """Found the network if there is none, start what does not run, and show it until interrupted."""
     given = read_given(options)
-    if NetworkFolder(options.folder).plan_path.exists():
-        require_same(options.folder, NetworkFolder(options.folder).read_plan(), given)
-    else:
-        _found(options.folder, build_config(given), is_started=not options.only)
+    if not NetworkFolder(options.folder).plan_path.exists():
+        _found_to_start(options.folder, build_config(given), has_all=not options.only)
     local = LocalNetwork(options.folder)
+    require_same(options.folder, local.plan, given)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     begin = time.monotonic()
@@ -48,7 +48,7 @@ def up(options: argparse.Namespace) -> int:
 
 def init(options: argparse.Namespace) -> None:
     """Found a network and start nothing."""
-    plan = _found(options.folder, build_config(read_given(options)), is_started=False)
+    plan = _found(options.folder, build_config(read_given(options)))
     print(f"{options.folder}: network {plan.name} founded, chain {plan.chain}")
     hosts = {place.host for place in plan.nodes.values()}
     if len(hosts) > 1:
@@ -67,7 +67,7 @@ def resync(options: argparse.Namespace) -> None:
     if name not in local.names():
         raise DeploymentError(f"node: expected one of {', '.join(local.names())}, found {name}")
     parts = [part for part in _FILES if getattr(options, part)] or list(_FILES)
-    with local.launching():
+    with hold_launch(local.folder.path):
         pid = local.running().get(name)
         if pid is not None:
             raise DeploymentError(f"{name}: expected a node that is stopped, found it running (process {pid})")
@@ -107,21 +107,47 @@ def _put_aside(folder: Path, stems: tuple[str, ...]) -> list[Path]:
         raise DeploymentError(f"{folder}: expected files that can be renamed, found: {error.strerror}") from None
 
 
-def _found(path: Path, config: NetworkConfig, *, is_started: bool) -> NetworkPlan:
-    """Found a network in a folder that is not there, or empty."""
+def _found(path: Path, config: NetworkConfig) -> NetworkPlan:
+    """Found a network in a folder that is not there, or empty; nothing is left in it if that fails."""
+    _require_empty(path)
+    with hold_launch(path):
+        # Again: somebody else may have been quicker.
+        _require_empty(path)
+        try:
+            return found(path, config, time.time_ns())
+        except BaseException:
+            for item in _others(path):
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
+            raise
+
+
+def _found_to_start(path: Path, config: NetworkConfig, *, has_all: bool) -> None:
+    """Found a network whose nodes are to run here; whoever finds that somebody else has been quicker, goes on with that."""
+    roles = list_roles(config.params(0))
+    places = ((name, place) for name, place in place_nodes(config, roles).items() if roles[name] is not Role.VISITOR)
     try:
-        others = sorted(item.name for item in path.iterdir()) if path.exists() else []
+        _require_empty(path)
+        if has_all:
+            require_free_ports((name, place.host, place.port or 0) for name, place in places)
+        _found(path, config)
+    except DeploymentError:
+        if not NetworkFolder(path).plan_path.exists():
+            raise
+
+
+def _require_empty(path: Path) -> None:
+    try:
+        others = _others(path)
     except OSError as error:
         raise DeploymentError(f"{path}: expected a folder, found: {error.strerror}") from None
+    if NetworkFolder(path).plan_path in others:
+        raise DeploymentError(f"{path}: expected no network, found one")
     if others:
-        raise DeploymentError(f"{path}: expected a network or an empty folder, found {others[0]} and no network.json")
-    if is_started:
-        roles = list_roles(config.params(0))
-        places = place_nodes(config, roles).items()
-        require_free_ports(
-            (name, place.host, place.port or 0) for name, place in places if roles[name] is not Role.VISITOR
-        )
-    return found(path, config, time.time_ns())
+        raise DeploymentError(f"{path}: expected a network or an empty folder, found {others[0].name} in it")
+
+
+def _others(path: Path) -> list[Path]:
+    return sorted(item for item in path.iterdir() if item.name != LAUNCH_FILE) if path.exists() else []
 
 
 def _announce(local: LocalNetwork, started: tuple[str, ...], took_s: float, only: tuple[str, ...]) -> None:
@@ -133,9 +159,8 @@ def _announce(local: LocalNetwork, started: tuple[str, ...], took_s: float, only
     print(f"chain {plan.chain}")
     for role, what in ((Role.AGENT, "/v1/transactions"), (Role.CONTRIBUTOR, "/")):
         for name in (name for name, held in plan.roles().items() if held is role):
-            print(
-                f"{name:<16} {plan.url(name)}{what}{'' if name in running else '  (not started from here)'}", flush=True
-            )
+            place = "" if name in running else "  (not started from here)"
+            print(f"{name:<16} {plan.url(name)}{what}{place}", flush=True)
 
 
 def _stop(local: LocalNetwork, names: tuple[str, ...]) -> int:

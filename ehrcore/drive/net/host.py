@@ -2,22 +2,17 @@
 
 Events are handled in slices of a few milliseconds, so that a long frame keeps no vote waiting; who sent them is
 answered when what they have caused is durable (`Writer`).  So whoever has been answered has been heard for good.
-
-What a crash takes from memory is made up for end to end.  An agent journals what it accepts and repeats its
-endorsement until a majority of contributors call the transaction final; a coordinator repeats its approval until it
-sees the transaction in a block; blocks are fetched from peers (`sync`).  All of these may come twice: roles count them
-once, and coordinators refuse what the chain holds already.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
 from typing import Final
 
-from ehrcore.block import Enrolment, Revocation, Transaction
+from ehrcore.block import Transaction
 from ehrcore.codec import MAX_MESSAGE_BYTES, decode, encode
 from ehrcore.consensus.seam import Tip
 from ehrcore.crypto import Crypto
@@ -25,40 +20,29 @@ from ehrcore.drive.net.frames import Frame, LinkKeys, peek_height
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Found, Library
 from ehrcore.drive.net.links import Links, Traffic
+from ehrcore.drive.net.outgoing import GIVE_UP_AFTER, Outgoing
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
-from ehrcore.drive.net.repeats import Repeats
-from ehrcore.drive.net.search import Search
 from ehrcore.drive.net.status import Counters, NodeStatus
-from ehrcore.drive.net.writer import Writer
 from ehrcore.effects import (
     Effect,
     Event,
-    Observed,
-    ObservedKind,
-    Persist,
     Received,
     RoleMachine,
     Send,
-    SetTimer,
-    TimerFired,
-    Work,
 )
 from ehrcore.errors import EhrError
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry
-from ehrcore.messages import Approve, Endorse, Finalised, Message, Propose, Receipt, Submit, Vote
+from ehrcore.messages import Endorse, Finalised, Message, Propose, Receipt, Submit, Vote
 from ehrcore.params import ChainParams
 from ehrcore.roles import Contributor, Coordinator
-from ehrcore.roles.agent import STALE_AFTER
 from ehrcore.state import ChainState
-from ehrcore.types import MILLISECOND, SECOND, Role
+from ehrcore.types import MILLISECOND, Role
 
 #: How long a slice of events may take before others get their turn.
 SLICE_NS: Final = 4 * MILLISECOND
 #: Transactions that an agent may have accepted and not seen final; more of them have to wait outside.
 WAITING_LIMIT: Final = 8_192
-#: When a transaction is given up that has not become final (ns after it was signed): agents take none as old as that.
-GIVE_UP_AFTER: Final = 2 * STALE_AFTER
 
 
 class BusyError(EhrError):
@@ -120,14 +104,23 @@ class NodeHost:
         self.chain = bytes.fromhex(plan.chain)
         self.phase, self.counters = Phase.STARTING, Counters()
         self._roles, self._clock, self._last_now = plan.roles(), clock, 0
-        self._tip = journal.tip() or Tip(0, self.chain, params.genesis_time)
         self.started_at = self.now()
         self._effects: list[Effect] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._heard: dict[str, _Heard] = {}
-        self.repeats = Repeats()
-        self.search = Search(crypto.suite, lambda found: self.process((found,)))
-        self._writer = Writer(journal, library, self._release, self._fail)
+        tip = journal.tip() or Tip(0, self.chain, params.genesis_time)
+        self.out = Outgoing(
+            name,
+            self.role,
+            crypto.suite,
+            tip,
+            journal,
+            library,
+            links,
+            self.counters,
+            self.now,
+            self.process,
+            self._fail,
+        )
         #: Set when the node cannot go on: a disk that is full, or a bug.
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Set when a final block has come that does not follow the last one: time to ask for those between.
@@ -153,12 +146,12 @@ class NodeHost:
     @property
     def height(self) -> int:
         """Height of the last final block that this node knows."""
-        return self.state.height if self.state else self._tip.height
+        return self.state.height if self.state else self.out.tip.height
 
     @property
     def tip(self) -> bytes:
         """Hash of that block; the chain's id if there is none."""
-        return self.state.tip if self.state else self._tip.block_hash
+        return self.state.tip if self.state else self.out.tip.block_hash
 
     def start(self) -> None:
         """Start the role, and take up again what was accepted before."""
@@ -170,7 +163,7 @@ class NodeHost:
         for tx_id, content in self.journal.pending().items():
             endorse = decode(content, Endorse)
             until = endorse.transaction.body.submitted_at + GIVE_UP_AFTER
-            self.repeats.add(tx_id, Send(coordinators, endorse), now, until, pause=0)
+            self.out.repeats.add(tx_id, Send(coordinators, endorse), now, until, pause=0)
 
     # -- events in ---------------------------------------------------------------------------------------------
 
@@ -214,7 +207,7 @@ class NodeHost:
             self._pass_on()
             if index < len(events):
                 await asyncio.sleep(0)
-        await self._writer.flush()
+        await self.out.flush()
 
     def _note_gap(self, messages: Sequence[Message]) -> None:
         last = messages[-1] if messages else None
@@ -224,7 +217,7 @@ class NodeHost:
     def _handle(self, event: Event, now: int) -> None:
         if self.role is Role.ADMINISTRATOR and isinstance(event, Received):
             message = event.message
-            if isinstance(message, Propose | Vote) and message.body.height == self._tip.height + 1:
+            if isinstance(message, Propose | Vote) and message.body.height == self.out.tip.height + 1:
                 self.journal.say(message.body.height, encode(message), is_own=False)
         try:
             self._effects += self.machine.handle(event, now)
@@ -232,22 +225,26 @@ class NodeHost:
             self._fail(error)
             raise
 
+    def _pass_on(self) -> None:
+        effects, self._effects = self._effects, []
+        self.out.take(effects)
+
     def _fail(self, error: BaseException) -> None:
         if not self.failure.done():
             self.failure.set_exception(error)
 
     def _require_room(self) -> None:
-        if self.phase is Phase.STOPPING or len(self.repeats) >= WAITING_LIMIT or self.links.is_congested:
+        if self.phase is Phase.STOPPING or len(self.out.repeats) >= WAITING_LIMIT or self.links.is_congested:
             raise BusyError(
-                f"{self.name}: expected fewer than {WAITING_LIMIT} transactions to wait, found {len(self.repeats)}"
+                f"{self.name}: expected fewer than {WAITING_LIMIT} transactions to wait, found {len(self.out.repeats)}"
             )
 
     async def submit(self, tx: Transaction) -> Submission:
         """An agent's verdict on a transaction, durable if it is accepted; `BusyError` if it has to wait outside."""
         self._require_room()
-        tx_id = self._id(tx)
-        if tx_id in self.repeats:
-            await self._writer.flush()
+        tx_id = self.out.identify(tx)
+        if tx_id in self.out.repeats:
+            await self.out.flush()
             return Submission(tx_id, Reason.ACCEPTED, is_known=True)
         self._handle(Received("", Submit(tx)), self.now())
         reason = next(
@@ -256,109 +253,15 @@ class NodeHost:
             if type(effect) is Send and type(effect.message) is Endorse and effect.message.transaction is tx
         )
         self._pass_on()
-        await self._writer.flush()
+        await self.out.flush()
         return Submission(tx_id, reason, is_known=False)
-
-    # -- effects out -------------------------------------------------------------------------------------------
-
-    def _pass_on(self) -> None:
-        """Hand over what the last events have caused; what must not be forgotten is written down first."""
-        effects, self._effects = self._effects, []
-        for effect in effects:
-            if type(effect) is Send:
-                self._note(effect)
-        self._writer.add(effects)
-
-    def _note(self, send: Send) -> None:
-        message = send.message
-        match message:
-            case Endorse(reason=Reason.ACCEPTED):
-                tx_id = self._id(message.transaction)
-                self.journal.add_pending(tx_id, encode(message))
-                self._repeat_until_final(tx_id, message.transaction, send)
-                self._note_order(message.transaction)
-            case Approve():
-                self._repeat_until_final(self._id(message.transaction), message.transaction, send)
-            case Finalised() if self.role is Role.ADMINISTRATOR and message.block.header.height > self._tip.height:
-                self._note_final(message)
-            case Propose() | Vote() if isinstance(message, Propose) or message.voter == self.name:
-                self.journal.say(message.body.height, encode(message), is_own=True)
-            case _:
-                pass
-
-    def _note_final(self, final: Finalised) -> None:
-        header = final.block.header
-        self._tip = Tip(header.height, self.crypto.suite.hash(encode(header)), header.timestamp)
-        self.journal.add_final(self._tip, encode(final))
-        for endorsed in final.block.transactions:
-            self._note_order(endorsed.transaction)
-
-    def _note_order(self, tx: Transaction) -> None:
-        if isinstance(tx.body.payload, Enrolment | Revocation):
-            self.journal.add_order(self._id(tx), encode(tx))
-
-    def _repeat_until_final(self, tx_id: bytes, tx: Transaction, send: Send) -> None:
-        self.repeats.add(tx_id, send, self._last_now, tx.body.submitted_at + GIVE_UP_AFTER)
-
-    def _id(self, tx: Transaction) -> bytes:
-        return self.crypto.suite.hash(encode(tx.body))
-
-    def _release(self, effect: Effect) -> None:
-        match effect:
-            case Send(to=to, message=message):
-                self.links.send(to, message)
-            case SetTimer(name=name, delay_ns=delay_ns):
-                self._set_timer(name, delay_ns)
-            case Observed():
-                self._observe(effect)
-            case Persist(block=block):
-                signed_at = (item.transaction.body.submitted_at for item in block.transactions)
-                self.counters.latencies_ns.extend(map(self.now().__sub__, signed_at))
-            case Work():
-                self.search.start(effect)
-            case _:
-                pass  # the tip is the journal's, and objects lie where whoever submits has put them
-
-    def _observe(self, observed: Observed) -> None:
-        if observed.kind is ObservedKind.DROPPED:
-            reason = observed.detail.partition(":")[0]
-            self.counters.dropped[reason] = self.counters.dropped.get(reason, 0) + 1
-        elif observed.kind is ObservedKind.SETTLED:
-            self.settle(observed.subjects)
-
-    def _set_timer(self, name: str, delay_ns: int) -> None:
-        held = self._timers.pop(name, None)
-        if held is not None:
-            held.cancel()
-        self._timers[name] = asyncio.get_running_loop().call_later(delay_ns / SECOND, self._fire, name)
-
-    def _fire(self, name: str) -> None:
-        del self._timers[name]
-        self._handle(TimerFired(name), self.now())
-        self._pass_on()
-
-    # -- until it is final -------------------------------------------------------------------------------------
-
-    def settle(self, tx_ids: Iterable[bytes]) -> None:
-        """These are final: nothing of them is said again."""
-        settled = self.repeats.settle(tx_ids)
-        if self.role is Role.AGENT:
-            self.journal.settle(settled)
-
-    def repeat(self) -> None:
-        """Say again what has not become final in a long time; give up what is too old to become so."""
-        count, expired = self.repeats.repeat(self.now(), lambda send: self.links.send(send.to, send.message))
-        self.counters.resent += count
-        self.counters.expired += len(expired)
-        if self.role is Role.AGENT:
-            self.journal.settle(expired)
 
     # -- questions ---------------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
         """Transactions that are not known to be final."""
-        return len(self.repeats)
+        return len(self.out.repeats)
 
     def find(self, tx_id: bytes) -> Found | None:
         """What became of a transaction; None if this node keeps no ledger, or not this one."""
@@ -391,14 +294,9 @@ class NodeHost:
     # -- end ---------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Stop timers and searches, send what is queued, and release the files."""
+        """Stop, send what is queued, and release the files."""
         self.phase = Phase.STOPPING
-        for timer in self._timers.values():
-            timer.cancel()
-        self.search.stop()
-        await self._writer.close()
-        await self.links.drain(2.0)
-        await self.links.close()
+        await self.out.close()
         self.journal.close()
         if self.library is not None:
             self.library.close()

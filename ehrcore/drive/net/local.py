@@ -62,7 +62,7 @@ class LocalNetwork:
         all that this call has started are stopped again and a `DeploymentError` says why, in that node's own words.
         """
         wanted = self._require(names)
-        with self.launching(timeout_s):
+        with hold_launch(self.folder.path, timeout_s):
             running = self.running()
             missing = tuple(name for name in wanted if name not in running)
             require_free_ports((name, self.plan.nodes[name].host, self.plan.nodes[name].port) for name in missing)
@@ -141,21 +141,6 @@ class LocalNetwork:
             raise DeploymentError(f"{name}: expected a process of this user, found one of another ({pid})") from None
         return True
 
-    @contextmanager
-    def launching(self, timeout_s: float = 30.0) -> Iterator[None]:
-        """Hold off whoever else would start nodes of this network."""
-        path = self.folder.path / LAUNCH_FILE
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
-        try:
-            if _wait([path], lambda _: _try_lock(descriptor), timeout_s):
-                raise DeploymentError(f"{path}: expected nobody else to start this network, found somebody who does")
-            yield
-        finally:
-            os.close(descriptor)
-
     def _spawn(self, name: str) -> None:
         """A process in a session of its own: Ctrl-C at the terminal is for who started it, not for it."""
         path = self.folder.node(name) / LOG_FILE
@@ -216,6 +201,23 @@ class LocalNetwork:
         if ended:
             del self._children[name]
         return ended
+
+
+@contextmanager
+def hold_launch(folder: Path, timeout_s: float = 30.0) -> Iterator[None]:
+    """Hold off whoever else would found or start a network in ``folder``, which is made if it is not there."""
+    path = folder / LAUNCH_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+    try:
+        if _wait([path], lambda _: _try_lock(descriptor), timeout_s):
+            raise DeploymentError(f"{path}: expected nobody else to start this network, found somebody who does")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def require_free_ports(places: Iterable[tuple[str, str, int]]) -> None:

@@ -149,6 +149,6 @@ def build_status(host: "NodeHost") -> NodeStatus:
         signs=meter.signs,
         verifies=meter.verifies,
         hashes=meter.hashes,
-        grind_tries=host.search.tries,
+        grind_tries=host.out.search.tries,
         commit_latency_ms=summarise_latency(counters.latencies_ns),
     )

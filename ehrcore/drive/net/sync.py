@@ -81,12 +81,12 @@ async def follow_waiting(host: NodeHost) -> None:
     needed = majority(len(contributors))
     while True:
         await asyncio.sleep(ASK_PAUSE_S * random.uniform(0.8, 1.2))
-        waiting = host.repeats.questions(host.now(), IDS)
+        waiting = host.out.repeats.questions(host.now(), IDS)
         if waiting:
             answers = await asyncio.gather(*(_ask(host, name, waiting) for name in contributors))
             said = [sum(word) for word in zip(*answers, strict=True)]
-            host.settle([tx_id for tx_id, count in zip(waiting, said, strict=True) if count >= needed])
-        host.repeat()
+            host.out.settle([tx_id for tx_id, count in zip(waiting, said, strict=True) if count >= needed])
+        host.out.repeat()
 
 
 async def _ask(host: NodeHost, contributor: str, tx_ids: list[bytes]) -> tuple[int, ...]:
@@ -108,7 +108,7 @@ async def follow_approvals(host: NodeHost) -> None:
     """Repeat, for ever, a coordinator's approvals that do not become final."""
     while True:
         await asyncio.sleep(ASK_PAUSE_S)
-        host.repeat()
+        host.out.repeat()
 
 
 def followers(host: NodeHost) -> list["asyncio.Task[None]"]:

@@ -112,7 +112,7 @@ def test_a_network_is_founded_once(founded: Path, run) -> None:
     plan = (founded / "network.json").read_bytes()
     done = run("network", "init", "--folder", founded)
     assert done.code == 2
-    assert "expected a network or an empty folder" in done.err or "expected no network, found one" in done.err
+    assert done.err == f"ehrcore: {founded}: expected no network, found one\n"
     assert (founded / "network.json").read_bytes() == plan
 
 
@@ -120,7 +120,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, run) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     done = run("network", "up", "--detach", "--folder", tmp_path)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "expected a network or an empty folder, found thesis.tex" in done.err
+    assert "expected a network or an empty folder, found thesis.tex in it" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -209,3 +209,26 @@ def test_where_there_is_no_network_it_is_said(tmp_path: Path, run, command) -> N
     done = run(*command, "--folder", tmp_path / "none")
     assert (done.code, done.out) == (2, "")
     assert done.err == f"ehrcore: {tmp_path / 'none'}: expected the folder of a network, found no network.json in it\n"
+
+
+def test_a_network_that_cannot_be_founded_leaves_nothing(tmp_path: Path, run) -> None:
+    """No certificate can be made for such a host, which is found out half way."""
+    folder, config = tmp_path / "net", tmp_path / "net.toml"
+    config.write_text('[nodes.agent-0]\nhost = "a..b"\n')
+    done = run("network", "init", "--folder", folder, "--tls", "--config", config)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "host of agent-0" in done.err
+    assert [path.name for path in folder.iterdir()] == ["launch.lock"]
+    assert run("network", "init", "--folder", folder).code == 0
+
+
+def test_two_who_found_at_once_found_one_network(tmp_path: Path, background) -> None:
+    folder = tmp_path / "net"
+    both = [background("network", "init", "--folder", folder) for _ in range(2)]
+    said = [each.communicate(timeout=60) for each in both]
+    assert sorted(each.returncode for each in both) == [0, 2]
+    (refused,) = (err for _, err in said if err)
+    assert refused == f"ehrcore: {folder}: expected no network, found one\n"
+    plan = NetworkFolder(folder).read_plan()
+    for name in plan.nodes:
+        assert NetworkFolder(folder).context(plan, name).me == name, "keys and plan are of one founding"

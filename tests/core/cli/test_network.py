@@ -248,6 +248,19 @@ def test_an_interrupt_during_the_start_leaves_nothing_behind(started, process, b
     assert local.running() == {}
 
 
+def test_two_who_bring_the_same_network_up_at_once_have_one(tmp_path: Path, process, background, free_ports) -> None:
+    words = ("network", "up", "--detach", "--folder", tmp_path / "net", "--first-port", free_ports(5))
+    both = [background(*words) for _ in range(2)]
+    said = [each.communicate(timeout=PATIENCE_S) for each in both]
+    try:
+        assert ([each.returncode for each in both], [err for _, err in said]) == ([0, 0], ["", ""])
+        firsts = sorted(out.splitlines()[0].partition(": ")[2][:17] for out, _ in said)
+        assert firsts == ["all nodes already", "started 4 of 4 no"]
+        assert process("status", "--folder", tmp_path / "net").code == 0
+    finally:
+        assert process("network", "down", "--folder", tmp_path / "net").lines == [f"{tmp_path / 'net'}: stopped 4 nodes"]
+
+
 def test_a_second_up_says_that_all_is_running(started, process, background) -> None:
     network = started()
     before = LocalNetwork(network).running()

@@ -128,8 +128,8 @@ def test_too_much_waiting_has_to_wait_outside(tmp_path: Path, monkeypatch: pytes
             frame = net.frame("visitor-0", "agent-0", (encode(Submit(net.transaction(4))),))
             with pytest.raises(BusyError):
                 await host.receive(frame)
-            host.settle([bytes.fromhex(net.tx_id(net.transaction(1)))])
-            host.repeats.settle(list(host.journal.pending()))
+            host.out.settle([bytes.fromhex(net.tx_id(net.transaction(1)))])
+            host.out.repeats.settle(list(host.journal.pending()))
             assert await host.receive(frame)
 
     asyncio.run(check())
@@ -216,7 +216,7 @@ def test_dropped_reasons_are_counted_by_kind(tmp_path: Path) -> None:
         async with Local(tmp_path, "contributor-0") as net:
             host = net.hosts["contributor-0"]
             for detail in ("chain: expected a, found b", "chain: expected c, found d", "policy"):
-                host._observe(Observed(ObservedKind.DROPPED, (), detail))
+                host.out._observe(Observed(ObservedKind.DROPPED, (), detail))
             assert host.status().dropped == {"chain": 2, "policy": 1}
 
     asyncio.run(check())

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ehrcore.drive.net.client import fetch_health
-from ehrcore.drive.net.local import LocalNetwork, require_free_ports
+from ehrcore.drive.net.local import LocalNetwork, hold_launch, require_free_ports
 from ehrcore.drive.net.plan import Address, NetworkConfig, found
 from ehrcore.errors import DeploymentError
 
@@ -120,7 +120,10 @@ def test_a_read_only_folder_is_named(local: LocalNetwork) -> None:
 
 
 def test_whoever_starts_the_network_is_waited_for_but_not_for_ever(local: LocalNetwork) -> None:
-    with local.launching(), pytest.raises(DeploymentError, match="expected nobody else to start this network"):
+    with (
+        hold_launch(local.folder.path),
+        pytest.raises(DeploymentError, match="expected nobody else to start this network"),
+    ):
         LocalNetwork(local.folder.path).start(timeout_s=0.2)
     assert local.running() == {}
 

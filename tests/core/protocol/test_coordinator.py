@@ -8,7 +8,7 @@ import pytest
 from ehrcore.block import ApprovalBody, RecordRef, Revocation, Transaction
 from ehrcore.contracts import look_up, run_contracts
 from ehrcore.crypto import Crypto
-from ehrcore.effects import Effects, ObservedKind, Received, TimerFired
+from ehrcore.effects import Effects, Observed, ObservedKind, Persist, Received, TimerFired
 from ehrcore.identity import Reason
 from ehrcore.messages import Approve, Endorse, Refused
 from ehrcore.roles import Coordinator

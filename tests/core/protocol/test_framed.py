@@ -21,16 +21,16 @@ NODES = Topology(2, 2, 4, 2)
 
 
 def build(
-    kind: type[Simulation] = FramedSimulation, costs: CostModel = COSTS, cores: int = 2, **changes: Any
+    kind: type[Simulation] = FramedSimulation, costs: CostModel = COSTS
 ) -> tuple[Simulation, list[tuple[int, str, Observed]]]:
     params = ChainParams(
         "framed", NODES, majority(NODES.agents), majority(NODES.coordinators), is_modelled=True,
-        limits=Limits(max_wait_ns=250 * MILLISECOND), **changes,
+        limits=Limits(max_wait_ns=250 * MILLISECOND),
     )  # fmt: skip
     seen: list[tuple[int, str, Observed]] = []
     network = found_network(params, "modelled", "framed")
     links = LinkModel(latency_ns=0, bytes_per_second=0)
-    setup = SimSetup("framed", costs, links, HostModel(is_shared=True, cores=cores))
+    setup = SimSetup("framed", costs, links, HostModel(is_shared=True, cores=2))
     return kind(network, setup, lambda *found: seen.append(found)), seen
 
 
@@ -64,7 +64,7 @@ def test_as_many_messages_travel_as_without_frames() -> None:
     """Of one lone transaction: frames hold messages, they add none."""
     legs = []
     for kind in (Simulation, FramedSimulation):
-        simulation, seen = build(kind, costs=replace(COSTS, frame_ns=0), limits_of_one=None) if False else build(kind)
+        simulation, seen = build(kind)
         submit(simulation, 1, 0)
         simulation.run(60 * SECOND)
         assert final(seen) == {"": 1}

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from ehrcore.drive.net.frames import MAX_FRAME_BYTES, MAX_SKEW_NS, MEDIA_TYPE, TAG_BYTES, Frame
 from ehrcore.drive.net.host import BusyError, OldEpochError
-from ehrcore.drive.net.tls import peer_name
 from ehrcore.drive.net.web.exchange import SERVER, Site, read_body, require_media
 from ehrcore.drive.net.web.problems import ProblemError
 from ehrcore.errors import CodecError, IdentityError
@@ -61,6 +60,8 @@ def _require_peer(request: web.Request, sender: str) -> None:
         raise IdentityError(f"frame of {sender}: expected a connection under TLS, found none")
     name = _peers.get(connection)
     if name is None:
+        from ehrcore.drive.net.tls import peer_name  # noqa: PLC0415 - X.509 is slow to import, and often not needed
+
         name = _peers[connection] = peer_name(connection)
     if name != sender:
         raise IdentityError(f"frame of {sender}: expected a connection of its own, found one of {name or 'nobody'}")

@@ -1,0 +1,182 @@
+"""A role's effects on their way out: written down, made durable, and carried out.
+
+What a crash takes from memory is made up for end to end.  An agent journals what it accepts and repeats its
+endorsement until a majority of contributors call the transaction final; a coordinator repeats its approval until it
+sees the transaction in a block; blocks are fetched from peers (`sync`).  All of these may come twice: roles count them
+once, and coordinators refuse what the chain holds already.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+from ehrcore.block import Enrolment, Revocation, Transaction
+from ehrcore.codec import encode
+from ehrcore.consensus.seam import Tip
+from ehrcore.drive.net.journal import Journal
+from ehrcore.drive.net.library import Library
+from ehrcore.drive.net.links import Links
+from ehrcore.drive.net.repeats import Repeats
+from ehrcore.drive.net.search import Search
+from ehrcore.drive.net.status import Counters
+from ehrcore.drive.net.writer import Writer
+from ehrcore.effects import (
+    Effect,
+    Event,
+    Observed,
+    ObservedKind,
+    Persist,
+    Send,
+    SetTimer,
+    TimerFired,
+    Work,
+)
+from ehrcore.hashing import HashSuite
+from ehrcore.identity import Reason
+from ehrcore.messages import Approve, Endorse, Finalised, Propose, Vote
+from ehrcore.roles.agent import STALE_AFTER
+from ehrcore.types import SECOND, Role
+
+#: When a transaction is given up that has not become final (ns after it was signed): agents take none as old as that.
+GIVE_UP_AFTER: Final = 2 * STALE_AFTER
+
+
+class Outgoing:
+    """What one node does about its role's effects; ``tip`` is an administrator's last block.
+
+    ``process`` handles an event like any that comes from outside; ``fail`` ends the node.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        role: Role,
+        suite: HashSuite,
+        tip: Tip,
+        journal: Journal,
+        library: Library | None,
+        links: Links,
+        counters: Counters,
+        now: Callable[[], int],
+        process: Callable[[Sequence[Event]], Awaitable[None]],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._name, self._role, self._suite, self.tip = name, role, suite, tip
+        self._journal, self._links, self._counters = journal, links, counters
+        self._now, self._process = now, process
+        self.repeats = Repeats()
+        self.search = Search(suite, lambda found: process((found,)))
+        self._writer = Writer(journal, library, self._release, fail)
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._firing: set[asyncio.Future[None]] = set()
+
+    def take(self, effects: Sequence[Effect]) -> None:
+        """Carry out effects, each once that is durable which must not be forgotten before it."""
+        for effect in effects:
+            if type(effect) is Send:
+                self._note(effect)
+        self._writer.add(effects)
+
+    async def flush(self) -> None:
+        """Wait until everything taken so far has left; raises what the disk says if it cannot be kept."""
+        await self._writer.flush()
+
+    def _note(self, send: Send) -> None:
+        message = send.message
+        match message:
+            case Endorse(reason=Reason.ACCEPTED):
+                tx_id = self.identify(message.transaction)
+                self._journal.add_pending(tx_id, encode(message))
+                self._repeat_until_final(tx_id, message.transaction, send)
+                self._note_order(message.transaction)
+            case Approve():
+                self._repeat_until_final(self.identify(message.transaction), message.transaction, send)
+            case Finalised() if self._role is Role.ADMINISTRATOR and message.block.header.height > self.tip.height:
+                self._note_final(message)
+            case Propose() | Vote() if isinstance(message, Propose) or message.voter == self._name:
+                self._journal.say(message.body.height, encode(message), is_own=True)
+            case _:
+                pass
+
+    def _note_final(self, final: Finalised) -> None:
+        header = final.block.header
+        self.tip = Tip(header.height, self._suite.hash(encode(header)), header.timestamp)
+        self._journal.add_final(self.tip, encode(final))
+        for endorsed in final.block.transactions:
+            self._note_order(endorsed.transaction)
+
+    def _note_order(self, tx: Transaction) -> None:
+        if isinstance(tx.body.payload, Enrolment | Revocation):
+            self._journal.add_order(self.identify(tx), encode(tx))
+
+    def _repeat_until_final(self, tx_id: bytes, tx: Transaction, send: Send) -> None:
+        self.repeats.add(tx_id, send, self._now(), tx.body.submitted_at + GIVE_UP_AFTER)
+
+    def identify(self, tx: Transaction) -> bytes:
+        """The transaction's id."""
+        return self._suite.hash(encode(tx.body))
+
+    def _release(self, effect: Effect) -> None:
+        match effect:
+            case Send(to=to, message=message):
+                self._links.send(to, message)
+            case SetTimer(name=name, delay_ns=delay_ns):
+                self._set_timer(name, delay_ns)
+            case Observed():
+                self._observe(effect)
+            case Persist(block=block):
+                signed_at = (item.transaction.body.submitted_at for item in block.transactions)
+                self._counters.latencies_ns.extend(map(self._now().__sub__, signed_at))
+            case Work():
+                self.search.start(effect)
+            case _:
+                pass  # the tip is the journal's, and objects lie where whoever submits has put them
+
+    def _observe(self, observed: Observed) -> None:
+        if observed.kind is ObservedKind.DROPPED:
+            reason = observed.detail.partition(":")[0]
+            self._counters.dropped[reason] = self._counters.dropped.get(reason, 0) + 1
+        elif observed.kind is ObservedKind.SETTLED:
+            self.settle(observed.subjects)
+
+    def _set_timer(self, name: str, delay_ns: int) -> None:
+        held = self._timers.pop(name, None)
+        if held is not None:
+            held.cancel()
+        self._timers[name] = asyncio.get_running_loop().call_later(delay_ns / SECOND, self._fire, name)
+
+    def _fire(self, name: str) -> None:
+        del self._timers[name]
+        task = asyncio.ensure_future(self._process((TimerFired(name),)))
+        self._firing.add(task)
+        task.add_done_callback(self._fired)
+
+    def _fired(self, task: "asyncio.Future[None]") -> None:
+        self._firing.discard(task)
+        if not task.cancelled():
+            task.exception()  # whatever it is, the node has failed with it already
+
+    # -- until it is final -------------------------------------------------------------------------------------
+
+    def settle(self, tx_ids: Iterable[bytes]) -> None:
+        """These are final: nothing of them is said again."""
+        settled = self.repeats.settle(tx_ids)
+        if self._role is Role.AGENT:
+            self._journal.settle(settled)
+
+    def repeat(self) -> None:
+        """Say again what has not become final in a long time; give up what is too old to become so."""
+        count, expired = self.repeats.repeat(self._now(), lambda send: self._links.send(send.to, send.message))
+        self._counters.resent += count
+        self._counters.expired += len(expired)
+        if self._role is Role.AGENT:
+            self._journal.settle(expired)
+
+    async def close(self) -> None:
+        """Stop timers and searches; write and send what is left."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self.search.stop()
+        await self._writer.close()
+        await self._links.drain(2.0)
+        await self._links.close()
