@@ -30,6 +30,8 @@ from ehrcore.types import Role
 FORMAT: Final = "ehrcore-network-1"
 #: The paper's agents listen here (Algorithm 4); the other nodes follow, one port each.
 FIRST_PORT: Final = 7777
+#: A node under load has thousands of transactions under way, and meets each signature twice.
+REMEMBERED_SIGNATURES: Final = 65_536
 PLAN_FILE: Final = "network.json"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
@@ -192,7 +194,7 @@ class NetworkFolder:
         certified = {certificate.body.subject: certificate.body.public_key for certificate in genesis.certificates}
         if certified.get(name) != key.public_bytes:
             raise DeploymentError(f"{path}: expected the private key that {name} is certified for, found another")
-        crypto = Crypto(find_suite(params.hash_suite), scheme, key)
+        crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
         return Context(name, params, bytes.fromhex(plan.chain), genesis.certificates, crypto, kept or Kept())
 
     def open_authority(self, plan: NetworkPlan) -> Authority:

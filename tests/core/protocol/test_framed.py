@@ -1,4 +1,4 @@
-"""Framed links: one frame at a time between two nodes, batches that grow with the load, one wait for the disk a slice."""
+"""Framed links: one frame at a time between two nodes, batches that grow with the load, one wait for the disk."""
 
 from collections import Counter
 from dataclasses import replace
