@@ -109,9 +109,10 @@ def _put_aside(folder: Path, stems: tuple[str, ...]) -> list[Path]:
 
 def _found(path: Path, config: NetworkConfig) -> NetworkPlan:
     """Found a network in a folder that is not there, or empty; nothing is left in it if that fails."""
-    _require_empty(path)
+    if not (path / LAUNCH_FILE).exists():
+        _require_empty(path)
     with hold_launch(path):
-        # Again: somebody else may have been quicker.
+        # Again, or for the first time where somebody else is or was at it.
         _require_empty(path)
         try:
             return found(path, config, time.time_ns())
@@ -122,11 +123,10 @@ def _found(path: Path, config: NetworkConfig) -> NetworkPlan:
 
 
 def _found_to_start(path: Path, config: NetworkConfig, *, has_all: bool) -> None:
-    """Found a network whose nodes are to run here; whoever finds that somebody else has been quicker, goes on with that."""
+    """Found a network whose nodes are to run here, or go on with one that somebody else has just founded."""
     roles = list_roles(config.params(0))
     places = ((name, place) for name, place in place_nodes(config, roles).items() if roles[name] is not Role.VISITOR)
     try:
-        _require_empty(path)
         if has_all:
             require_free_ports((name, place.host, place.port or 0) for name, place in places)
         _found(path, config)
