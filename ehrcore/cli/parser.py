@@ -85,6 +85,10 @@ def _add_submit(commands: Any) -> None:
         "--timeout", type=_seconds, default=60.0, metavar="S", help="how long each record may take (60)"
     )
 
+    sign = _add(commands, "sign", "submit:sign", "store a record and print its signed transaction, to be sent by hand")
+    sign.add_argument("file", type=Path, metavar="FILE", help="a FHIR resource as JSON")
+    sign.add_argument("--visitor", default="visitor-0", metavar="NAME", help="who signs (visitor-0)")
+
 
 def _add_read(commands: Any) -> None:
     read = _add(commands, "read", "read:read", "write out a record, byte for byte as it was submitted")

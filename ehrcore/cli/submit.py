@@ -14,17 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from ehrcore.authority import Authority
 from ehrcore.block import RecordRef, Transaction, TransactionBody
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
 from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
 from ehrcore.drive.net.objects import FileStore
+from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import DeploymentError, ProofError
 from ehrcore.identity import Reason
 from ehrcore.params import majority
 from ehrcore.proof import Verified, Verifier
 from ehrcore.records import ClinicalRecord
+from ehrcore.roles import Context
 from ehrcore.types import Role
 
 #: Records on their way at once; the replay window of an author is 4,096 nonces wide.
@@ -62,15 +66,40 @@ class Pending:
     verdicts: dict[str, Verified] = field(default_factory=dict)
 
 
+def sign_record(context: Context, authority: Authority, nonces: Nonces, record: ClinicalRecord) -> Transaction:
+    """The visitor's transaction about a record, of now."""
+    crypto, pseudonym = context.crypto, authority.pseudonym(record.patient_id)
+    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location)
+    body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), reference)
+    return Transaction(body, crypto.sign(body))
+
+
+def sign(options: argparse.Namespace) -> int:
+    """Store one record and print its signed transaction as JSON, for whoever hands it to the agents by other means."""
+    from ehrcore.drive.net.web.views import transaction_view
+
+    folder, plan, authority = _open(options)
+    ((_, record),) = read_records((options.file,), is_lenient=False)
+    nonces = Nonces(folder.node(options.visitor))
+    FileStore(folder.objects).put(record.location, record.body)
+    tx = sign_record(folder.context(plan, options.visitor), authority, nonces, record)
+    print(msgspec.json.encode(transaction_view(tx)).decode())
+    return 0
+
+
 def submit(options: argparse.Namespace) -> int:
     """Submit every file, or none if one of them is no record; 1 if a record was refused or is not final in time."""
+    folder, plan, authority = _open(options)
+    records = read_records(options.files, is_lenient=options.skip)
+    return asyncio.run(_submit(Client(folder, plan, options.visitor), authority, records, options))
+
+
+def _open(options: argparse.Namespace) -> tuple[NetworkFolder, NetworkPlan, Authority]:
     folder, plan = folder_of(options.folder)
     if plan.roles().get(options.visitor) is not Role.VISITOR:
         visitors = ", ".join(name for name, role in plan.roles().items() if role is Role.VISITOR)
         raise DeploymentError(f"--visitor: expected one of {visitors}, found {options.visitor!r}")
-    authority = open_authority(folder, plan)
-    records = read_records(options.files, is_lenient=options.skip)
-    return asyncio.run(_submit(Client(folder, plan, options.visitor), authority, records, options))
+    return folder, plan, open_authority(folder, plan)
 
 
 async def _submit(client: Client, authority: Authority, records: Records, options: argparse.Namespace) -> int:
@@ -135,12 +164,9 @@ class Desk:
 
     async def settle(self, record: ClinicalRecord) -> Outcome:
         """Store the object, sign, hand in, and wait for what is to be waited for."""
-        crypto = self._context.crypto
         await asyncio.to_thread(self._store.put, record.location, record.body)
-        pseudonym = self._authority.pseudonym(record.patient_id)
-        reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location)
-        body = TransactionBody(self._context.chain, self._context.me, self._nonces.take(), time.time_ns(), reference)
-        tx_id, pending = crypto.hash_struct(body), Pending(Transaction(body, crypto.sign(body)), asyncio.Future())
+        pending = Pending(sign_record(self._context, self._authority, self._nonces, record), asyncio.Future())
+        tx_id = self._context.crypto.hash_struct(pending.transaction.body)
         self._pending[tx_id] = pending
         senders = [asyncio.create_task(self._hand_in(agent, pending)) for agent in self._agents]
         try:

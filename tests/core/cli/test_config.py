@@ -182,7 +182,7 @@ def _gone(plan: Path) -> str:
 
 SPOILED = [_not_json, _not_text, _another_format, _another_address, _another_chain, _another_genesis, _gone]
 ID = "00" * 32
-COMMANDS = [("submit", "FILE"), ("read", ID), ("prove", ID), ("audit",)]
+COMMANDS = [("submit", "FILE"), ("sign", "FILE"), ("read", ID), ("prove", ID), ("audit",)]
 
 
 @pytest.mark.parametrize("spoil", SPOILED)

@@ -10,6 +10,7 @@ import signal
 import struct
 import termios
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,12 @@ def submitted(done: Any) -> dict[str, tuple[str, str]]:
     return {match[4]: (match[1], match[3]) for match in found}
 
 
+def post_json(url: str, content: str) -> Any:
+    request = urllib.request.Request(url, content.encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.loads(answer.read())
+
+
 def heights(process, folder: Path) -> dict[str, int | None]:
     told = json.loads(process("status", "--folder", folder, "--json").out)
     return {name: node and node["height"] for name, node in told.items()}
@@ -59,6 +66,13 @@ def test_records_go_in_come_back_are_proven_and_the_proof_needs_no_network(
     ids = submitted(done)
     assert [verdict for _, verdict in ids.values()] == ["valid"] * len(records)
     assert list(ids) == list(map(str, records))
+    # What is signed for others to send is taken as JSON, once.
+    signed = process("sign", "--folder", network, records[0]).out
+    plan = NetworkFolder(network).read_plan()
+    agents = [f"{plan.url(name)}/v1/transactions" for name in plan.nodes if name.startswith("agent")]
+    answers = [post_json(agent, signed) for agent in agents]
+    assert {answer["status"] for answer in answers} == {"accepted"}
+    wait_until(lambda: process("read", "--folder", network, answers[0]["id"]).code == 0)
     for path in records:
         # In text mode a child's line ends would be translated; what comes back is compared as bytes.
         copy = tmp_path / "copy"
@@ -70,7 +84,8 @@ def test_records_go_in_come_back_are_proven_and_the_proof_needs_no_network(
     assert process("prove", "--folder", network, tx_id).out == proof.read_text()
     audit = process("audit", "--folder", network)
     assert (audit.code, audit.lines[-1]) == (0, "nothing was found")
-    assert f"checked   {len(records)} valid transactions, 0 marked invalid, {len(records)} stored records" in audit.out
+    count = len(records) + 1
+    assert f"checked   {count} valid transactions, 0 marked invalid, {count} stored records" in audit.out
     assert process("network", "down", "--folder", network).code == 0
     _verify_offline(process, proof, records, NetworkFolder(network).read_plan().chain, tmp_path)
 
