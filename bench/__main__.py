@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from bench.errors import BenchError
 from ehrcore import __version__
@@ -67,6 +68,11 @@ def list_experiments() -> None:
 @click.option("--profile", default="quick", show_default=True, help="smoke, quick or paper (see: ehrbench list).")
 @click.option("--config", type=_FOLDER, metavar="FILE", help="A TOML scenario laid over the profile.")
 @click.option("--records", type=_FOLDER, metavar="DIR", help="FHIR JSON or NDJSON in place of synthetic patients.")
+@click.option(
+    "--engine",
+    type=click.Choice(["sim", "net"]),
+    help="Measure table1 and variants over real networks, too (net), or not at all so (sim).  [default: as configured]",
+)
 @click.option("--strict", is_flag=True, help="Refuse malformed record files rather than skip them.")
 @click.option("--resume", type=_FOLDER, metavar="RUN", help="Go on with a run that was stopped, as it was begun.")
 @_RESULTS
@@ -77,6 +83,7 @@ def run(
     profile: str,
     config: Path | None,
     records: Path | None,
+    engine: str | None,
     *,
     strict: bool,
     resume: Path | None,
@@ -94,7 +101,10 @@ def run(
     from bench.watching import watch_progress
 
     if resume is None:
-        begin = partial(execute, load_scenario(profile, config), experiments, is_strict=strict, results=results)
+        scenario = load_scenario(profile, config)
+        if engine is not None:
+            scenario = msgspec.structs.replace(scenario, engine=engine)
+        begin = partial(execute, scenario, experiments, is_strict=strict, results=results)
     else:
         _refuse_besides(context, "resume", "records")
         begin = partial(resume_run, resume)

@@ -7,24 +7,20 @@ scenarios that ship with the suite; ``--config`` overlays one with a file of the
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
+from bench.net.sections import Agree, Load, Net
+from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
 from ehrcore.errors import EhrError
 from ehrcore.hashing import SUITES, find_suite
+from ehrcore.params import ConsensusRule
 from ehrcore.signing import SCHEMES
 
-Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
-# Bounded above, too: TOML has an infinity.
-Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Text = Annotated[str, msgspec.Meta(min_length=1)]
-Names = Annotated[list[str], msgspec.Meta(min_length=1)]
-Roles = Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=4, max_length=4)]
+RULES: Final = tuple(rule.value for rule in ConsensusRule)
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -187,6 +183,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hashes: Hashes
     seed: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ehrbench"
     curve: Literal["p256", "secp256k1"] = "p256"
+    #: What table1 and variants are measured on besides the simulator: ``net`` for everything, ``sim`` for nothing, and
+    #: without it what ``[net]`` names.
+    engine: Literal["sim", "net"] | None = None
     workload: Workload = Workload()
     network: NetworkModel = NetworkModel()
     framework: Framework = Framework()
@@ -198,6 +197,20 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     noise: Noise = Noise()
     signatures: Signatures = Signatures()
     merkle: Merkle = Merkle()
+    net: Net = Net()
+    load: Load = Load()
+    agree: Agree = Agree()
+
+    @property
+    def net_rows(self) -> list[int]:
+        """Rows of Table 1 that are measured over a real network."""
+        return {"sim": [], "net": list(range(1, 19))}.get(self.engine or "", self.net.table1_rows)
+
+    @property
+    def net_variants(self) -> list[str]:
+        """Variants, as ``rule/suite``, that are measured over a real network."""
+        every = [f"{rule}/{suite}" for rule in RULES for suite in self.variants.suites]
+        return {"sim": [], "net": every}.get(self.engine or "", self.net.variants)
 
 
 def load_scenario(profile: str, overlay: Path | None = None) -> Scenario:
@@ -242,6 +255,11 @@ def _validate(scenario: Scenario) -> None:
         ("hashes.sizes_bytes", hashes.sizes_bytes),
         ("signatures.libraries", scenario.signatures.libraries),
         ("merkle.leaves", scenario.merkle.leaves),
+        ("net.table1_rows", scenario.net.table1_rows),
+        ("net.variants", scenario.net.variants),
+        ("load.shares", scenario.load.shares),
+        ("load.topologies", list(map(tuple, scenario.load.topologies))),
+        ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),
     ):
         if len({*values}) != len(values):
             raise msgspec.ValidationError(f"Expected each value once - at `$.{key}`")
@@ -254,7 +272,14 @@ def _validate(scenario: Scenario) -> None:
         for name in names:
             if name not in known:
                 raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.{key}`")
-    for name in variants.suites:
+    for name in scenario.net.variants:
+        rule, _, suite = name.partition("/")
+        if rule not in RULES or suite not in SUITES:
+            expected = f"one of {', '.join(RULES)} with a suite, such as {RULES[0]}/{next(iter(SUITES))}"
+            raise msgspec.ValidationError(f"Expected {expected}, got {name!r} - at `$.net.variants`")
+    if sorted(scenario.load.shares) != scenario.load.shares:
+        raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")
+    for name in (*variants.suites, *(name.partition("/")[2] for name in scenario.net.variants)):
         find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
 
 

@@ -66,7 +66,11 @@ class Crypto:
         if self._key is None:
             raise SignatureError("signature: expected a private key, found none on this node")
         self.meter.signs += 1
-        return self._key.sign(self.hash_struct(body))
+        digest = self.hash_struct(body)
+        signature = self._key.sign(digest)
+        # What this node has signed itself comes back to it within blocks.
+        self._remember((self._key.public_bytes, digest, signature))
+        return signature
 
     def verify(self, public_bytes: bytes, body: Any, signature: bytes) -> bool:
         """Whether ``signature`` by ``public_bytes`` over ``body`` is valid; a key of another scheme is not."""

@@ -20,9 +20,12 @@ _IGNORED: Final = {
 }
 #: Where a difference may well explain that a ratio differs.
 _EXPLAINING: Final = re.compile(r"machine\.(architecture|cpu|cpu_flags|sha_ni)|versions\.(python|openssl_\w+)")
-#: What the experiments that simulate with the run's records depend on, and others besides their own sections.
+#: What the experiments that simulate with the run's records depend on, and others, besides their own sections.
 _SIMULATED: Final = ("workload.digest", "scenario.network", "scenario.curve", "scenario.energy")
+_REAL: Final = ("workload.digest", "scenario.net", "scenario.curve", "scenario.energy")
 _BESIDES: Final = {
+    "load": _REAL,
+    "agree": _REAL,
     "latency": (
         "scenario.network",
         *(f"scenario.workload.{key}" for key in ("seed", "sensor_patients", "sensor_readings")),
@@ -80,9 +83,9 @@ def find_conflicts(differences: Iterable[Difference], experiment: Experiment) ->
     """The differences because of which two results of ``experiment`` answer different questions.
 
     It depends on the sections of the scenario whose names begin with its own, and if it needs records on those, too,
-    and on network, curve and energy.  How often something is measured (``[paired]``) only makes intervals wider.
+    and on network (``net`` if it is a real one), curve and energy.  How often something is measured (``[paired]``) only makes intervals wider.
     """
-    others = _SIMULATED if experiment.needs_records else _BESIDES.get(experiment.id, ())
+    others = _BESIDES.get(experiment.id, _SIMULATED if experiment.needs_records else ())
     own = f"scenario.{experiment.id}"
     return [item for item in differences if item.key.startswith(own) or _is_below(item.key, others)]
 

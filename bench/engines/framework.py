@@ -13,11 +13,12 @@ from bench.engines.base import Context
 from bench.engines.load import LoadedSimulation
 from bench.engines.simulate import HORIZON_NS, link_model
 from bench.experiments.base import Case, Row
+from ehrcore.block import Genesis
 from ehrcore.codec import encode
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Observed, ObservedKind, Requested
 from ehrcore.errors import LedgerError, ProofError
-from ehrcore.ledger import Genesis, Ledger, MemoryLedger, SqliteLedger
+from ehrcore.ledger import Ledger, MemoryLedger, SqliteLedger
 from ehrcore.merkle import verify_inclusion
 from ehrcore.network import Network, found_network
 from ehrcore.params import ChainParams, Topology, majority

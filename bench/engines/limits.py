@@ -1,20 +1,37 @@
 """Engine `limit`: measures one part of the project beside its limit or peer."""
 
+from typing import Any
+
+import msgspec
+
 from bench.engines.base import Context
 from bench.experiments.base import Case, Row
-from bench.limits import Unavailable, find_part
+from bench.limits import Finding, Metric, Unavailable, find_part
 from bench.limits.base import build_row, build_unavailable
+from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
 
 
 def run_limit(context: Context, case: Case) -> list[Row]:
-    """One row per metric of the part that ``settings["part"]`` names; `BenchError` for an unknown part.
+    """One row per metric of the part that ``settings["limit"]`` names; `BenchError` for an unknown part.
 
-    A part that this machine cannot compare is there all the same, as unavailable, with the reason in its note.
+    What this machine cannot compare is there all the same, as unavailable, with the reason in its note.  What was
+    measured while others took too much of the machine is void.
     """
-    name = case.settings.get("part")
+    name = case.settings.get("limit")
     part = find_part(name)
+    watch, limits = NoiseWatch(), NoiseLimits(**msgspec.to_builtins(context.scenario.noise))
+    findings: list[Finding | Unavailable]
     try:
-        findings = part.measure(context.folder)
+        findings = list(part.measure(context.folder))
     except Unavailable as reason:
-        return [build_unavailable(str(name), metric, str(reason)) for metric in part.metrics]
-    return [build_row(str(name), *pair) for pair in zip(part.metrics, findings, strict=True)]
+        findings = [reason] * len(part.metrics)
+    noise = watch.lap()
+    void = void_reason(noise, limits)
+    status = {"status": "void", "reason": void} if void else {}
+    return [_build(str(name), *pair, status | noise) for pair in zip(part.metrics, findings, strict=True)]
+
+
+def _build(part: str, metric: Metric, finding: Finding | Unavailable, about: dict[str, Any]) -> Row:
+    if isinstance(finding, Unavailable):
+        return build_unavailable(part, metric, str(finding))
+    return {**about, **build_row(part, metric, finding)}

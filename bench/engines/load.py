@@ -33,9 +33,10 @@ _PATIENCE: Final = 8
 
 @dataclass(slots=True)
 class Flow(Sample):
-    """One transaction's instants, and how many contributors have committed it."""
+    """One transaction's instants, how many contributors have committed it, and when the visitor knew of a quorum."""
 
     reached: int = 0
+    known: int | None = None
 
 
 class Collector:
@@ -68,6 +69,8 @@ class Collector:
             case ObservedKind.FINAL:
                 self.receipts += 1
                 self.invalid += bool(observed.detail)
+                if told := self.flows.get(observed.subjects[0]):
+                    told.known = at
                 return True
             case ObservedKind.REFUSED:
                 self.refused += 1
@@ -78,6 +81,8 @@ class Collector:
             case ObservedKind.DROPPED:
                 reason = observed.detail.partition(":")[0]
                 self.dropped[reason] = self.dropped.get(reason, 0) + 1
+            case ObservedKind.SETTLED:
+                pass  # a coordinator's; what counts are the ledgers
         return False
 
     def _commit(self, tx_id: bytes, at: int) -> None:
@@ -103,9 +108,10 @@ class LoadedSimulation:
         setup: SimSetup,
         records: Sequence[ClinicalRecord],
         ledgers: dict[str, Ledger] | None = None,
+        kind: type[Simulation] = Simulation,
     ) -> None:
         self.collector = Collector(network.params.topology.contributors)
-        self.simulation = Simulation(network, setup, self._observe, ledgers)
+        self.simulation = kind(network, setup, self._observe, ledgers)
         self._authority = network.authority
         self._records = cycle(records)
         self._visitors = [name for name, role in network.roles.items() if role is Role.VISITOR]

@@ -42,7 +42,7 @@ def run_paired(context: Context, case: Case) -> list[Row]:
         },
         "limits": msgspec.to_builtins(context.scenario.noise),
     }
-    environment = {**_inherit(), "PYTHONHASHSEED": str(hash_seed(seed)), **settings.get("environment", {})}
+    environment = {**plain_environment(), "PYTHONHASHSEED": str(hash_seed(seed)), **settings.get("environment", {})}
     rows = _run_worker(job, environment)
     shared = {"process": settings["process"], "instructions": settings["instructions"]}
     return [{**shared, **row} for row in rows]
@@ -53,7 +53,7 @@ def hash_seed(label: str) -> int:
     return int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
 
 
-def _inherit() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """This process's environment without what changes measurements, with the packages importable as they are here."""
     kept = {key: value for key, value in os.environ.items() if not _changes_speed(key)}
     root = str(Path(bench.__file__).parents[1])

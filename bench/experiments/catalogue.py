@@ -8,6 +8,8 @@ QUESTIONS: Final = {
     "table1": "Do the paper's 18 configurations rank and behave as its Table 1 says?",
     "variants": "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",
     "latency": "What does a stall do to latency, and who notices?",
+    "load": "What does a real network commit as more is offered, and what holds it back?",
+    "agree": "Does the simulator predict what real networks on this machine do?",
     "hashes": "What does a hash cost, by function, size and library?",
     "signatures": "What do signing, verifying and loading a key cost, by curve and library?",
     "merkle": "What do Merkle trees and their proofs cost, beside a flat hash and in other libraries?",

@@ -16,7 +16,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     del scenario
     from bench.limits import PARTS
 
-    return [Case(name, "limit", {"part": name}) for name in PARTS]
+    return [Case(name, "limit", {"limit": name}) for name in PARTS]
 
 
 def build_limits(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -27,7 +27,7 @@ def build_limits(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 
 COLUMNS: Final = {
-    "part": Column("Part"),
+    "limit": Column("Part"),
     "metric": Column("Metric"),
     "measured": Column("Measured", "", ".4g"),
     "measured_min": Column("Least", "", ".4g"),

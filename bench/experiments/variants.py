@@ -1,4 +1,4 @@
-"""Proof of stake, proof of work and a single orderer, each with SHA-256, SHA-1 and MD5.
+"""Proof of stake, proof of work and a single orderer, each with SHA-256, SHA-1 and MD5; some over real networks.
 
 All variants of one repeat meet the same arrivals, records and jitter, so they are compared pair by pair.  Proof of
 work is final only under its confirmations, which is what a receipt means under the other rules at once.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.analysis.paired import AMOUNT, RATE, TIME, UNRESOLVED, compare
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.variants_figures import BASE_SUITE, NAMES, draw_difficulty
+from bench.experiments.variants_net import NETWORKS, declare_networks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ _KEYS: Final = ["rule", "difficulty_bits", "suite", "is_control"]
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
-    """Every rule with every suite, and the base variant once more as the A/A control."""
+    """Every rule with every suite, and the base variant once more as the A/A control; then those over real networks."""
     plan = scenario.variants
     rules: list[tuple[str, int | None]] = [("pos", None), ("single", None)]
     rules += [("pow", bits) for bits in sorted(set(plan.difficulty_bits))]
@@ -45,14 +46,15 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
                 "planned": plan.repeats,
             }
             cases.append(Case(label, "variant", settings))
-    return cases
+    return cases + declare_networks(scenario)
 
 
 _NOT_NUMBERS: Final = ("is_overloaded", "energy_status", "busiest_role", "latency_status", "latency_quorum_bounds")
 
 
 def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Rows by rule, difficulty and suite, the control last, whichever repeat was the first to succeed."""
+    """Simulated rows by rule, difficulty and suite, the control last, whichever repeat was the first to succeed."""
+    raw = raw[~raw["case"].str.startswith("net-")]
     ranks: dict[str, Any] = {
         "is_control": raw["is_control"].astype(bool),
         "rule": raw["rule"].map({name: rank for rank, name in enumerate(NAMES)}),
@@ -67,7 +69,8 @@ def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Medians over repeats, one row per variant."""
-    measured = in_order(raw).assign(
+    raw = in_order(raw)
+    measured = raw.assign(
         cpu_ms_per_tx=raw["cpu_s_per_tx"] * 1e3,
         kilobytes_per_tx=raw["bytes_per_tx"] / 1e3,
         **{f"energy_mj_{bound}": raw[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
@@ -191,6 +194,7 @@ def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Per suite, the difficulty above which proof of work takes more CPU than proof of stake, in two readings."""
     import pandas as pd
 
+    raw = in_order(raw)
     usable = raw[~raw["is_control"].astype(bool)]
     rows = []
     for suite, group in usable.groupby("suite", sort=False):
@@ -281,6 +285,7 @@ EXPERIMENT: Final = Experiment(
             build_break_even,
             ("suite", "bare_bits_median", "confirmations", "grid", "where", "bits_median"),
         ),
+        NETWORKS,
     ),
     (
         Figure(

@@ -75,11 +75,12 @@ class Finding:
 class Part:
     """Metrics that are measured together: ``measure(folder)`` returns a finding for each, in order.
 
-    ``folder`` is on the disk that results are kept on.  It raises `Unavailable` if the machine lacks a side.
+    ``folder`` is on the disk that results are kept on.  Where the machine lacks a side, `Unavailable` is raised, or
+    stands in the place of a finding that needs it.
     """
 
     metrics: tuple[Metric, ...]
-    measure: Callable[[Path], Sequence[Finding]]
+    measure: Callable[[Path], Sequence[Finding | Unavailable]]
 
 
 def build_row(part: str, metric: Metric, finding: Finding) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def build_unavailable(part: str, metric: Metric, reason: str) -> dict[str, Any]:
 
 def _heading(part: str, metric: Metric) -> dict[str, Any]:
     demanded = metric.demand.describe(metric.unit)
-    return {"part": part, "metric": metric.name, "unit": metric.unit, "peer": metric.peer, "demanded": demanded}
+    return {"limit": part, "metric": metric.name, "unit": metric.unit, "peer": metric.peer, "demanded": demanded}
 
 
 def take_turns(blocks: int, *sides: Callable[[], float]) -> list[list[float]]:

@@ -18,6 +18,7 @@ from ehrcore.block import (
     Block,
     EndorsedTransaction,
     EndorsementBody,
+    Genesis,
     Header,
     OrdererCertificate,
     RecordRef,
@@ -29,7 +30,7 @@ from ehrcore.crypto import Crypto
 from ehrcore.effects import Persist
 from ehrcore.hashing import find_suite
 from ehrcore.identity import Reason
-from ehrcore.ledger import Genesis, SqliteLedger
+from ehrcore.ledger import SqliteLedger
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, Topology
 from ehrcore.signing import find_scheme

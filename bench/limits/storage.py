@@ -18,6 +18,7 @@ from ehrcore.block import (
     Attestation,
     Block,
     EndorsedTransaction,
+    Genesis,
     Header,
     OrdererCertificate,
     RecordRef,
@@ -27,7 +28,7 @@ from ehrcore.block import (
 from ehrcore.codec import encode
 from ehrcore.effects import Persist
 from ehrcore.identity import Reason
-from ehrcore.ledger import Genesis, SqliteLedger
+from ehrcore.ledger import SqliteLedger
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, Topology
 

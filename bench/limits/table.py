@@ -3,7 +3,18 @@
 from typing import Final
 
 from bench.errors import BenchError
-from bench.limits import critical, hashing, kernel, network, signing, startup, storage
+from bench.limits import (
+    critical,
+    hashing,
+    kernel,
+    network,
+    nodes,
+    roundtrip,
+    signing,
+    startup,
+    storage,
+    throughput,
+)
 from bench.limits.base import Part
 
 PARTS: Final[dict[str, Part]] = {
@@ -18,6 +29,9 @@ PARTS: Final[dict[str, Part]] = {
     "kernel-events": kernel.EVENTS,
     "kernel-messages": kernel.MESSAGES,
     "network": network.PART,
+    "round-trip": roundtrip.PART,
+    "throughput": throughput.PART,
+    "nodes": nodes.PART,
     "start-up": startup.PART,
 }
 

@@ -87,9 +87,13 @@ class NoiseWatch:
         """What happened since the watch began; begins no new lap."""
         return self._describe(self._begin, self._count())
 
+    def ours_s(self) -> float:
+        """Processor seconds so far of this process and all its descendants."""
+        return self._own() + self._running_children_s()
+
     def _count(self) -> _Counters:
         whole, busy, steal = self._read_totals()
-        ours, used = self._own() + self._running_children_s(), _switches()
+        ours, used = self.ours_s(), _switches()
         return _Counters(whole, busy, steal, ours, *used, count_throttled(self._root))
 
     def _read_totals(self) -> tuple[float, float, float]:

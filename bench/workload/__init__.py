@@ -2,9 +2,10 @@
 
 from bench.workload.cache import CACHE_VARIABLE, default_cache
 from bench.workload.fhir import load_folder
-from bench.workload.model import SizeRow, Skipped, Workload, build_workload, compute_digest, make_record
+from bench.workload.model import SizeRow, Skipped, Workload, build_workload, compute_digest
 from bench.workload.sensor import vital_signs
 from bench.workload.synthetic import synthesise
+from ehrcore.records import make_record
 
 __all__ = [
     "CACHE_VARIABLE",

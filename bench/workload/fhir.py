@@ -16,11 +16,10 @@ import msgspec
 
 from bench.errors import BenchError
 from bench.workload.files import UnusableError, find_files, read_regular, reason_of, require_folder, shown, split_lines
-from bench.workload.model import Skipped, Workload, build_workload, make_record
-from ehrcore.records import FHIR_KINDS, ClinicalRecord, RecordKind
+from bench.workload.model import Skipped, Workload, build_workload
+from ehrcore.fhir import BYTE_ORDER_MARK, URN, Clinical, Patient, patient_of
+from ehrcore.records import FHIR_KINDS, ClinicalRecord, RecordKind, make_record
 
-_BOM: Final = b"\xef\xbb\xbf"
-_URN: Final = "urn:"
 #: Bundles within bundles that are opened; a search result holds one at most, and each level is parsed once more.
 MAX_BUNDLE_DEPTH: Final = 16
 
@@ -29,25 +28,6 @@ T = TypeVar("T")
 
 class _Typed(msgspec.Struct, rename="camel"):
     resource_type: str = ""
-
-
-class _Reference(msgspec.Struct):
-    reference: str | None = None
-
-
-class _Clinical(msgspec.Struct):
-    """Members that name the patient, in the order in which they are asked."""
-
-    subject: _Reference | None = None
-    patient: _Reference | None = None
-    beneficiary: _Reference | None = None
-
-
-class _Patient(msgspec.Struct, rename="camel"):
-    id: str | None = None
-    birth_date: str | None = None
-    deceased_boolean: bool | None = None
-    deceased_date_time: str | None = None
 
 
 class _Entry(msgspec.Struct, rename="camel"):
@@ -96,7 +76,7 @@ class _Loader:
             self.refuse(where, reason_of(error))
             return
         # The mark belongs to the file, not to its first resource; RFC 8259 lets a reader pass over it.
-        text = data.removeprefix(_BOM)
+        text = data.removeprefix(BYTE_ORDER_MARK)
         if not relative.lower().endswith(".ndjson"):
             self.take(_Resource(where, text, data))
             return
@@ -127,9 +107,8 @@ class _Loader:
         return []
 
     def take_patient(self, resource: _Resource) -> None:
-        """A patient is the record of a birth and, once it says so, of a death."""
-        patient = _decode(resource.data, _Patient)
-        alias = resource.name if resource.name and resource.name.startswith(_URN) else None
+        patient = _decode(resource.data, Patient)
+        alias = resource.name if resource.name and resource.name.startswith(URN) else None
         patient_id = patient.id or (patient_of(alias) if alias else None)
         if not patient_id:
             self.left_out["Patient: no id"] += 1
@@ -137,17 +116,13 @@ class _Loader:
         if alias:
             # In a transaction the others refer to the entry's URN, which need not be the id (FHIR R4, 2.36.3).
             self.aliases.setdefault(patient_of(alias) or alias, patient_id)
-        has_died = patient.deceased_boolean or patient.deceased_date_time
-        kinds = [RecordKind.BIRTH] * bool(patient.birth_date) + [RecordKind.DEATH] * bool(has_died)
-        if not kinds:
+        if not patient.kinds():
             self.left_out["Patient: neither birth nor death"] += 1
-        for kind in kinds:
+        for kind in patient.kinds():
             self.keep(kind, patient_id, "Patient", resource.body)
 
     def take_clinical(self, resource: _Resource, resource_type: str) -> None:
-        who = _decode(resource.data, _Clinical)
-        references = (given.reference for given in (who.subject, who.patient, who.beneficiary) if given)
-        patient_id = next(filter(None, map(patient_of, filter(None, references))), None)
+        patient_id = _decode(resource.data, Clinical).patient_id()
         if patient_id is None:
             self.left_out[f"{resource_type}: no patient"] += 1
             return
@@ -189,22 +164,6 @@ def load_folder(folder: Path, *, strict: bool) -> Workload:
         else:
             loader.refuse(shown(relative), trouble)
     return loader.finish()
-
-
-def patient_of(reference: str) -> str | None:
-    """The patient's id in a FHIR reference, or None if it names something else or nothing that can be found.
-
-    ``Patient/p1``, ``urn:uuid:...``, ``https://host/fhir/Patient/p1`` and any of them with ``/_history/n`` are
-    understood; ``Device/d1`` and ``#contained`` name no patient.
-    """
-    if reference.startswith(_URN):
-        return reference.rpartition(":")[2] or None
-    if "?" in reference:  # conditional, as in a transaction: the search itself is all there is to tell patients apart
-        return reference if reference.startswith("Patient?") else None
-    parts = reference.partition("/_history/")[0].split("/")
-    if reference.startswith("#") or (len(parts) > 1 and parts[-2] != "Patient"):
-        return None
-    return parts[-1] or None
 
 
 def _type_of(data: bytes) -> str:

@@ -7,13 +7,9 @@ order, whatever produced them.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from bench.errors import BenchError
 from ehrcore.records import ClinicalRecord, RecordKind
-
-#: Where off-chain storage keeps records; the paper's look-up contract binds such a path to a digest.
-STORE_ROOT: Final = "/hospital/report-store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +89,6 @@ def compute_digest(records: Iterable[ClinicalRecord]) -> str:
             total.update(len(field).to_bytes(8))
             total.update(field)
     return total.hexdigest()
-
-
-def make_record(kind: RecordKind, patient_id: str, resource_type: str, body: bytes) -> ClinicalRecord:
-    """A record located by its kind and content.
-
-    The location is written to the chain, so it is made of nothing but the kind and the body's hash: file names and
-    resource ids often hold a patient's name or number.
-    """
-    folder = kind.name.lower().replace("_", "-")
-    location = f"{STORE_ROOT}/{folder}/{hashlib.sha256(body).hexdigest()[:32]}.json"
-    return ClinicalRecord(kind, patient_id, resource_type, location, body)
 
 
 def require_range(name: str, value: int, least: int, below: int = 1 << 63) -> int:

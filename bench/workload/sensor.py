@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import msgspec
 
-from bench.workload.model import Workload, build_workload, make_record, require_range
-from ehrcore.records import ClinicalRecord, RecordKind
+from bench.workload.model import Workload, build_workload, require_range
+from ehrcore.records import ClinicalRecord, RecordKind, make_record
 
 #: Instant of the first reading of each patient, and the time between two.
 START: Final = datetime(2024, 1, 1, tzinfo=UTC)

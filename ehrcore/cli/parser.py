@@ -87,6 +87,7 @@ def _add_submit(commands: Any) -> None:
 
     sign = _add(commands, "sign", "submit:sign", "store a record and print its signed transaction, to be sent by hand")
     sign.add_argument("file", type=Path, metavar="FILE", help="a FHIR resource as JSON")
+    sign.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
     sign.add_argument("--visitor", default="visitor-0", metavar="NAME", help="who signs (visitor-0)")
 
 

@@ -47,7 +47,7 @@ def _read(options: argparse.Namespace) -> None:
         raise StorageError(f"{payload.location}: expected the record of {options.id}, found none")
     if not verifier.matches(shown, body):
         raise StorageError(f"{payload.location}: expected digest {payload.digest.hex()}, found other bytes")
-    _write(options.output, body)
+    write_output(options.output, body)
 
 
 def prove(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def _prove(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     tx_id, genesis = parse_digest("ID", options.id), plan.open_genesis()
     found = asyncio.run(_find(Client(folder, plan), Verifier(genesis), tx_id))
-    _write(options.output, encode_proof(build_proof(genesis, found.receipt)))
+    write_output(options.output, encode_proof(build_proof(genesis, found.receipt)))
 
 
 async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
@@ -100,7 +100,7 @@ def _or_one(action: Callable[[argparse.Namespace], None], options: argparse.Name
     return 0
 
 
-def _write(path: Path | None, data: bytes) -> None:
+def write_output(path: Path | None, data: bytes) -> None:
     """To a file for its owner alone, for records are nobody else's business, or to standard output."""
     if path is None:
         sys.stdout.buffer.write(data)

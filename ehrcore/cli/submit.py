@@ -18,6 +18,7 @@ import msgspec
 
 from ehrcore.authority import Authority
 from ehrcore.block import RecordRef, Transaction, TransactionBody
+from ehrcore.cli.read import write_output
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
 from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
@@ -83,7 +84,7 @@ def sign(options: argparse.Namespace) -> int:
     nonces = Nonces(folder.node(options.visitor))
     FileStore(folder.objects).put(record.location, record.body)
     tx = sign_record(folder.context(plan, options.visitor), authority, nonces, record)
-    print(msgspec.json.encode(transaction_view(tx)).decode())
+    write_output(options.output, msgspec.json.encode(transaction_view(tx)) + b"\n")
     return 0
 
 

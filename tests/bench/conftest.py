@@ -269,3 +269,24 @@ class PairOfRuns:
 def two_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.experiments.find_experiment", lambda _: PAIR)
     return PairOfRuns(tmp_path / "results")
+
+
+@pytest.fixture
+def short_turns(monkeypatch):
+    """The limits of real processes take the shortest turns that measure anything."""
+    from bench.limits import etcd, nodes, pingpong, roundtrip, saturation, throughput
+    from ehrcore.drive.net.plan import NetworkConfig
+
+    for module in (nodes, roundtrip, throughput):
+        monkeypatch.setattr(module, "BLOCKS", 1)
+    for module in (roundtrip, pingpong):
+        monkeypatch.setattr(module, "TRIPS", 5)
+    for module in (nodes, throughput):
+        monkeypatch.setattr(module, "OUTSTANDING", 60)
+    for name, value in (("SECONDS", 0.8), ("WARM_S", 0.2)):
+        monkeypatch.setattr(saturation, name, value)
+    monkeypatch.setattr(etcd, "WARM_S", 0.1)
+    monkeypatch.setattr(throughput, "SECONDS", {9: 0.3, 1: 0.2})
+    monkeypatch.setattr(nodes, "STARTS", 1)
+    monkeypatch.setattr(nodes, "CONFIG", NetworkConfig())
+    monkeypatch.setattr(nodes, "p256_ns", lambda: (20_000.0, 50_000.0))

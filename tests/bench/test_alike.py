@@ -26,7 +26,8 @@ MANIFEST: dict[str, Any] = {
     "git": {"commit": "c0ffee" * 7, "is_dirty": False, "lock_sha256": "ab" * 32},
     "seed": "a seed",
     "workload": {"digest": "cd" * 32, "source": "here"},
-    "scenario": {"name": "quick", "budget_s": 540, "network": {"latency_us": 100.0}, "hashes": {"suites": ["md5"]},
+    "scenario": {"name": "quick", "budget_s": 540, "network": {"latency_us": 100.0}, "net": {"seconds": 3.0},
+                 "hashes": {"suites": ["md5"]},
                  "energy": {"watts_mid": 8.4}, "energy_windows": {"repeats": 1}, "curve": "p256"},
 }  # fmt: skip
 
@@ -53,6 +54,7 @@ CHANGES = {
     "versions/packages/scipy": None, "versions/packages/more": "1", "git/commit": "d" * 42, "git/is_dirty": True,
     "git/lock_sha256": "ef" * 32, "seed": "another", "workload/digest": "01" * 32, "scenario/curve": "secp256k1",
     "scenario/network/latency_us": 1.0, "scenario/hashes/suites": ["sha1"], "scenario/energy/watts_mid": 1.0,
+    "scenario/net/seconds": 9.0,
 }  # fmt: skip
 
 
@@ -124,6 +126,8 @@ CONFLICTS = {
     "table1": {"workload/digest", "scenario/network/latency_us", "scenario/curve", "scenario/energy/watts_mid"},
     "variants": {"workload/digest", "scenario/network/latency_us", "scenario/curve", "scenario/energy/watts_mid"},
     "latency": {"scenario/network/latency_us"},
+    "load": {"workload/digest", "scenario/net/seconds", "scenario/curve", "scenario/energy/watts_mid"},
+    "agree": {"workload/digest", "scenario/net/seconds", "scenario/curve", "scenario/energy/watts_mid"},
     "hashes": {"scenario/hashes/suites"},
     "energy": {"scenario/energy/watts_mid"},
 }

@@ -23,6 +23,7 @@ from ehrcore import __version__
 ROOT = Path(__file__).parents[2]
 TINY = """
 name = "tiny"
+engine = "sim"
 [workload]
 sensor_patients = 1
 sensor_readings = 3
@@ -113,7 +114,8 @@ def test_help_is_printed_and_good(capsys: pytest.CaptureFixture[str], command: t
 def test_the_help_of_run_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     exit_code("run", "--help")
     out = capsys.readouterr().out
-    assert all(option in out for option in ("--profile", "--config", "--records", "--strict", "--resume", "--results"))
+    assert all(option in out for option in ("--profile", "--config", "--records", "--engine", "--strict", "--resume",
+                                             "--results"))  # fmt: skip
     assert all(profile in out for profile in PROFILES)
 
 
@@ -177,6 +179,8 @@ MISTAKES = {
     ),
     "resume with a profile": (("run", "--profile", "quick", "--resume", "x"), "says it, found --profile"),
     "resume with a scenario": (("run", "--resume", "x", "--config", "tiny.toml"), "says it, found --config"),
+    "an unknown engine": (("run", "--engine", "real"), "'real' is not one of 'sim', 'net'"),
+    "resume with an engine": (("run", "--resume", "x", "--engine", "net"), "says it, found --engine"),
     "resume strictly": (("run", "--resume", "x", "--strict"), "says it, found --strict"),
     "resume elsewhere": (("run", "--resume", "x", "--results", "new"), "says it, found --results"),
     **{

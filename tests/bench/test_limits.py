@@ -74,7 +74,7 @@ def test_the_timer_calls_with_the_arguments_it_was_given():
 # -- the engine ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [{}, {"part": "nothing"}, {"part": 3}, {"part": ["hash"]}])
+@pytest.mark.parametrize("settings", [{}, {"limit": "nothing"}, {"limit": 3}, {"limit": ["hash"]}])
 def test_an_unknown_part_is_refused(context, settings):
     with pytest.raises(BenchError, match="^limit: expected one of control, hash, "):
         run_limit(context, Case("c", "limit", settings))
@@ -85,7 +85,7 @@ def test_what_the_machine_lacks_is_a_row_with_the_reason(context, monkeypatch):
         raise Unavailable("no such tool")
 
     monkeypatch.setitem(PARTS, "hash", Part((METRIC, METRIC), measure))
-    rows = run_limit(context, Case("c", "limit", {"part": "hash"}))
+    rows = run_limit(context, Case("c", "limit", {"limit": "hash"}))
     assert [(row["met"], row["note"], row["ratio"]) for row in rows] == [("unavailable", "no such tool", None)] * 2
     frame = experiment.build_limits(pd.DataFrame(rows))
     assert list(frame.columns) == list(experiment.COLUMNS)
@@ -93,13 +93,13 @@ def test_what_the_machine_lacks_is_a_row_with_the_reason(context, monkeypatch):
 
 def test_the_experiment_declares_each_part_once():
     cases = experiment.EXPERIMENT.cases(load_scenario("smoke"))
-    assert [case.settings["part"] for case in cases] == list(PARTS)
+    assert [case.settings["limit"] for case in cases] == list(PARTS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_gives_a_row_for_each_metric(context, part):
-    rows = run_limit(context, Case(part, "limit", {"part": part}))
+def test_every_part_gives_a_row_for_each_metric(context, part, short_turns):
+    rows = run_limit(context, Case(part, "limit", {"limit": part}))
     assert [row["metric"] for row in rows] == [metric.name for metric in PARTS[part].metrics]
     frame = experiment.build_limits(pd.DataFrame(rows))
     assert list(frame.columns) == list(experiment.COLUMNS)

@@ -45,14 +45,23 @@ def test_every_command_of_ehrbench_exists_with_its_options() -> None:
             assert all(word in QUESTIONS for word in words[2:3] if not word.startswith("-")), words
 
 
-def test_every_command_of_ehrcore_exists() -> None:
-    from ehrcore.__main__ import _parser
+def test_every_command_of_ehrcore_exists_with_its_options() -> None:
+    from ehrcore.cli.parser import build_parser
 
     found = commands("ehrcore")
-    assert {words[2] for words in found if len(words) > 2} == {"verify", "show"}
-    for words in found:
-        if len(words) > 2:
-            assert _parser().parse_args(words[1:]).action == words[2]
+    named = {build_parser().parse_args(words[1:]).run for words in found if len(words) > 1}
+    assert named == {
+        *("network:up", "network:init", "network:down", "network:resync", "ledger:verify", "ledger:show"),
+        *(
+            "submit:submit",
+            "submit:sign",
+            "read:read",
+            "read:prove",
+            "verify:verify_file",
+            "audit:audit",
+            "status:status",
+        ),
+    }
 
 
 def test_every_session_of_nox_exists() -> None:

@@ -85,6 +85,23 @@ REFUSED = {
     "a size twice": ("[hashes]\nsizes_bytes = [64, 64]", "each value once - at `$.hashes.sizes_bytes`"),
     "no size": ("[hashes]\nsizes_bytes = []", "length >= 1 - at `$.hashes.sizes_bytes`"),
     "a difficulty twice": ("[variants]\ndifficulty_bits = [8, 8]", "each value once - at `$.variants.difficulty_bits`"),
+    "a row that Table 1 has not": ("[net]\ntable1_rows = [19]", "<= 18 - at `$.net.table1_rows[0]`"),
+    "a row twice": ("[net]\ntable1_rows = [3, 3]", "each value once - at `$.net.table1_rows`"),
+    "an unknown rule": ('[net]\nvariants = ["poet/sha256"]', "got 'poet/sha256' - at `$.net.variants`"),
+    "a rule without a suite": ('[net]\nvariants = ["pos"]', "such as pos/sha256, got 'pos' - at `$.net.variants`"),
+    "too few under way": ("[net]\noutstanding = 14", ">= 15 - at `$.net.outstanding`"),
+    "no time": ("[net]\nseconds = 0.0", "> 0.0 - at `$.net.seconds`"),
+    "an unknown engine": ('engine = "real"', "Invalid enum value 'real' - at `$.engine`"),
+    "a ladder of one rung": ("[load]\nshares = [1.0]", "length >= 2 - at `$.load.shares`"),
+    "a ladder downwards": ("[load]\nshares = [0.9, 0.5]", "Expected ascending shares - at `$.load.shares`"),
+    "a rung twice": ("[load]\nshares = [0.5, 0.5]", "each value once - at `$.load.shares`"),
+    "a network twice": (
+        "[load]\ntopologies = [[1, 1, 1, 1], [1, 1, 1, 1]]", "each value once - at `$.load.topologies`"
+    ),
+    "a prediction that was fitted on": (
+        "[agree]\ncalibration = [[1, 1, 1, 1]]\ntopologies = [[1, 1, 1, 1]]",
+        "each value once - at `$.agree.topologies`",
+    ),
     "a difficulty too high": ("[variants]\ndifficulty_bits = [41]", "<= 40 - at `$.variants.difficulty_bits[0]`"),
 }
 
@@ -177,7 +194,8 @@ def test_an_overlay_merges_by_section_and_leaves_the_rest(tmp_path: Path) -> Non
 def test_the_example_of_the_readme_is_a_valid_overlay(tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     overlay = tmp_path / "mine.toml"
-    overlay.write_text(readme.partition("```toml\n")[2].partition("```")[0])
+    example = readme.partition("A scenario file looks like this")[2]
+    overlay.write_text(example.partition("```toml\n")[2].partition("```")[0])
     scenario = load_scenario("quick", overlay)
     assert (scenario.seed, scenario.network.latency_us) == ("my study", 20_000)
 

@@ -13,13 +13,14 @@ from bench.engines.base import Context, find_engine
 from bench.experiments import find_experiment
 from bench.experiments import table1 as experiment
 from bench.experiments.base import Row
+from bench.experiments.table1_net import NET_COLUMNS
 from bench.measure.calibrate import Calibration
 from bench.scenario import load_scenario
 from bench.workload import build_workload, make_record
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.records import RecordKind
 
-SCENARIO = load_scenario("smoke")
+SCENARIO = msgspec.structs.replace(load_scenario("smoke"), engine="sim")
 EXPERIMENT = find_experiment("table1")
 
 
@@ -100,6 +101,46 @@ def test_calibrated_values_join_their_own_row() -> None:
     assert list(frame["calibrated_tx_per_6min"]) == [100.0 + row for row in range(1, 19)]
 
 
+def net_row(row: int, repeat: int, scale: float) -> Row:
+    return {
+        "case": f"net-{row:02d}-{repeat}", "status": "ok", "row": row, "committed_per_s": 100.0 * scale,
+        "latency_quorum_p50_ms": 10.0 * scale, "latency_quorum_p99_ms": None, "cpu_s_per_tx": 0.002 * scale,
+        "energy_j_per_tx_mid": 0.02 * scale, "bottleneck": "CPU, all cores",
+    }  # fmt: skip
+
+
+def test_real_networks_stand_beside_their_own_row_as_medians_over_repeats() -> None:
+    rows = fake_rows()
+    nets = [net_row(9, repeat, scale) for repeat, scale in enumerate((1, 3, 2))] + [net_row(18, 0, 4)]
+    frame = build(nets + rows + calibrated_rows(rows))["table1"].set_index("row")
+    assert len(frame) == 18
+    assert frame["net_tx_per_s"].dropna().to_dict() == {9: 200.0, 18: 400.0}
+    assert frame.loc[9, ["net_latency_p50_ms", "net_cpu_ms_per_tx", "net_energy_mj_mid"]].tolist() == [20.0, 4.0, 40.0]
+    assert math.isnan(frame.loc[9, "net_latency_p99_ms"])
+    assert frame.loc[18, "net_bottleneck"] == "CPU, all cores"
+    assert list(frame["tx_per_s"]) == [1_000.0 + row for row in range(1, 19)], "the simulated ones are as they were"
+
+
+def test_networks_are_measured_for_the_rows_that_are_asked_for() -> None:
+    def labels(**changes: Any) -> list[str]:
+        cases = experiment.declare_cases(msgspec.structs.replace(SCENARIO, **changes))
+        return [case.label for case in cases if case.engine == "configuration-net"]
+
+    net = msgspec.structs.replace(SCENARIO.net, table1_rows=[12, 3], repeats=2)
+    assert labels(net=net) == [], "the engine sim measures none"
+    assert labels(net=net, engine=None) == ["net-03-0", "net-12-0", "net-03-1", "net-12-1"]
+    assert labels(engine="net") == [f"net-{row:02d}-0" for row in range(1, 19)]
+
+
+def test_the_agreement_counts_the_networks_that_there_are() -> None:
+    frame = build([*fake_rows(), *(net_row(row, 0, 1 + row) for row in (5, 9, 18))])["table1_agreement"]
+    found = frame[frame["mode"] == "measured, real networks"]
+    assert set(found["rows"]) == {3}
+    printed = [read_paper_table()[row - 1].tx_per_6min for row in (5, 9, 18)]
+    assert found["spearman"].iloc[0] == pytest.approx(agree([6.0, 10.0, 19.0], printed).spearman)
+    assert found["rmse_tx_per_6min"].isna().all()
+
+
 def test_without_calibrated_rows_the_column_is_empty() -> None:
     frame = build(fake_rows())["table1"]
     assert frame["calibrated_tx_per_6min"].isna().all()
@@ -150,7 +191,10 @@ SUBSETS = {"18 as printed": 18, "17, row 1 out": 17, "16, rows 1 and 16 out": 16
 def test_agreement_has_every_mode_on_every_subset() -> None:
     rows = fake_rows()
     frame = build(rows + calibrated_rows(rows))["table1_agreement"]
-    assert len(frame) == 12
+    assert len(frame) == 15
+    is_measured = frame["mode"] == "measured, real networks"
+    assert set(frame[is_measured]["rows"]) == {0}, "nothing was measured"
+    frame = frame[~is_measured]
     assert dict(zip(frame["subset"], frame["rows"], strict=True)) == SUBSETS
     computed = frame[frame["mode"].str.startswith("computed")]
     assert computed["rmse_tx_per_6min"].isna().all(), "an error in the paper's unit needs values that were fitted to it"
@@ -201,10 +245,10 @@ def test_a_follow_up_that_was_interrupted_leaves_gaps_and_counts_what_is_there()
 
 def test_without_the_follow_up_the_calibrated_agreement_is_empty_and_the_rest_is_there() -> None:
     agreement = build(fake_rows())["table1_agreement"]
-    empty = agreement[agreement["mode"] == "paper-calibrated"]
-    assert set(empty["rows"]) == {0}
-    assert empty["spearman"].isna().all()
-    assert agreement[agreement["mode"] != "paper-calibrated"]["spearman"].notna().all()
+    is_empty = agreement["mode"].isin(["paper-calibrated", "measured, real networks"])
+    assert set(agreement[is_empty]["rows"]) == {0}
+    assert agreement[is_empty]["spearman"].isna().all()
+    assert agreement[~is_empty]["spearman"].notna().all()
 
 
 @pytest.mark.parametrize("count", [9, 17])
@@ -266,7 +310,7 @@ def test_a_real_run_fills_every_cell(real_rows: list[Row]) -> None:
     frame = tables["table1"]
     assert list(frame["row"]) == list(range(1, 19))
     # Of 40 requests only their half and their maximum can be told.
-    assert set(frame.columns[frame.isna().any()]) == {"latency_quorum_p99_ms"}
+    assert set(frame.columns[frame.isna().any()]) == {"latency_quorum_p99_ms", *NET_COLUMNS}, "no network was asked for"
     assert not tables["table1_legs"].isna().any().any()
     assert list(frame.columns) == list(experiment.MAIN_COLUMNS)
 

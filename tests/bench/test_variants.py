@@ -20,7 +20,7 @@ GRIND_NS = 500
 
 
 def scenario_with(**changes: Any) -> Scenario:
-    scenario = load_scenario("smoke")
+    scenario = msgspec.structs.replace(load_scenario("smoke"), engine="sim")
     plan = {"suites": ["sha256", "md5"], "difficulty_bits": [16, 10], "repeats": 3} | changes
     return msgspec.structs.replace(scenario, variants=msgspec.structs.replace(scenario.variants, **plan))
 
@@ -298,3 +298,49 @@ def test_a_repeat_that_failed_is_counted_beside_the_medians_of_the_others() -> N
     single, stake = frame.loc[("single orderer", "md5", False)], frame.loc[("PoS", "sha256", False)]
     assert (single["repeats"], single["failed"]) == (2, 1)
     assert (stake["repeats"], stake["failed"]) == (3, 0)
+
+
+# -- over real networks ------------------------------------------------------------------------------------------
+
+
+def net_rows() -> list[Row]:
+    scenario = msgspec.structs.replace(
+        scenario_with(), engine=None, net=msgspec.structs.replace(
+            scenario_with().net, variants=["pos/sha256", "pow/md5"], repeats=3, difficulty_bits=17,
+        ),
+    )  # fmt: skip
+    cases = [case for case in experiment.declare_cases(scenario) if case.engine == "variant-net"]
+    assert [case.label for case in cases[:2]] == ["net-pos-sha256-0", "net-pow-md5-0"]
+    return [
+        {
+            "case": case.label, "status": "ok", **case.settings, "saturated_tx_per_s": 100.0 + case.settings["repeat"],
+            "cpu_s_per_tx": 0.004, "energy_status": "estimated", "bottleneck_saturated": "waiting",
+            **{f"energy_j_per_tx_{bound}": 0.01 for bound in ("low", "mid", "high")},
+            **{f"latency_quorum_p{percent}_ms": 5.0 for percent in (50, 95)}, "latency_quorum_p99_ms": None,
+            "messages_per_tx": 9.0, "bytes_per_tx": 2_000.0, "commits_per_tx": 0.5, "audited_tx": 7,
+        }
+        for case in cases
+    ]  # fmt: skip
+
+
+def test_networks_have_a_table_of_their_own_and_leave_the_simulated_ones_alone() -> None:
+    simulated = build(fake_rows())
+    tables = build(fake_rows() + net_rows()[1:])
+    for name in ("variants", "variants_ratios", "variants_break_even"):
+        pd.testing.assert_frame_equal(tables[name], simulated[name])
+    assert simulated["variants_net"].empty
+    found = tables["variants_net"].set_index("rule")
+    assert found["saturated_tx_per_s"].to_dict() == {"PoS": 101.5, "PoW": 101.0}
+    assert found.loc["PoW", ["difficulty_bits", "suite", "networks", "failed"]].tolist() == [17.0, "md5", 3, 0]
+    assert found.loc["PoS", ["networks", "failed", "audited_tx"]].tolist() == [2, 1, 14]
+    assert found.loc["PoS", ["cpu_ms_per_tx", "energy_mj_mid", "kilobytes_per_tx"]].tolist() == [4.0, 10.0, 2.0]
+    assert math.isnan(found.loc["PoS", "latency_p99_ms"])
+
+
+def test_the_engine_net_takes_every_rule_with_every_suite() -> None:
+    scenario = msgspec.structs.replace(scenario_with(), engine="net")
+    cases = [case for case in experiment.declare_cases(scenario) if case.engine == "variant-net"]
+    found = {(case.settings["rule"], case.settings["suite"]) for case in cases}
+    assert found == {(rule, suite) for rule in ("pos", "pow", "single") for suite in ("sha256", "md5")}
+    for case in cases:
+        assert (case.settings["difficulty_bits"] is not None) == (case.settings["rule"] == "pow")

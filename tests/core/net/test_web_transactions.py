@@ -135,7 +135,7 @@ def test_a_final_transaction_sent_again_is_a_replay(path: Path) -> None:
         async with Local(path, "agent-0") as net:
             tx = net.transaction()
             assert (await submit(net, tx)).status == 202
-            net.hosts["agent-0"].settle([bytes.fromhex(net.tx_id(tx))])
+            net.hosts["agent-0"].out.settle([bytes.fromhex(net.tx_id(tx))])
             require_problem(await submit(net, tx), "replayed", Reason.REPLAYED)
 
     asyncio.run(check())

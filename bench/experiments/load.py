@@ -1,0 +1,261 @@
+"""What a real network commits as more and more is offered: the ladder, the knee, and what holds the network back.
+
+A process per node, HTTP, real signatures and disks, on this machine alone.  A closed loop finds what the network can
+do; the rungs of the ladder are shares of that, offered on a schedule whatever the network does.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from bench.analysis.knee import SHORTFALL, find_crossing, find_knee
+from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.load_figures import draw_load
+from bench.experiments.load_processes import (
+    COUNTS,
+    LEG_COLUMNS,
+    NODE_COLUMNS,
+    ROLE_COLUMNS,
+    ROLES,
+    build_legs,
+    build_roles,
+    describe_middle,
+    select,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.scenario import Scenario
+
+_STAGES: Final = {"first": "the first", "quorum": "a quorum", "everyone": "all"}
+_PERCENTILES: Final = ("p50", "p95", "p99")
+
+
+def declare_cases(scenario: "Scenario") -> list[Case]:
+    """The first network of each configuration, whose closed loop says where the rungs are."""
+    return [_declare(topology, 0, None, scenario) for topology in scenario.load.topologies]
+
+
+def declare_others(scenario: "Scenario", rows: list[Row]) -> list[Case]:
+    """The other networks of each configuration, on the rungs of the first."""
+    cases = []
+    for topology in scenario.load.topologies:
+        rungs = [row for row in rows if row["kind"] == "rung" and [row[name] for name in COUNTS] == topology]
+        rates = sorted({row["rate_per_s"] for row in rungs})
+        if len(rates) == len(scenario.load.shares):
+            cases += [_declare(topology, number, rates, scenario) for number in range(1, scenario.load.networks)]
+    return cases
+
+
+def _declare(topology: Sequence[int], network: int, rates: list[float] | None, scenario: "Scenario") -> Case:
+    plan, counts = scenario.load, dict(zip(COUNTS, topology, strict=True))
+    settings = {**counts, "network": network, "rates_per_s": rates, "planned": plan.networks * plan.rounds}
+    label = f"{'-'.join(map(str, topology))}-network-{network}"
+    return Case(label, "ladder", settings | {"planned_networks": plan.networks, "cap_ms": plan.cap_ms})
+
+
+def build_ladder(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """A row per configuration and rung: medians over its repeats."""
+    import pandas as pd
+
+    rows = []
+    for counts, part in select(raw, "rung"):
+        for share, rung in part.groupby("share", sort=True):
+            row: Row = {**counts, "share": share}
+            for name in ("offered_per_s", "accepted_per_s", "goodput_per_s"):
+                row[name] = rung[name].astype(float).median()
+            row |= describe_middle("committed_per_s", rung["committed_per_s"].tolist())
+            for stage in _STAGES:
+                for name in _PERCENTILES:
+                    values = rung[f"latency_{stage}_{name}_ms"].tolist()
+                    found = describe_middle(f"{stage}_{name}_ms", values)
+                    row |= found if stage == "quorum" else {f"{stage}_{name}_ms": found[f"{stage}_{name}_ms"]}
+            row |= _describe_rung(rung)
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(LADDER_COLUMNS))
+
+
+def _describe_rung(rung: "pd.DataFrame") -> Row:
+    committed = rung["committed_per_s"].astype(float).fillna(0.0)
+    shortfall = (1 - committed / rung["offered_per_s"]).median()
+    bounds = dict.fromkeys(name for names in rung["latency_quorum_bounds"] for name in names.split(", ") if name)
+    return {
+        **{f"cpu_ms_per_tx_{role}": rung[f"cpu_s_per_tx_{role}"].median() * 1e3 for role in ROLES},
+        "cores_busy": rung["cores_busy"].median(),
+        "queued": rung["queued"].median(),
+        "lateness_p99_ms": rung["lateness_p99_ms"].median(),
+        "unanswered": int(rung["unanswered_tx"].sum()),
+        "bounds": ", ".join(bounds),
+        "verdict": "keeps up" if shortfall <= SHORTFALL else "falls behind",
+        "repeats": len(rung),
+        "voided": int(rung["planned"].iloc[0]) - len(rung),
+    }
+
+
+LADDER_COLUMNS: Final = {
+    **NODE_COLUMNS,
+    "share": Column("Share of closed loop", "", ".0%"),
+    "offered_per_s": Column("Offered", "tx/s", ".0f"),
+    "accepted_per_s": Column("Accepted", "tx/s", ".0f"),
+    "committed_per_s": Column("Committed", "tx/s", ".0f"),
+    "committed_per_s_low": Column("Committed, low", "tx/s", ".0f"),
+    "committed_per_s_high": Column("Committed, high", "tx/s", ".0f"),
+    "goodput_per_s": Column("Goodput", "tx/s", ".0f"),
+    "verdict": Column("The network"),
+    **{
+        f"quorum_{name}_ms{end}": Column(f"Latency {name}{word}", "ms", ".1f")
+        for name in _PERCENTILES
+        for end, word in (("", ""), ("_low", ", low"), ("_high", ", high"))
+    },
+    **{
+        f"{stage}_{name}_ms": Column(f"Latency to {_STAGES[stage]}, {name}", "ms", ".1f")
+        for stage in ("first", "everyone")
+        for name in _PERCENTILES
+    },
+    "bounds": Column("Lower bounds"),
+    "lateness_p99_ms": Column("Lateness p99", "ms", ".2f"),
+    **{f"cpu_ms_per_tx_{role}": Column(f"CPU {role}", "ms/tx", ".2f") for role in ROLES},
+    "cores_busy": Column("Cores busy", "", ".2f"),
+    "queued": Column("Waiting at the end", "tx and messages", ".0f"),
+    "unanswered": Column("Unanswered", "tx"),
+    "repeats": Column("Repeats"),
+    "voided": Column("Repeats void"),
+}
+
+
+def build_capacity(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """A row per configuration: closed loop, knee, throughput under the latency cap, and what limits it."""
+    import pandas as pd
+
+    rungs = {tuple(counts.values()): part for counts, part in select(raw, "rung")}
+    rows = []
+    for counts, full in select(raw, "saturated"):
+        row: Row = {**counts, **describe_middle("saturated_per_s", full["committed_per_s"].tolist())}
+        ladder = rungs.get(tuple(counts.values()))
+        repeats = [] if ladder is None else [part for _, part in ladder.groupby(["network", "round"])]
+        cap_ms = float(full["cap_ms"].iloc[0])
+        row |= describe_middle("knee_per_s", [find_knee(_points(part, "committed_per_s")) for part in repeats])
+        row |= describe_middle(
+            "capped_per_s", [find_crossing(_latencies(part), cap_ms) for part in repeats]
+        ) | {"cap_ms": cap_ms}  # fmt: skip
+        first = full.iloc[0]
+        row |= {name: first[name] for name in ("bottleneck", "cores_busy", "busiest_share", "disk_share")}
+        row |= {name: full[name].median() for name in ("messages_per_tx", "frames_per_tx", "commits_per_tx")}
+        row["cpu_ms_per_tx"] = full["cpu_s_per_tx"].median() * 1e3
+        row["kilobytes_per_tx"] = full["bytes_per_tx"].median() / 1e3
+        row["rss_megabytes"] = full["rss_bytes"].max() / 1e6
+        row |= {
+            f"energy_mj_{bound}": full[f"energy_j_per_tx_{bound}"].median() * 1e3 for bound in ("low", "mid", "high")
+        }
+        row |= {"energy_status": first["energy_status"], "audited_tx": int(full["audited_tx"].sum())}
+        row |= {"networks": len(full), "repeats": len(repeats)}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(CAPACITY_COLUMNS))
+
+
+def _points(part: "pd.DataFrame", name: str) -> list[tuple[float, float | None]]:
+    """What was offered on each rung, and the column ``name`` there; None where it is missing."""
+    values = (None if value is None or value != value else float(value) for value in part[name])  # noqa: PLR0124 - NaN
+    return list(zip(part["offered_per_s"].astype(float), values, strict=True))
+
+
+def _latencies(part: "pd.DataFrame") -> list[tuple[float, float]]:
+    points = _points(part, "latency_quorum_p95_ms")
+    return [(offered, latency) for offered, latency in points if latency is not None]
+
+
+CAPACITY_COLUMNS: Final = {
+    **NODE_COLUMNS,
+    "saturated_per_s": Column("Closed loop", "tx/s", ".0f"),
+    "saturated_per_s_low": Column("Closed loop, low", "tx/s", ".0f"),
+    "saturated_per_s_high": Column("Closed loop, high", "tx/s", ".0f"),
+    "knee_per_s": Column("Knee", "tx/s", ".0f"),
+    "knee_per_s_low": Column("Knee, low", "tx/s", ".0f"),
+    "knee_per_s_high": Column("Knee, high", "tx/s", ".0f"),
+    "capped_per_s": Column("Under the latency cap", "tx/s", ".0f"),
+    "capped_per_s_low": Column("Under the cap, low", "tx/s", ".0f"),
+    "capped_per_s_high": Column("Under the cap, high", "tx/s", ".0f"),
+    "cap_ms": Column("Cap of p95", "ms", ".0f"),
+    "bottleneck": Column("Bottleneck"),
+    "cores_busy": Column("Cores busy", "", ".2f"),
+    "busiest_share": Column("Busiest process", "cores", ".2f"),
+    "disk_share": Column("Longest at its disk", "share", ".2f"),
+    "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
+    "energy_mj_low": Column("Energy, low", "mJ/tx", ".1f"),
+    "energy_mj_mid": Column("Energy, mid", "mJ/tx", ".1f"),
+    "energy_mj_high": Column("Energy, high", "mJ/tx", ".1f"),
+    "energy_status": Column("Energy is"),
+    "messages_per_tx": Column("Messages", "1/tx", ".1f"),
+    "kilobytes_per_tx": Column("Traffic", "kB/tx", ".1f"),
+    "frames_per_tx": Column("Frames", "1/tx", ".2f"),
+    "commits_per_tx": Column("Durable commits", "1/tx", ".2f"),
+    "rss_megabytes": Column("Memory of all", "MB", ".0f"),
+    "networks": Column("Networks"),
+    "repeats": Column("Ladders"),
+    "audited_tx": Column("Audited in the ledgers", "tx"),
+}
+
+
+_HOW: Final = (
+    "Measured: a process per node on this machine, HTTP over loopback, real signatures, durable ledgers, and the load "
+    "generator on the same cores as a process of its own. "
+)
+EXPERIMENT: Final = Experiment(
+    "load",
+    QUESTIONS["load"],
+    ("C26",),
+    declare_cases,
+    (
+        Table(
+            "load_capacity",
+            _HOW + "Closed loop: so many transactions always under way. Knee: the offered load from which on more than "
+            "5 % of it is not committed, straight between rungs; under the cap: that up to which the 95th percentile "
+            "of latency to a quorum stays below it; infinite where no rung is beyond. Medians over ladders (closed "
+            "loop: over networks) with exact sign-test intervals of 95 % each. The bottleneck is named from what was "
+            "busy in the closed loop. Every transaction that was acknowledged was found once in each contributor's "
+            "ledger. Energy without idle power.",
+            CAPACITY_COLUMNS,
+            build_capacity,
+            (*COUNTS, "saturated_per_s", "knee_per_s", "capped_per_s", "cap_ms", "cpu_ms_per_tx", "bottleneck"),
+        ),
+        Table(
+            "load_ladder",
+            _HOW + "Open loop: transactions come on a schedule, latency counts from the intended instant, to the "
+            "receipt of the first, a quorum and all of the contributors. Accepted: taken and not refused by the "
+            "agents; committed: in the ledgers of all; goodput: valid, and in time. A rung whose generator lagged, or "
+            "of which others took too much of the machine, is void. Medians over repeats with exact sign-test "
+            "intervals of 95 % each.",
+            LADDER_COLUMNS,
+            build_ladder,
+            (*COUNTS, "share", "offered_per_s", "accepted_per_s", "committed_per_s", "goodput_per_s",
+             "quorum_p50_ms", "quorum_p95_ms", "quorum_p99_ms", "verdict"),
+        ),
+        Table(
+            "load_roles",
+            _HOW + "What one transaction took of all processes of a role, in the closed loop; the load generator "
+            "stands for the visitors. Energy shared out by processor time.",
+            ROLE_COLUMNS,
+            build_roles,
+            (*COUNTS, "role", "nodes", "cpu_ms_per_tx", "energy_mj_per_tx", "commits_per_tx", "rss_megabytes"),
+        ),
+        Table(
+            "load_legs",
+            _HOW + "Messages and their bytes (frames and HTTP not counted) per transaction by leg, in the closed loop.",
+            LEG_COLUMNS,
+            build_legs,
+        ),
+    ),
+    (
+        Figure(
+            "load_curves",
+            _HOW + "Left: what is committed of what is offered; the dashed line is all of it, a vertical line the "
+            "knee. Right: latency to a quorum over what is committed, median (solid) and 95th percentile (dotted); "
+            "the grey line is the cap. Medians over repeats with 95 % intervals where there are enough repeats.",
+            draw_load,
+        ),
+    ),
+    declare_others,
+    needs_records=True,
+    weight=10.0,
+)  # fmt: skip

@@ -1,0 +1,106 @@
+"""What the experiments over real networks share: configurations, medians, and tables of processes and legs."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.analysis.knee import middle_of
+from bench.experiments.base import Column, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COUNTS: Final = ("agents", "coordinators", "administrators", "contributors")
+NODE_COLUMNS: Final = {name: Column(letter) for name, letter in zip(COUNTS, "ACOK", strict=True)}
+ROLES: Final = ("visitor", "agent", "coordinator", "administrator", "contributor")
+
+
+def select(raw: "pd.DataFrame", kind: str) -> Iterator[tuple[Row, "pd.DataFrame"]]:
+    """The rows of a kind by configuration: the numbers of its nodes, and its rows."""
+    chosen = raw[raw["kind"] == kind]
+    for counts, part in chosen.groupby(list(COUNTS), sort=False):
+        yield dict(zip(COUNTS, (int(str(count)) for count in counts), strict=True)), part
+
+
+def describe_middle(name: str, values: Sequence[float | None], scale: float = 1) -> Row:
+    """The median of repeats under ``name``, with ``name_low`` and ``name_high``."""
+    middle, low, high = middle_of([math.nan if value is None else float(value) * scale for value in values])
+    return {name: middle, f"{name}_low": low, f"{name}_high": high}
+
+
+def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """A row per configuration and role, saturated: what one transaction took of all its nodes."""
+    import pandas as pd
+
+    saturated = {tuple(counts.values()): part for counts, part in select(raw, "saturated")}
+    rows = []
+    for counts, part in select(raw, "process"):
+        rates = part[part["role"] == "contributor"].groupby("network")["transactions_per_s"].median()
+        full = saturated[tuple(counts.values())]
+        for role in ROLES:
+            nodes = part[part["role"] == role]
+            if nodes.empty:
+                continue
+            per_tx = nodes.groupby("network")[list(_ROLE_RATES)].sum().div(rates, axis=0).median()
+            row: Row = {**counts, "role": role, "nodes": int(nodes["process"].nunique())}
+            row |= {column: per_tx[name] * scale for name, (column, scale) in _ROLE_RATES.items()}
+            row["energy_mj_per_tx"] = full[f"energy_j_per_tx_{role}"].median() * 1e3
+            row["energy_status"] = full["energy_status"].iloc[0]
+            row["busiest_cores"] = nodes["cpu_cores"].max()
+            row["rss_megabytes"] = nodes["rss_bytes"].max() / 1e6
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(ROLE_COLUMNS))
+
+
+_ROLE_RATES: Final = {
+    "cpu_cores": ("cpu_ms_per_tx", 1e3),
+    "signs_per_s": ("signs_per_tx", 1),
+    "verifies_per_s": ("verifies_per_tx", 1),
+    "commits_per_s": ("commits_per_tx", 1),
+    "frames_in_per_s": ("frames_in_per_tx", 1),
+    "frames_out_per_s": ("frames_out_per_tx", 1),
+    "voluntary_switches_per_s": ("voluntary_switches_per_tx", 1),
+    "involuntary_switches_per_s": ("involuntary_switches_per_tx", 1),
+}
+ROLE_COLUMNS: Final = {
+    **NODE_COLUMNS,
+    "role": Column("Role"),
+    "nodes": Column("Processes"),
+    "cpu_ms_per_tx": Column("CPU", "ms/tx", ".3f"),
+    "energy_mj_per_tx": Column("Energy, mid", "mJ/tx", ".2f"),
+    "energy_status": Column("Energy is"),
+    "busiest_cores": Column("Busiest process", "cores", ".2f"),
+    "rss_megabytes": Column("Memory, largest", "MB", ".0f"),
+    "signs_per_tx": Column("Signatures made", "1/tx", ".2f"),
+    "verifies_per_tx": Column("Signatures verified", "1/tx", ".2f"),
+    "commits_per_tx": Column("Durable commits", "1/tx", ".3f"),
+    "frames_in_per_tx": Column("Frames in", "1/tx", ".3f"),
+    "frames_out_per_tx": Column("Frames out", "1/tx", ".3f"),
+    "voluntary_switches_per_tx": Column("Switches, waiting", "1/tx", ".2f"),
+    "involuntary_switches_per_tx": Column("Switches, forced", "1/tx", ".2f"),
+}
+
+
+def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """Messages and bytes per transaction by configuration and leg, saturated, in long form."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for counts, part in select(raw, "saturated"):
+        legs = [name.partition(":")[2] for name in part.columns if str(name).startswith("messages:")]
+        for leg in legs:
+            values = {unit: part[f"{unit}:{leg}"].median() for unit in ("messages", "bytes")}
+            if values["messages"] == values["messages"]:
+                sender, receiver = leg.split(">")
+                flow = {"messages_per_tx": values["messages"], "bytes_per_tx": values["bytes"]}
+                rows.append({**counts, "sender": sender, "receiver": receiver, **flow})
+    return pd.DataFrame(rows, columns=list(LEG_COLUMNS))
+
+
+LEG_COLUMNS: Final = {
+    **NODE_COLUMNS,
+    "sender": Column("From"),
+    "receiver": Column("To"),
+    "messages_per_tx": Column("Messages", "1/tx", ".2f"),
+    "bytes_per_tx": Column("Traffic", "B/tx", ".0f"),
+}

@@ -1,0 +1,37 @@
+"""What real networks of the paper's configurations did: columns of Table 1 beside the simulated ones."""
+
+from typing import TYPE_CHECKING, Final
+
+from bench.experiments.base import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Columns, the raw ones that they are made of, and by what those are multiplied.
+_SOURCES: Final = {
+    "net_tx_per_s": ("committed_per_s", 1.0),
+    "net_latency_p50_ms": ("latency_quorum_p50_ms", 1.0),
+    "net_latency_p99_ms": ("latency_quorum_p99_ms", 1.0),
+    "net_cpu_ms_per_tx": ("cpu_s_per_tx", 1e3),
+    "net_energy_mj_mid": ("energy_j_per_tx_mid", 1e3),
+}
+NET_COLUMNS: Final = {
+    "net_tx_per_s": Column("Real network", "tx/s", ".0f"),
+    "net_latency_p50_ms": Column("Real network, latency p50", "ms", ".1f"),
+    "net_latency_p99_ms": Column("Real network, latency p99", "ms", ".1f"),
+    "net_cpu_ms_per_tx": Column("Real network, CPU", "ms/tx", ".2f"),
+    "net_energy_mj_mid": Column("Real network, energy mid", "mJ/tx", ".1f"),
+    "net_bottleneck": Column("Real network, bottleneck"),
+}
+
+
+def read_networks(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """A row per row of the paper that was measured: medians over its networks; empty if none was."""
+    import pandas as pd
+
+    rows = []
+    for number, part in raw[raw["case"].str.startswith("net-")].groupby("row"):
+        row = {name: part[source].astype(float).median() * scale for name, (source, scale) in _SOURCES.items()}
+        rows.append({"row": number, **row, "net_bottleneck": part["bottleneck"].iloc[0]})
+    frame = pd.DataFrame(rows, columns=["row", *NET_COLUMNS])
+    return frame.astype(dict.fromkeys(_SOURCES, float))

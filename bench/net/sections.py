@@ -1,0 +1,62 @@
+"""The sections of a scenario that are about real networks."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from bench.ranges import Count, Positive, Seconds, Topologies
+
+
+class Net(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a real network is measured, one process per node: a closed loop that finds what it can do, then an open loop.
+
+    ``table1_rows`` and ``variants`` (``rule/suite``) are measured so beside their simulations, each ``repeats`` times.
+    Proof of work has ``difficulty_bits``.  ``records`` is how many of the run's records transactions cite, ``attempts``
+    how often a step is played while others take too much of the machine.
+    """
+
+    table1_rows: list[Annotated[int, msgspec.Meta(ge=1, le=18)]] = []
+    variants: list[str] = []
+    repeats: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    outstanding: Annotated[int, msgspec.Meta(ge=15, le=4_000)] = 240
+    warm_s: Seconds = 1.0
+    seconds: Seconds = 3.0
+    latency_s: Seconds = 3.0
+    load_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+    timeout_s: Seconds = 30.0
+    max_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=360_000)] = 250
+    difficulty_bits: Annotated[int, msgspec.Meta(ge=0, le=40)] = 20
+    records: Count = 200
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
+
+
+class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The ladder of offered loads on real networks: ``shares`` of what a closed loop finds, ascending.
+
+    Each of ``networks``, started anew, is taken up the ladder ``rounds`` times in random order, ``seconds`` a rung.
+    """
+
+    topologies: Topologies = msgspec.field(default_factory=lambda: [[1, 1, 1, 1], [3, 3, 5, 2]])
+    shares: Annotated[list[Annotated[float, msgspec.Meta(gt=0, le=10)]], msgspec.Meta(min_length=2)] = msgspec.field(
+        default_factory=lambda: [0.3, 0.5, 0.7, 0.85, 1.0, 1.15]
+    )
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    networks: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 6
+    seconds: Seconds = 2.0
+    cap_ms: Positive = 250.0
+
+
+class Agree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Simulation against real networks: costs are fitted on ``calibration``, and ``topologies`` are predicted.
+
+    None is in both.  ``transactions`` are simulated for each prediction.
+    """
+
+    calibration: Topologies = msgspec.field(default_factory=lambda: [[1, 1, 1, 1], [2, 2, 1, 1]])
+    topologies: Topologies = msgspec.field(
+        default_factory=lambda: [[1, 2, 2, 1], [2, 2, 3, 1], [3, 3, 4, 2], [3, 3, 5, 2]]
+    )
+    repeats: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    windows: Annotated[int, msgspec.Meta(ge=1, le=100)] = 6
+    transactions: Count = 600
