@@ -10,7 +10,7 @@ import msgspec
 
 from ehrcore.block import Block, CommitCertificate, Header
 from ehrcore.identity import Reason
-from ehrcore.messages import Message
+from ehrcore.messages import Message, Propose, Vote
 from ehrcore.records import ClinicalRecord
 
 
@@ -74,6 +74,12 @@ class Persist(msgspec.Struct, frozen=True):
     state: bytes
 
 
+class Heard(msgspec.Struct, frozen=True):
+    """A proposal or vote of another was admitted at the height being decided: to be known again after a restart."""
+
+    message: Propose | Vote
+
+
 class PersistTip(msgspec.Struct, frozen=True):
     """Keep the hash of the last final block: all that an administrator keeps (paper section 3, item 1)."""
 
@@ -91,8 +97,8 @@ class Work(msgspec.Struct, frozen=True):
 class ObservedKind(StrEnum):
     """What a role reports for measurement; reporting changes nothing.
 
-    ``COMMITTED`` is a contributor's word that its ledger holds the transactions, ``SETTLED`` a coordinator's that it
-    has seen them in a final block.
+    ``COMMITTED`` is a contributor's word that its ledger holds the transactions, ``SETTLED`` a coordinator's
+    or an agent's that it has seen them in a final block.
     """
 
     SUBMITTED = "submitted"
@@ -112,7 +118,7 @@ class Observed(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-Effect = Send | SetTimer | Store | Persist | PersistTip | Work | Observed
+Effect = Send | SetTimer | Store | Persist | PersistTip | Heard | Work | Observed
 Effects = tuple[Effect, ...]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
+from uuid import uuid4
 
 import msgspec
 
@@ -105,25 +106,14 @@ class SqliteLedger:
         try:
             if path.exists():
                 raise LedgerError(f"{path}: expected no file, found one")
-            with ExitStack() as stack:
-                db = stack.enter_context(closing(_connect(path, "rwc")))
-                _make_durable(db)
-                if not is_synced:
-                    db.execute("PRAGMA synchronous=NORMAL")
-                with db:
-                    db.executescript(
-                        f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
-                    )
-                    db.execute("INSERT INTO genesis VALUES (0, ?)", (content,))
-                ledger = cls(path, db, genesis)
-                stack.pop_all()
-                return ledger
+            _make_file(path, content)
         except (sqlite3.Error, OSError, ValueError) as error:
             raise LedgerError(f"{path}: expected a place to write a ledger, found: {error}") from None
+        return cls.open(path, is_synced=is_synced)
 
     @classmethod
-    def open(cls, path: Path) -> "SqliteLedger":
-        """Open an existing ledger; `LedgerError` names what is wrong with the file."""
+    def open(cls, path: Path, *, is_synced: bool = True) -> "SqliteLedger":
+        """Open an existing ledger; `LedgerError` names what is wrong with the file.  See `create` for ``is_synced``."""
         try:
             if not path.is_file():
                 raise LedgerError(f"{path}: expected a ledger file, found none")
@@ -139,6 +129,8 @@ class SqliteLedger:
                 genesis = _check_genesis(path, row[0])
                 # Only now: it writes to the file, which until here might have been anybody's.
                 _make_durable(db)
+                if not is_synced:
+                    db.execute("PRAGMA synchronous=NORMAL")
                 ledger = cls(path, db, genesis)
                 stack.pop_all()
                 return ledger
@@ -287,6 +279,22 @@ def _as_blob(value: Any) -> bytes:
     if not isinstance(value, bytes):
         raise CodecError(f"column: expected a blob, found {type(value).__name__}")
     return value
+
+
+def _make_file(path: Path, genesis: bytes) -> None:
+    """A ledger without blocks, made beside its place and then moved: a crash leaves a whole one or none."""
+    beside = path.with_name(f".{uuid4().hex}.partial")
+    try:
+        with closing(_connect(beside, "rwc")) as db:
+            db.executescript(
+                f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
+            )
+            db.execute("INSERT INTO genesis VALUES (0, ?)", (genesis,))
+            db.commit()
+        # Unlike a move, this never replaces what somebody else has put there meanwhile.
+        path.hardlink_to(beside)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

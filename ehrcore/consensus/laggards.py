@@ -9,9 +9,12 @@ from typing import Final
 from ehrcore.block import leaf_bytes
 from ehrcore.consensus.finality import header_hash, verify_certificate
 from ehrcore.consensus.seam import Seat, Step
+from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.crypto import Crypto
 from ehrcore.effects import Send
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Finalised
+from ehrcore.params import ChainParams
 
 #: How many heights a node may lie behind and still catch up from the others' memory.
 CATCH_UP_LIMIT: Final = 64
@@ -44,11 +47,16 @@ class RecentBlocks:
 
 
 def is_final(seat: Seat, final: Finalised) -> bool:
+    """See `has_finality`."""
+    return has_finality(seat.crypto, seat.params, seat.validators, final)
+
+
+def has_finality(crypto: Crypto, params: ChainParams, validators: ValidatorSet, final: Finalised) -> bool:
     """Whether the certificate holds and the transactions are the header's own, whatever came before."""
-    crypto, header, transactions = seat.crypto, final.block.header, final.block.transactions
+    header, transactions = final.block.header, final.block.transactions
     try:
         block_hash = header_hash(crypto, header)
-        verify_certificate(crypto, seat.params, seat.validators, header, block_hash, final.certificate, None)
+        verify_certificate(crypto, params, validators, header, block_hash, final.certificate, None)
     except ValidationError:
         return False
     root = crypto.merkle_tree(tuple(map(leaf_bytes, transactions))).root

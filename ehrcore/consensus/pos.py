@@ -34,7 +34,7 @@ from ehrcore.consensus.seam import (
     validate_content,
 )
 from ehrcore.consensus.validators import Validator
-from ehrcore.effects import Send, SetTimer
+from ehrcore.effects import Heard, Send, SetTimer
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Finalised, Mined, ProposalBody, Propose, Vote
 
@@ -93,7 +93,8 @@ class ProofOfStake:
             self._first_round = max(self._first_round, body.round + 1)
             if isinstance(message, Vote) and message.body.step == PRECOMMIT and body.block:
                 self._locked, self._locked_round = body.block, body.round
-                self._valid, self._valid_round = self._proposals[body.round].block, body.round
+                if (proposal := self._proposals.get(body.round)) is not None:
+                    self._valid, self._valid_round = proposal.block, body.round
 
     def _proposer(self, round_: int) -> Validator:
         return self._seat.validators.proposer(self._seat.crypto, self._seat.chain, self._height, round_)
@@ -133,6 +134,8 @@ class ProofOfStake:
             return steps
         else:
             is_heard = self._admit(message)
+            if is_heard:
+                steps.append(Heard(message))
         if not is_heard:
             return steps
         if self._phase is Phase.IDLE:

@@ -14,6 +14,7 @@ import msgspec
 
 from ehrcore.block import Block, Header, WorkCertificate
 from ehrcore.consensus.finality import check_work, header_hash
+from ehrcore.consensus.laggards import is_final
 from ehrcore.consensus.seam import (
     ConsensusMessage,
     Decided,
@@ -24,10 +25,10 @@ from ehrcore.consensus.seam import (
     is_timely,
     validate_content,
 )
-from ehrcore.consensus.work import has_work, next_difficulty
+from ehrcore.consensus.work import has_work, least_difficulty, next_difficulty
 from ehrcore.effects import Send, Work
 from ehrcore.errors import ValidationError
-from ehrcore.messages import Mined
+from ehrcore.messages import Finalised, Mined
 
 _ORPHAN_LIMIT: Final = 256
 
@@ -64,7 +65,7 @@ class ProofOfWork:
         path = list(self._path(self._best))
         known = frozenset[bytes]().union(*(node.tx_ids for node in path))
         batch = self._seat.pool.batch(now, known)
-        if not batch and not known:
+        if (not batch and not known) or self._is_behind():
             self._stop(steps)
             return steps
         if self._mining is not None and self._mining_on == self._best and (self._mining.transactions or not batch):
@@ -92,6 +93,27 @@ class ProofOfWork:
         self._adopt(block, now, steps)
         return self._go_on(steps, now)
 
+    def _follow(self, final: Finalised, steps: list[Step]) -> bool:
+        """Take over a final block that this node has missed; what it has itself beside that block is stale."""
+        header = final.block.header
+        if header.previous != self._root.block_hash or not is_final(self._seat, final):
+            return False
+        block_hash = header_hash(self._seat.crypto, header)
+        steps.append(Decided(final.block, final.certificate, block_hash))
+        self._recent.append(header)
+        self._root = Tip(header.height, block_hash, header.timestamp)
+        self._root_work += header.difficulty
+        self._nodes.pop(block_hash, None)
+        self._prune()
+        heaviest = max(self._nodes.values(), key=lambda node: node.total_work, default=None)
+        self._best = heaviest.block_hash if heaviest else block_hash
+        return True
+
+    def _is_behind(self) -> bool:
+        """Whether others are at work higher up, on blocks that this node has missed: to mine below them is in vain."""
+        highest = max((item.block.header.height for held in self._orphans.values() for item in held), default=0)
+        return highest > self._tip_of(self._best).height
+
     def _go_on(self, steps: list[Step], now: int) -> list[Step]:
         """Look for work, but not before the pool has settled what was decided: the caller asks again after that."""
         if not any(isinstance(step, Decided) for step in steps):
@@ -102,9 +124,11 @@ class ProofOfWork:
         """A block of another administrator, and the orphans that waited for it."""
         del sender  # the work says that it was done, and that is all that counts
         steps: list[Step] = []
-        if not isinstance(message, Mined):
-            return steps
-        waiting = [message]
+        waiting: list[Mined] = []
+        if isinstance(message, Mined):
+            waiting.append(message)
+        elif isinstance(message, Finalised) and self._follow(message, steps):
+            waiting += self._orphans.pop(self._root.block_hash, ())
         while waiting:
             block = waiting.pop().block
             previous = block.header.previous
@@ -173,6 +197,10 @@ class ProofOfWork:
             self._recent.append(header)
             self._root, self._root_work = Tip(header.height, node.block_hash, header.timestamp), node.total_work
             del self._nodes[node.block_hash]
+        self._prune()
+
+    def _prune(self) -> None:
+        """Forget what no longer descends from the last final block."""
         kept = {node.block_hash for node in self._nodes.values() if self._is_rooted(node)}
         self._nodes = {block_hash: node for block_hash, node in self._nodes.items() if block_hash in kept}
         self._orphans = {
@@ -190,7 +218,10 @@ class ProofOfWork:
         # Work first: to fill this memory with blocks that lead nowhere must cost what blocks cost.
         if not has_work(self._seat.crypto, message.block.header):
             return
-        if message.block.header.height <= self._root.height:
+        header = message.block.header
+        if header.height <= self._root.height or header.difficulty < least_difficulty(
+            self._seat.params.work, header.height
+        ):
             return
         if sum(map(len, self._orphans.values())) >= _ORPHAN_LIMIT:
             del self._orphans[next(iter(self._orphans))]

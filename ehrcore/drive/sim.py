@@ -22,6 +22,7 @@ from ehrcore.effects import (
     Effect,
     Effects,
     Event,
+    Heard,
     Observed,
     Persist,
     PersistTip,
@@ -224,6 +225,8 @@ class Simulation:
                     self.store.put(location, body)
                 case Work():
                     self._work(node, effect)
+                case Heard():
+                    pass  # simulated nodes are not restarted
 
     def _send(self, node: Node, to: tuple[str, ...], message: Message, size: int) -> None:
         kernel, origin = self.kernel, node.station.index

@@ -34,6 +34,7 @@ class Administrator:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pool = ApprovalPool(context.params, context.chain, context.open_registry(), context.crypto)
+        self._pool.forget(context.kept.settled)
         peers = tuple(name for name in context.names(Role.ADMINISTRATOR) if name != context.me)
         validators, heard = context.validators(), context.kept.heard
         seat = Seat(context.me, peers, context.params, context.chain, validators, context.crypto, self._pool, heard)

@@ -16,10 +16,11 @@ from ehrcore.block import (
     Transaction,
     leaf_bytes,
 )
-from ehrcore.consensus.seam import CLOCK_TOLERANCE
+from ehrcore.consensus.laggards import has_finality
+from ehrcore.consensus.seam import CLOCK_TOLERANCE, Tip
 from ehrcore.effects import Effects, Event, Observed, ObservedKind, Received, Send
 from ehrcore.identity import Reason
-from ehrcore.messages import Endorse, Refused, Submit
+from ehrcore.messages import Endorse, Finalised, Refused, Submit
 from ehrcore.replay import ReplayWindows
 from ehrcore.roles.context import Context
 from ehrcore.rules import AUTHORITY, check_transaction
@@ -43,7 +44,8 @@ class Agent:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._coordinators = context.names(Role.COORDINATOR)
-        self._registry = context.open_registry()
+        self._registry, self._validators = context.open_registry(), context.validators()
+        self._tip = Tip(0, context.chain, context.params.genesis_time)
         self._replay = ReplayWindows()
         self._cutter = BatchCutter(context.params.limits)
         longest = {role: max(context.names(role), key=len) for role in (Role.AGENT, Role.COORDINATOR)}
@@ -61,10 +63,12 @@ class Agent:
         return ()
 
     def handle(self, event: Event, now: int) -> Effects:
-        """Submissions; anything else is not for an agent."""
+        """Submissions, and final blocks if it is shown any; anything else is not for an agent."""
         match event:
             case Received(sender=sender, message=Submit(transaction=transaction)):
                 return self._judge(sender, transaction, now)
+            case Received(message=Finalised() as message):
+                return self._follow(message)
             case _:
                 return ()
 
@@ -89,6 +93,28 @@ class Agent:
             return (observed, verdict)
         # The transport's sender is told, not the claimed author: a forged name must not reach a stranger.
         return (observed, verdict, Send((sender,), Refused(tx_id, reason, "")))
+
+    @property
+    def tip(self) -> Tip:
+        """The last block that this agent has seen."""
+        return self._tip
+
+    def _follow(self, final: Finalised) -> Effects:
+        """A final block after the last one: carry out the authority's orders in it, and say what is settled."""
+        context, header = self._context, final.block.header
+        crypto = context.crypto
+        if (header.height, header.previous) != (self._tip.height + 1, self._tip.block_hash):
+            return ()
+        if not has_finality(crypto, context.params, self._validators, final):
+            return ()
+        self._tip = Tip(header.height, crypto.hash_struct(header), header.timestamp)
+        transactions = [item.transaction for item in final.block.transactions]
+        for tx in transactions:
+            is_order = isinstance(tx.body.payload, Enrolment | Revocation)
+            # One that is here for the second time changes nothing.
+            if is_order and not check_transaction(crypto, self._registry, None, context.chain, tx, header.timestamp):
+                apply_authority(self._registry, tx.body, crypto)
+        return (Observed(ObservedKind.SETTLED, tuple(crypto.hash_struct(tx.body) for tx in transactions)),)
 
     def _fits(self, tx: Transaction) -> bool:
         """Whether the transaction, with all that policy adds to it, fits a block: else it would wait for ever."""

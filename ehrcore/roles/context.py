@@ -9,6 +9,7 @@ from ehrcore.crypto import Crypto
 from ehrcore.identity import Certificate, Registry
 from ehrcore.messages import Propose, Vote
 from ehrcore.params import ChainParams
+from ehrcore.rules import check_transaction
 from ehrcore.state import ChainState, apply_authority, open_registry
 from ehrcore.types import Role, node_id
 
@@ -17,14 +18,16 @@ from ehrcore.types import Role, node_id
 class Kept:
     """What a node has kept over a restart; nothing when it starts for the first time.
 
-    ``tip`` is an administrator's last final block, ``heard`` what was said at the height after it, by whomever;
-    ``state`` is a ledger keeper's; ``orders`` are the authority's transactions that were carried out, in order.
+    ``tip`` is an administrator's last final block, ``heard`` what was said at the height after it, by whomever, and
+    ``settled`` are the ids of the transactions in its last blocks; ``state`` is a ledger keeper's; ``orders`` are the
+    authority's transactions that were carried out, in order.
     """
 
     tip: Tip | None = None
     state: ChainState | None = None
     orders: tuple[Transaction, ...] = ()
     heard: tuple[Propose | Vote, ...] = ()
+    settled: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Context:
         """A fresh registry of the chain's first certificates, and of the orders that were kept."""
         registry = open_registry(self.params, self.certificates, self.crypto)
         for order in self.kept.orders:
-            apply_authority(registry, order.body, self.crypto)
+            if not check_transaction(self.crypto, registry, None, self.chain, order, order.body.submitted_at):
+                apply_authority(registry, order.body, self.crypto)
         return registry
 
     def open_state(self) -> ChainState:
@@ -61,5 +65,6 @@ class Context:
         return self.kept.state or ChainState(self.params, self.chain, self.certificates, self.crypto)
 
     def validators(self) -> ValidatorSet:
-        """The administrators as voters."""
-        return ValidatorSet.of(self.crypto, self.open_registry().members(Role.ADMINISTRATOR))
+        """The administrators as voters: fixed at genesis."""
+        first = open_registry(self.params, self.certificates, self.crypto)
+        return ValidatorSet.of(self.crypto, first.members(Role.ADMINISTRATOR))

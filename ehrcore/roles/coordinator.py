@@ -74,7 +74,9 @@ class Coordinator:
         agent = message.endorsement.node
         tx_id = crypto.hash_struct(message.transaction.body)
         pending = self._pending.get(tx_id)
-        if tx_id in self._settled or (pending and (agent in pending.given or agent in pending.rejected)):
+        if tx_id in self._settled or (pending and agent in pending.given):
+            return ()
+        if pending and agent in pending.rejected and message.reason is not Reason.ACCEPTED:
             return ()
         author, nonce = message.transaction.body.author, message.transaction.body.nonce
         if self._keeper.state.is_used(author, nonce):
@@ -88,6 +90,8 @@ class Coordinator:
         if message.reason is not Reason.ACCEPTED:
             pending.rejected.add(agent)
             return self._give_up(tx_id, pending, message.reason)
+        # Later than its rejection, which may have been of a copy with a spoilt signature, or of a clock.
+        pending.rejected.discard(agent)
         pending.given[agent] = message.endorsement
         pending.copies.setdefault(message.transaction.signature, message.transaction)
         if len(pending.given) < context.params.endorsements:
@@ -105,7 +109,8 @@ class Coordinator:
         params = self._context.params
         if params.topology.agents - len(pending.rejected) >= params.endorsements:
             return ()
-        self._settle(tx_id)
+        # Not settled: a copy that the agents accept may still come.
+        del self._pending[tx_id]
         return (Observed(ObservedKind.DROPPED, (tx_id,), reason.value),)
 
     def _approve(self, tx_id: bytes, pending: _Pending, now: int) -> Effects:

@@ -1,6 +1,6 @@
 """An administrator's waiting transactions: gathered from coordinators' approvals, ordered by when they became ready."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,6 +64,11 @@ class ApprovalPool:
         self._candidates: dict[bytes, _Candidate] = {}
         self._ready: dict[bytes, _Ready] = {}
         self._settled = RecentSet(CANDIDATE_LIMIT)
+
+    def forget(self, tx_ids: Iterable[bytes]) -> None:
+        """These have become final before: approvals of them count for nothing."""
+        for tx_id in tx_ids:
+            self._settled.add(tx_id)
 
     def add(self, message: Approve, now: int) -> bool:
         """Take a coordinator's approval; whether the transaction has just become ready.

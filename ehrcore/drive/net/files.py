@@ -22,7 +22,7 @@ def write_file(path: Path, data: bytes, *, is_secret: bool = False) -> None:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
 
@@ -55,7 +55,8 @@ def _write_durably(path: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

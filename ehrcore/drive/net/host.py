@@ -20,7 +20,7 @@ from ehrcore.drive.net.frames import Frame, LinkKeys, peek_height
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Found, Library
 from ehrcore.drive.net.links import Links, Traffic
-from ehrcore.drive.net.outgoing import GIVE_UP_AFTER, Outgoing
+from ehrcore.drive.net.outgoing import Outgoing
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.status import Counters, NodeStatus
 from ehrcore.effects import (
@@ -30,19 +30,31 @@ from ehrcore.effects import (
     RoleMachine,
     Send,
 )
-from ehrcore.errors import EhrError
+from ehrcore.errors import EhrError, IdentityError
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry
-from ehrcore.messages import Endorse, Finalised, Message, Propose, Receipt, Submit, Vote
+from ehrcore.messages import Approve, Endorse, Finalised, Message, Mined, Propose, Receipt, Refused, Submit, Vote
 from ehrcore.params import ChainParams
-from ehrcore.roles import Contributor, Coordinator
+from ehrcore.roles import Agent, Contributor, Coordinator
 from ehrcore.state import ChainState
 from ehrcore.types import MILLISECOND, Role
 
 #: How long a slice of events may take before others get their turn.
 SLICE_NS: Final = 4 * MILLISECOND
 #: Transactions that an agent may have accepted and not seen final; more of them have to wait outside.
-WAITING_LIMIT: Final = 8_192
+WAITING_LIMIT: Final = 16_384
+#: As many of them may be of one author, so that nobody's flood keeps all others out.
+AUTHOR_LIMIT: Final = 4_096
+
+
+#: What a node of each role has to say to others; anything else is refused unread.
+MAY_SAY: Final = {
+    Role.VISITOR: (Submit,),
+    Role.AGENT: (Endorse, Refused),
+    Role.COORDINATOR: (Approve, Refused),
+    Role.ADMINISTRATOR: (Propose, Vote, Mined, Finalised),
+    Role.CONTRIBUTOR: (Finalised, Receipt),
+}
 
 
 class BusyError(EhrError):
@@ -80,6 +92,12 @@ class _Heard:
     sequence: int = -1
 
 
+def steady_clock() -> Callable[[], int]:
+    """Nanoseconds of the wall clock at the start, and from there on a clock that nobody sets back."""
+    begin = time.time_ns() - time.monotonic_ns()
+    return lambda: begin + time.monotonic_ns()
+
+
 class NodeHost:
     """A role, its files and its links.  All methods belong to one event loop."""
 
@@ -96,14 +114,14 @@ class NodeHost:
         links: Links,
         journal: Journal,
         library: Library | None,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int],
     ) -> None:
         self.folder, self.plan, self.name, self.role = folder, plan, name, plan.roles()[name]
         self.machine, self.crypto, self.params, self.keys, self.links = machine, crypto, params, keys, links
         self.journal, self.library = journal, library
         self.chain = bytes.fromhex(plan.chain)
         self.phase, self.counters = Phase.STARTING, Counters()
-        self._roles, self._clock, self._last_now = plan.roles(), clock, 0
+        self._roles, self._clock = plan.roles(), clock
         self.started_at = self.now()
         self._effects: list[Effect] = []
         self._heard: dict[str, _Heard] = {}
@@ -129,9 +147,8 @@ class NodeHost:
     # -- time and start ----------------------------------------------------------------------------------------
 
     def now(self) -> int:
-        """The wall clock in nanoseconds, never going back."""
-        self._last_now = max(self._last_now, self._clock())
-        return self._last_now
+        """Nanoseconds, never going back."""
+        return self._clock()
 
     def become_ready(self) -> None:
         """The node has caught up, as far as it can know."""
@@ -146,12 +163,16 @@ class NodeHost:
     @property
     def height(self) -> int:
         """Height of the last final block that this node knows."""
-        return self.state.height if self.state else self.out.tip.height
+        return self.state.height if self.state else self._last_block.height
 
     @property
     def tip(self) -> bytes:
         """Hash of that block; the chain's id if there is none."""
-        return self.state.tip if self.state else self.out.tip.block_hash
+        return self.state.tip if self.state else self._last_block.block_hash
+
+    @property
+    def _last_block(self) -> Tip:
+        return self.machine.tip if isinstance(self.machine, Agent) else self.out.tip
 
     def start(self) -> None:
         """Start the role, and take up again what was accepted before."""
@@ -162,15 +183,16 @@ class NodeHost:
         coordinators = tuple(name for name, role in self._roles.items() if role is Role.COORDINATOR)
         for tx_id, content in self.journal.pending().items():
             endorse = decode(content, Endorse)
-            until = endorse.transaction.body.submitted_at + GIVE_UP_AFTER
-            self.out.repeats.add(tx_id, Send(coordinators, endorse), now, until, pause=0)
+            author = endorse.transaction.body.author
+            self.out.repeats.add(tx_id, Send(coordinators, endorse), author, now, pause=0)
 
     # -- events in ---------------------------------------------------------------------------------------------
 
     async def receive(self, frame: Frame) -> bool:
         """Handle a frame's messages, durably; False if they had been handled before.
 
-        `CodecError` if a message is none (then none of the frame's is handled), `BusyError`, `OldEpochError`.
+        `CodecError` if a message is none, `IdentityError` if it is not for its sender to say (then none of the frame's
+        is handled), `BusyError`, `OldEpochError`.
         """
         heard = self._heard.get(frame.sender)
         if heard is None:
@@ -182,10 +204,17 @@ class NodeHost:
                 return False
             role = self._roles[frame.sender]
             if role is Role.VISITOR:
-                self._require_room()
+                self._require_room(frame.sender)
+            if self.role is Role.ADMINISTRATOR and self.phase is not Phase.READY:
+                # It might say again, differently, what it has said: first it has to know where the chain is.
+                raise BusyError(f"{self.name}: expected to have asked for the chain, found phase {self.phase}")
             heights = map(peek_height, frame.messages)
             new = [data for data, height in zip(frame.messages, heights, strict=True) if height > self.height]
             messages: list[Message] = [decode(data, Message) for data in new]  # type: ignore[arg-type]
+            for message in messages:
+                if not isinstance(message, MAY_SAY[role]):
+                    found = type(message).__name__
+                    raise IdentityError(f"frame of {frame.sender}: expected what a {role.value} says, found {found}")
             traffic = self.counters.received.setdefault(role.value, Traffic())
             traffic.messages += len(frame.messages)
             traffic.size_bytes += sum(map(len, frame.messages))
@@ -215,10 +244,6 @@ class NodeHost:
             self.gap.set()
 
     def _handle(self, event: Event, now: int) -> None:
-        if self.role is Role.ADMINISTRATOR and isinstance(event, Received):
-            message = event.message
-            if isinstance(message, Propose | Vote) and message.body.height == self.out.tip.height + 1:
-                self.journal.say(message.body.height, encode(message), is_own=False)
         try:
             self._effects += self.machine.handle(event, now)
         except Exception as error:
@@ -233,15 +258,16 @@ class NodeHost:
         if not self.failure.done():
             self.failure.set_exception(error)
 
-    def _require_room(self) -> None:
-        if self.phase is Phase.STOPPING or len(self.out.repeats) >= WAITING_LIMIT or self.links.is_congested:
-            raise BusyError(
-                f"{self.name}: expected fewer than {WAITING_LIMIT} transactions to wait, found {len(self.out.repeats)}"
-            )
+    def _require_room(self, author: str) -> None:
+        waiting, of_author = len(self.out.repeats), self.out.repeats.count_of(author)
+        if self.phase is Phase.STOPPING or waiting >= WAITING_LIMIT or self.links.is_congested:
+            raise BusyError(f"{self.name}: expected fewer than {WAITING_LIMIT} transactions to wait, found {waiting}")
+        if of_author >= AUTHOR_LIMIT:
+            raise BusyError(f"{author}: expected fewer than {AUTHOR_LIMIT} transactions to wait, found {of_author}")
 
     async def submit(self, tx: Transaction) -> Submission:
         """An agent's verdict on a transaction, durable if it is accepted; `BusyError` if it has to wait outside."""
-        self._require_room()
+        self._require_room(tx.body.author)
         tx_id = self.out.identify(tx)
         if tx_id in self.out.repeats:
             await self.out.flush()

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from ehrcore.consensus.seam import Tip
+from ehrcore.drive.net.files import sync_folder
 from ehrcore.errors import LedgerError
 
 APPLICATION_ID: Final = 0x4548524A  # "EHRJ"
@@ -21,7 +23,8 @@ SCHEMA_VERSION: Final = 1
 #: Final blocks that an administrator keeps for those that missed them.
 KEPT_BLOCKS: Final = 4_096
 _SCHEMA: Final = """
-CREATE TABLE chain (id INTEGER PRIMARY KEY CHECK (id = 0), chain BLOB NOT NULL, node TEXT NOT NULL);
+CREATE TABLE chain (id INTEGER PRIMARY KEY CHECK (id = 0), chain BLOB NOT NULL, node TEXT NOT NULL,
+epoch INTEGER NOT NULL);
 CREATE TABLE pending (tx BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE orders (number INTEGER PRIMARY KEY, tx BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
 CREATE TABLE finals (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, timestamp INTEGER NOT NULL, content BLOB NOT NULL);
@@ -51,11 +54,10 @@ class Journal:
     def open(cls, path: Path, chain: bytes, node: str) -> "Journal":
         """Open or create the journal of ``node``; `LedgerError` names what is wrong with the file."""
         try:
+            if not path.exists():
+                _create(path, chain, node)
             with ExitStack() as stack:
-                is_new = not path.exists()
                 db = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)))
-                if is_new:
-                    _create(db, chain, node)
                 _check(path, db, chain, node)
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")
@@ -105,6 +107,14 @@ class Journal:
             return self._reader.execute(query, values).fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise LedgerError(f"{self.path}: expected a journal that can be read, found: {error}") from None
+
+    def begin_epoch(self, now: int) -> int:
+        """A number for this start that is greater than that of any start before, whatever the clock says; durable."""
+        ((last,),) = self._read("SELECT epoch FROM chain")
+        epoch = max(now, last + 1)  # type: ignore[operator]  # as the schema has it
+        self._change("UPDATE chain SET epoch = ?", (epoch,))
+        self.commit()
+        return epoch
 
     # -- accepted, not final ------------------------------------------------------------------------------------
 
@@ -163,11 +173,20 @@ class Journal:
         return [row[0] for row in self._read("SELECT content FROM said WHERE height = ? ORDER BY number", (height,))]  # type: ignore[misc]
 
 
-def _create(db: sqlite3.Connection, chain: bytes, node: str) -> None:
-    db.executescript(
-        f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}; COMMIT"
-    )
-    db.execute("INSERT INTO chain VALUES (0, ?, ?)", (chain, node))
+def _create(path: Path, chain: bytes, node: str) -> None:
+    """Made beside its place and then moved: a crash leaves a whole journal or none."""
+    beside = path.with_name(f".{uuid4().hex}.partial")
+    try:
+        with closing(sqlite3.connect(beside)) as db:
+            db.executescript(
+                f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
+            )
+            db.execute("INSERT INTO chain VALUES (0, ?, ?, 0)", (chain, node))
+            db.commit()
+        beside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _check(path: Path, db: sqlite3.Connection, chain: bytes, node: str) -> None:

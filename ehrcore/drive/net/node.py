@@ -16,11 +16,11 @@ from typing import Any, Final
 from aiohttp import web
 
 from ehrcore.block import Genesis, Transaction
-from ehrcore.codec import decode
+from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.files import read_secret
 from ehrcore.drive.net.frames import LinkKeys
-from ehrcore.drive.net.host import NodeHost, Phase
+from ehrcore.drive.net.host import NodeHost, Phase, steady_clock
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Library
 from ehrcore.drive.net.links import Links
@@ -28,11 +28,14 @@ from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.sync import followers
 from ehrcore.errors import DeploymentError, EhrError
-from ehrcore.messages import Propose, Vote
+from ehrcore.hashing import HashSuite
+from ehrcore.messages import Finalised, Propose, Vote
 from ehrcore.network import build_machine
 from ehrcore.roles.context import Kept
 from ehrcore.types import Role, node_id
 
+#: Final blocks whose transactions an administrator knows again after a restart: approvals of them may still come.
+REMEMBERED_BLOCKS: Final = 1_024
 LOCK_FILE: Final = "node.lock"
 #: How long requests that are being handled may still take once the node was told to stop.
 SHUTDOWN_S: Final = 5.0
@@ -78,14 +81,16 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             stack.callback(library.close)
         journal = Journal.open(home / "journal.sqlite", chain, name)
         stack.callback(journal.close)
-        context = dataclasses.replace(context, kept=_read_kept(journal, library))
+        context = dataclasses.replace(context, kept=_read_kept(journal, library, context.crypto.suite))
         machine = build_machine(role, context, FileStore(folder.objects))
         tls = None
         if plan.tls:
             from ehrcore.drive.net.tls import client_context  # noqa: PLC0415 - X.509 is slow to import
 
             tls = client_context(folder, name)
-        links = Links(plan, keys, time.time_ns(), time.time_ns, tls)
+        clock = steady_clock()
+        epoch = journal.begin_epoch(clock())
+        links = Links(plan, keys, epoch, clock, tls)
         host = NodeHost(
             folder,
             plan,
@@ -97,6 +102,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             links=links,
             journal=journal,
             library=library,
+            clock=clock,
         )
         stack.pop_all()
         return host
@@ -114,12 +120,15 @@ def _open_library(home: Path, genesis: Genesis, crypto: Crypto, name: str, role:
     return Library(home, genesis, crypto) if keeps_ledger else None
 
 
-def _read_kept(journal: Journal, library: Library | None) -> Kept:
+def _read_kept(journal: Journal, library: Library | None, suite: HashSuite) -> Kept:
     tip = journal.tip()
+    last = journal.finals(max(tip.height - REMEMBERED_BLOCKS, 0) + 1, REMEMBERED_BLOCKS) if tip else []
+    blocks = [decode(content, Finalised).block for content in last]
+    settled = tuple(suite.hash(encode(item.transaction.body)) for block in blocks for item in block.transactions)
     said = journal.said((tip.height if tip else 0) + 1)
     heard = tuple(decode(content, Propose | Vote) for content in said)  # type: ignore[arg-type]  # a union is a type form
     orders = tuple(decode(content, Transaction) for content in journal.orders())
-    return Kept(tip, library.state if library else None, orders, heard)
+    return Kept(tip, library.state if library else None, orders, heard, settled)
 
 
 async def serve(folder: NetworkFolder, plan: NetworkPlan, name: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from ehrcore.drive.net.files import sync_folder
 from ehrcore.errors import StorageError
 
 #: Longest object that is read, in bytes.
@@ -39,6 +40,8 @@ class FileStore:
                     file.flush()
                     os.fsync(file.fileno())
                 beside.replace(path)
+                for folder in (path.parent, path.parent.parent):
+                    sync_folder(folder)
             finally:
                 beside.unlink(missing_ok=True)
         except OSError as error:

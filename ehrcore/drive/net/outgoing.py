@@ -1,14 +1,13 @@
 """A role's effects on their way out: written down, made durable, and carried out.
 
 What a crash takes from memory is made up for end to end.  An agent journals what it accepts and repeats its
-endorsement until a majority of contributors call the transaction final; a coordinator repeats its approval until it
-sees the transaction in a block; blocks are fetched from peers (`sync`).  All of these may come twice: roles count them
+endorsement, and a coordinator its approval, until it sees the transaction in a final block; blocks are fetched from
+peers (`sync`).  All of these may come twice: roles count them
 once, and coordinators refuse what the chain holds already.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
 
 from ehrcore.block import Enrolment, Revocation, Transaction
 from ehrcore.codec import encode
@@ -23,6 +22,7 @@ from ehrcore.drive.net.writer import Writer
 from ehrcore.effects import (
     Effect,
     Event,
+    Heard,
     Observed,
     ObservedKind,
     Persist,
@@ -34,11 +34,7 @@ from ehrcore.effects import (
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
 from ehrcore.messages import Approve, Endorse, Finalised, Propose, Vote
-from ehrcore.roles.agent import STALE_AFTER
 from ehrcore.types import SECOND, Role
-
-#: When a transaction is given up that has not become final (ns after it was signed): agents take none as old as that.
-GIVE_UP_AFTER: Final = 2 * STALE_AFTER
 
 
 class Outgoing:
@@ -75,6 +71,8 @@ class Outgoing:
         for effect in effects:
             if type(effect) is Send:
                 self._note(effect)
+            elif type(effect) is Heard:
+                self._journal.say(effect.message.body.height, encode(effect.message), is_own=False)
         self._writer.add(effects)
 
     async def flush(self) -> None:
@@ -110,7 +108,7 @@ class Outgoing:
             self._journal.add_order(self.identify(tx), encode(tx))
 
     def _repeat_until_final(self, tx_id: bytes, tx: Transaction, send: Send) -> None:
-        self.repeats.add(tx_id, send, self._now(), tx.body.submitted_at + GIVE_UP_AFTER)
+        self.repeats.add(tx_id, send, tx.body.author, self._now())
 
     def identify(self, tx: Transaction) -> bytes:
         """The transaction's id."""
@@ -164,9 +162,14 @@ class Outgoing:
         if self._role is Role.AGENT:
             self._journal.settle(settled)
 
-    def repeat(self) -> None:
-        """Say again what has not become final in a long time; give up what is too old to become so."""
-        count, expired = self.repeats.repeat(self._now(), lambda send: self._links.send(send.to, send.message))
+    def repeat(self, *, is_moving: bool) -> None:
+        """Say again what has not become final in a long time.
+
+        What has not although the chain is moving is given up in the end: it was refused on its way, for good.
+        """
+        count, expired = self.repeats.repeat(
+            self._now(), lambda send: self._links.send(send.to, send.message), is_moving=is_moving
+        )
         self._counters.resent += count
         self._counters.expired += len(expired)
         if self._role is Role.AGENT:

@@ -1,4 +1,4 @@
-"""Catching up: blocks that a node has missed, and what has become of what an agent accepted.
+"""Catching up: blocks that a node has missed, or is not sent at all, as agents are not.
 
 Blocks are asked of one peer after the other and go to the role as if they had been sent: it checks their certificates
 and everything else, so a peer can hold back blocks but not make them up.
@@ -10,20 +10,16 @@ from typing import Final
 
 import aiohttp
 
-from ehrcore.codec import decode, encode
+from ehrcore.codec import decode
 from ehrcore.drive.net.host import NodeHost, Phase
 from ehrcore.effects import Received
 from ehrcore.errors import CodecError
 from ehrcore.messages import Finalised
-from ehrcore.params import majority
-from ehrcore.types import Role, node_id
+from ehrcore.types import MINUTE, Role, node_id
 
 #: Blocks asked for at once, within what one answer may hold.
 BLOCKS: Final = 32
-#: Ids asked for at once.
-IDS: Final = 8_192
 PAUSE_S: Final = 1.0
-ASK_PAUSE_S: Final = 0.25
 
 
 def keepers(host: NodeHost) -> list[str]:
@@ -36,11 +32,12 @@ def keepers(host: NodeHost) -> list[str]:
 async def follow_chain(host: NodeHost) -> None:
     """Ask for the blocks after the last one, for ever: at once when one is missing, else now and then."""
     peers = keepers(host)
-    silent = 0
+    silent, has_answer = 0, False
     while True:
         host.gap.clear()
         peer = peers[silent % len(peers)] if silent < len(peers) else random.choice(peers)
         blocks = await fetch_blocks(host, peer)
+        has_answer |= blocks is not None
         if blocks:
             before = host.height
             await host.process([Received(peer, final) for final in blocks])
@@ -49,9 +46,11 @@ async def follow_chain(host: NodeHost) -> None:
                 continue
         silent += 1
         if silent >= len(peers):
-            # Nobody had more: as far as can be known, this is the end of the chain.
-            host.become_ready()
-            await _pause(host, PAUSE_S)
+            # Nobody had more: as far as can be known, this is the end of the chain.  An administrator that is alone
+            # knows nothing, and says nothing.
+            if has_answer or host.role is not Role.ADMINISTRATOR:
+                host.become_ready()
+            await _pause(host, PAUSE_S if host.phase is Phase.READY else PAUSE_S / 10)
 
 
 async def _pause(host: NodeHost, seconds: float) -> None:
@@ -63,62 +62,31 @@ async def _pause(host: NodeHost, seconds: float) -> None:
         pass
 
 
-async def fetch_blocks(host: NodeHost, peer: str) -> tuple[Finalised, ...]:
-    """The blocks after this node's last one, as ``peer`` has them; none if it does not answer or talks nonsense."""
+async def fetch_blocks(host: NodeHost, peer: str) -> tuple[Finalised, ...] | None:
+    """The blocks after this node's last one, as ``peer`` has them; None if it does not answer or talks nonsense."""
     url = f"{host.plan.url(peer)}/v1/blocks?from={host.height + 1}&limit={BLOCKS}"
     try:
         async with host.links.session.get(url, timeout=aiohttp.ClientTimeout(total=10)) as response:
             if response.status != 200:  # noqa: PLR2004 - HTTP
-                return ()
+                return None
             return decode(await response.read(), tuple[Finalised, ...])
     except (aiohttp.ClientError, TimeoutError, OSError, CodecError):
-        return ()
+        return None
 
 
 async def follow_waiting(host: NodeHost) -> None:
-    """Ask the contributors, for ever, which of an agent's transactions are final; repeat those that stay open."""
-    contributors = [name for name, role in host.plan.roles().items() if role is Role.CONTRIBUTOR]
-    needed = majority(len(contributors))
+    """Repeat, for ever, what an agent has endorsed or a coordinator approved and the chain does not show."""
+    seen, at = host.height, host.now()
     while True:
-        await asyncio.sleep(ASK_PAUSE_S * random.uniform(0.8, 1.2))
-        waiting = host.out.repeats.questions(host.now(), IDS)
-        if waiting:
-            answers = await asyncio.gather(*(_ask(host, name, waiting) for name in contributors))
-            said = [sum(word) for word in zip(*answers, strict=True)]
-            host.out.settle([tx_id for tx_id, count in zip(waiting, said, strict=True) if count >= needed])
-        host.out.repeat()
-
-
-async def _ask(host: NodeHost, contributor: str, tx_ids: list[bytes]) -> tuple[int, ...]:
-    nothing = (0,) * len(tx_ids)
-    url = f"{host.plan.url(contributor)}/v1/final"
-    try:
-        async with host.links.session.post(
-            url, data=encode(tuple(tx_ids)), timeout=aiohttp.ClientTimeout(total=10)
-        ) as response:
-            if response.status != 200:  # noqa: PLR2004 - HTTP
-                return nothing
-            answer = decode(await response.read(), tuple[int, ...])
-    except (aiohttp.ClientError, TimeoutError, OSError, CodecError):
-        return nothing
-    return tuple(int(word == 1) for word in answer) if len(answer) == len(tx_ids) else nothing
-
-
-async def follow_approvals(host: NodeHost) -> None:
-    """Repeat, for ever, a coordinator's approvals that do not become final."""
-    while True:
-        await asyncio.sleep(ASK_PAUSE_S)
-        host.out.repeat()
+        await asyncio.sleep(PAUSE_S / 4 * random.uniform(0.8, 1.2))
+        host.out.repeat(is_moving=host.height > seen)
+        if host.now() > at + MINUTE:
+            seen, at = host.height, host.now()
 
 
 def followers(host: NodeHost) -> list["asyncio.Task[None]"]:
     """The tasks that a node of this role runs beside its role."""
-    tasks = {
-        Role.AGENT: (follow_waiting,),
-        Role.COORDINATOR: (follow_chain, follow_approvals),
-        Role.ADMINISTRATOR: (follow_chain,),
-        Role.CONTRIBUTOR: (follow_chain,),
-    }[host.role]
-    if follow_chain not in tasks:
-        host.phase = Phase.READY
+    tasks = [follow_chain]
+    if host.role in {Role.AGENT, Role.COORDINATOR}:
+        tasks.append(follow_waiting)
     return [asyncio.create_task(task(host), name=task.__name__) for task in tasks]

@@ -8,13 +8,14 @@ import pytest
 
 from ehrcore.block import Revocation
 from ehrcore.codec import encode
-from ehrcore.drive.net.host import WAITING_LIMIT, BusyError, OldEpochError, Phase
+from ehrcore.drive.net.host import WAITING_LIMIT, BusyError, OldEpochError, Phase, steady_clock
 from ehrcore.drive.net.node import open_host
 from ehrcore.effects import Observed, ObservedKind
-from ehrcore.errors import CodecError
+from ehrcore.errors import CodecError, IdentityError
 from ehrcore.identity import Reason
 from ehrcore.ledger import SqliteLedger
-from ehrcore.messages import Submit
+from ehrcore.messages import Approve, Refused, Submit
+from ehrcore.types import SECOND
 from tests.core.net.conftest import Local, eventually, found_local
 
 
@@ -208,6 +209,89 @@ def test_a_lying_peer_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
             assert net.hosts["contributor-1"].height == 0
 
     asyncio.run(check())
+
+
+def test_nobody_says_what_is_not_for_its_role_to_say(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "administrator-0", "agent-0") as net:
+            for sender, receiver in (("visitor-0", "administrator-0"), ("contributor-0", "agent-0")):
+                host = net.hosts[receiver]
+                host.become_ready()
+                message = Refused(bytes(32), Reason.CONTRACT, "")
+                with pytest.raises(IdentityError, match=f"expected what a {sender[:-2]} says, found Refused"):
+                    await host.receive(net.frame(sender, receiver, (encode(message),)))
+
+    asyncio.run(check())
+
+
+def test_an_administrator_that_has_asked_nobody_takes_no_part(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path, "administrator-0") as net:
+            host = net.hosts["administrator-0"]
+            with pytest.raises(BusyError, match="expected to have asked for the chain"):
+                await host.receive(net.frame("coordinator-0", "administrator-0"))
+
+    asyncio.run(check())
+
+
+def test_an_approval_that_comes_again_after_a_restart_orders_nothing_twice(tmp_path: Path) -> None:
+    async def check() -> None:
+        found_local(tmp_path)
+        async with Local(tmp_path) as net:
+            await commit(net, 1)
+            (entry,) = net.hosts["contributor-0"].entries(1, 2)
+            (item,) = entry.block.transactions
+            approve = Approve(item.transaction, item.endorsements, item.outcome, item.approvals[0])
+        async with Local(tmp_path) as net:
+            host = net.hosts["administrator-0"]
+
+            async def is_ready() -> bool:
+                return host.phase is Phase.READY
+
+            await eventually(is_ready)
+            # Of an earlier start than the coordinator's own frames, which would else be refused as old.
+            assert await host.receive(net.frame("coordinator-0", "administrator-0", (encode(approve),), epoch=1))
+            await commit(net, 2)
+            assert net.hosts["contributor-0"].library.transactions == 2
+            assert not [
+                reason for entry in net.hosts["contributor-0"].entries(1, 9) for reason in entry.reasons if reason
+            ]
+
+    asyncio.run(check())
+
+
+def test_an_agent_learns_from_the_chain_what_was_ordered_while_it_was_away(tmp_path: Path) -> None:
+    async def check() -> None:
+        plan = found_local(tmp_path, agents=2, endorsements=1)
+        others = [name for name in plan.nodes if name not in {"agent-1", "visitor-0"}]
+        async with Local(tmp_path, *others) as net:
+            certificates = plan.open_genesis().certificates
+            serial = next(item.body.serial for item in certificates if item.body.subject == "visitor-0")
+            order = net.folder.open_authority(plan).revoke(bytes.fromhex(plan.chain), serial, time.time_ns())
+            await net.hosts["agent-0"].submit(order)
+
+            async def is_final() -> bool:
+                return net.hosts["contributor-0"].height == 1
+
+            await eventually(is_final)
+        async with Local(tmp_path, "agent-1", "contributor-0") as net:
+
+            async def has_followed() -> bool:
+                return net.hosts["agent-1"].height == 1
+
+            await eventually(has_followed)
+            assert (await net.hosts["agent-1"].submit(net.transaction(5))).reason is Reason.REVOKED
+
+    asyncio.run(check())
+
+
+def test_a_clock_that_is_set_back_stops_nothing() -> None:
+    clock = steady_clock()
+    first = clock()
+    assert abs(first - time.time_ns()) < 3_600 * SECOND
+    assert clock() >= first
 
 
 def test_dropped_reasons_are_counted_by_kind(tmp_path: Path) -> None:

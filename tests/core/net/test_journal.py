@@ -40,6 +40,22 @@ def test_what_is_committed_is_there_after_a_crash_and_what_is_not_is_not(path: P
     assert journal.commits == 1
 
 
+def test_every_start_has_a_greater_number_whatever_the_clock_says(path: Path) -> None:
+    found = []
+    for now in (100, 50, 50, 1_000):
+        journal = reopened(path)
+        found.append(journal.begin_epoch(now))
+        journal.close()
+    assert found == [100, 101, 102, 1_000]
+
+
+def test_a_start_that_was_cut_short_leaves_no_half_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_SCHEMA", "CREATE TABLE chain (x); CREATE TABLE chain (x);")
+    with pytest.raises(LedgerError):
+        reopened(path)
+    assert list(path.parent.iterdir()) == []
+
+
 def test_to_forget_waits_for_something_urgent(path: Path, journal: Journal) -> None:
     journal.add_pending(b"1", b"one")
     journal.commit()

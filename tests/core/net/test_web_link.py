@@ -21,7 +21,8 @@ from ehrcore.drive.net.web import link as link_module
 from ehrcore.drive.net.web.app import SITE
 from ehrcore.drive.net.web.link import close_links
 from ehrcore.drive.net.web.problems import PROBLEM_MEDIA
-from ehrcore.messages import Submit
+from ehrcore.identity import Reason
+from ehrcore.messages import Refused
 from ehrcore.types import SECOND
 from tests.core.net.conftest import Local, eventually, found_local
 
@@ -59,7 +60,7 @@ def test_frames_come_one_after_the_other_and_each_is_answered(path: Path) -> Non
             host = net.hosts["agent-0"]
             async with linked(net) as link:
                 for sequence in range(1, 6):
-                    message = encode(Submit(net.transaction(sequence)))
+                    message = encode(Refused(bytes(32), Reason.CONTRACT, str(sequence)))
                     assert await tell(link, of_now(net, sequence=sequence, messages=(message,))) == 200
                 assert await tell(link, of_now(net, sequence=3)) == 200  # again, and of no effect
             assert host.counters.frames_in == 5

@@ -76,11 +76,18 @@ def test_one_agents_endorsement_does_not_count_twice(desk: Desk) -> None:
     assert messages(effects, Approve)
 
 
-def test_an_agent_that_has_rejected_cannot_endorse_afterwards(desk: Desk) -> None:
+def test_an_agent_that_has_rejected_may_endorse_afterwards_and_counts_once(desk: Desk) -> None:
     tx = desk.stored()
     desk.endorse(tx, 0, reason=Reason.NO_RIGHT)
-    assert not any(messages(effects, Approve) for effects in desk.endorse(tx, 0, 1))
-    assert messages(desk.endorse(tx, 2)[0], Approve)
+    assert not any(messages(effects, Approve) for effects in desk.endorse(tx, 0, 0))
+    assert messages(desk.endorse(tx, 1)[0], Approve)
+
+
+def test_an_agent_that_has_endorsed_cannot_reject_afterwards(desk: Desk) -> None:
+    tx = desk.stored()
+    desk.endorse(tx, 0)
+    assert not any(desk.endorse(tx, 0, reason=Reason.NO_RIGHT))
+    assert messages(desk.endorse(tx, 1)[0], Approve)
 
 
 def test_a_forged_endorsement_is_dropped_and_takes_nobodys_place(desk: Desk) -> None:
@@ -116,13 +123,21 @@ def test_an_endorsement_of_another_transaction_does_not_count(desk: Desk) -> Non
 
 
 @pytest.mark.parametrize(("needed", "rejections"), [(1, 3), (2, 2), (3, 1)])
-def test_so_many_rejections_that_the_policy_cannot_be_met_settle_it(needed: int, rejections: int) -> None:
+def test_so_many_rejections_that_the_policy_cannot_be_met_end_it(needed: int, rejections: int) -> None:
     desk = Desk(needed)
     tx = desk.stored()
     found = desk.endorse(tx, *range(rejections), reason=Reason.REVOKED)
     assert [bool(effects) for effects in found] == [False] * (rejections - 1) + [True]
     assert [item.detail for item in observed(found[-1], ObservedKind.DROPPED)] == [Reason.REVOKED.value]
-    assert not any(desk.endorse(tx, 0, 1, 2))
+    assert not desk.machine._pending
+
+
+def test_what_was_refused_with_a_spoilt_signature_is_approved_when_the_genuine_one_comes() -> None:
+    """The id does not cover the signature, so anybody can have a copy refused that has the same id."""
+    desk = Desk()
+    tx = desk.stored()
+    desk.endorse(msgspec.structs.replace(tx, signature=bytes(64)), 0, 1, 2, reason=Reason.BAD_SIGNATURE)
+    assert messages([effect for effects in desk.endorse(tx, 0, 1, 2) for effect in effects], Approve)
 
 
 def test_one_agent_that_hands_on_a_broken_signature_stops_nothing(desk: Desk) -> None:

@@ -112,6 +112,17 @@ def test_a_node_that_forgets_contradicts_itself() -> None:
     assert any(run(seed, 4, forgets=True).contradictions() for seed in range(12))
 
 
+def test_a_precommit_whose_proposal_was_not_kept_still_locks() -> None:
+    world = Journalled(7)
+    council, scribe = world.council, world.council.scribe
+    me = council.bystander(3)
+    block = scribe.block([scribe.endorsed(scribe.transaction(101))], timestamp=0)
+    world.heard[me] = [scribe.vote(me, scribe.hash(block), 0, PRECOMMIT)]
+    world.restart(me)
+    machine = council.machines[me]
+    assert (machine._locked, machine._locked_round, machine._valid) == (scribe.hash(block), 0, None)
+
+
 def test_the_lock_of_the_last_precommit_holds_after_a_restart() -> None:
     world = Journalled(7)
     council, scribe = world.council, world.council.scribe

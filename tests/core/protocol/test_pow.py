@@ -391,6 +391,50 @@ def test_a_stale_job_and_a_bad_nonce_are_not_published() -> None:
     assert pit.machine.on_work(job, MODELLED_NONCE, 0) == []
 
 
+def final(pit: Pit, chain: list[Block], index: int, confirmations: int) -> Finalised:
+    successors = tuple(block.header for block in chain[index + 1 : index + 1 + confirmations])
+    return Finalised(chain[index], WorkCertificate(successors))
+
+
+def test_who_has_missed_blocks_does_not_mine_below_them_and_catches_up_by_final_ones() -> None:
+    """As after a restart: the others are at work on blocks that this node has never seen."""
+    pit = Pit(confirmations=2)
+    chain = [pit.block(None, 50)]
+    for _ in range(4):
+        chain.append(pit.block(chain[-1]))
+    pit.council.ready()
+    assert pit.work.header is not None
+    pit.hear(*chain[3:])
+    assert pit.work.header is None
+    pit.council.tell(pit.me, *(final(pit, chain, index, 2) for index in (1, 0)))
+    # Block 2 came too early; block 1 is followed, and nothing connects to it yet.
+    assert pit.decided() == [pit.hash(chain[0])]
+    pit.council.tell(pit.me, final(pit, chain, 1, 2))
+    pit.council.tell(pit.me, final(pit, chain, 2, 2))
+    assert pit.decided() == [pit.hash(block) for block in chain[:3]]
+    assert pit.best == pit.hash(chain[4])
+    assert pit.machine._root.height == 3
+
+
+def test_a_final_block_drops_what_was_mined_beside_it() -> None:
+    pit = Pit(confirmations=1)
+    mine, theirs = pit.block(None, 50), pit.block(None, 60)
+    pit.hear(mine)
+    chain = [theirs, pit.block(theirs)]
+    pit.council.tell(pit.me, final(pit, chain, 0, 1))
+    assert pit.decided() == [pit.hash(theirs)]
+    assert pit.best == pit.hash(theirs)
+    assert not pit.machine._nodes
+
+
+def test_a_block_without_its_confirmations_is_not_followed() -> None:
+    pit = Pit(confirmations=2)
+    chain = [pit.block(None, 50)]
+    chain.append(pit.block(chain[0]))
+    pit.council.tell(pit.me, final(pit, chain, 0, 1))
+    assert pit.decided() == []
+
+
 def test_orphans_are_bounded() -> None:
     pit = Pit()
     pit.hear(*(pit.block(None, previous=number.to_bytes(32)) for number in range(_ORPHAN_LIMIT + 50)))

@@ -91,8 +91,14 @@ def test_what_comes_early_is_bounded(council: Council) -> None:
     assert len(council.machines[FOLLOWER]._early) < 100
 
 
-def test_the_orderer_follows_nobody_and_no_other_rules_messages_count(council: Council) -> None:
-    council.tell(ORDERER, *chain_of(council, 1))
+def test_an_orderer_that_has_lost_its_blocks_follows_them_and_goes_on_after_them(council: Council) -> None:
+    chain = chain_of(council, 2)
+    council.tell(ORDERER, *chain)
+    assert [item.block for item in council.decided[ORDERER]] == [final.block for final in chain]
+    assert council.machines[ORDERER]._tip.height == 2
+
+
+def test_no_other_rules_messages_count(council: Council) -> None:
     council.tell(FOLLOWER, Mined(chain_of(council, 1)[0].block))
     assert council.hashes() == set()
     machine: Any = council.machines[ORDERER]
