@@ -7,7 +7,7 @@ results is ours.  Every other keeper is then compared with it at that keeper's o
 import argparse
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from ehrcore.block import EndorsedTransaction, RecordRef
 from ehrcore.cli.format import show_time
@@ -31,13 +31,13 @@ BLOCKS: Final = 64
 
 @dataclass(slots=True)
 class Audit:
-    """What has been replayed, and what was found wrong; ``marks`` holds hash and state by height."""
+    """What has been replayed, and what was found wrong; ``marks`` holds hash, state and verdicts by height."""
 
     state: ChainState
     crypto: Crypto
     store: FileStore
     pseudonym: bytes | None = None
-    marks: dict[int, tuple[str, str]] = field(default_factory=dict)
+    marks: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     trail: list[str] = field(default_factory=list)
     valid: int = 0
@@ -49,7 +49,8 @@ class Audit:
         verdict = self.state.validate(final.block, final.certificate)
         digest = self.state.apply(final.block, verdict)
         height = final.block.header.height
-        self.marks[height] = verdict.block_hash.hex(), digest.hex()
+        reasons = tuple(reason.value for reason in verdict.reasons)
+        self.marks[height] = verdict.block_hash.hex(), digest.hex(), reasons
         for endorsed, reason, tx_id in zip(final.block.transactions, verdict.reasons, verdict.tx_ids, strict=True):
             self.valid += reason is Reason.ACCEPTED
             self.marked += reason is not Reason.ACCEPTED
@@ -79,6 +80,21 @@ class Audit:
             self.findings.append(f"{keeper.name}: block {keeper.height}: expected {mine[0]}, found {keeper.tip}")
         elif mine[1] != keeper.state:
             self.findings.append(f"{keeper.name}: state at {keeper.height}: expected {mine[1]}, found {keeper.state}")
+
+    def compare_block(self, name: str, height: int, told: dict[str, Any]) -> None:
+        """Hold a block as a keeper's ledger has it against the replay, its verdicts too: receipts are made of them."""
+        contents = told.get("contents")
+        reasons = tuple(item.get("reason") for item in contents) if isinstance(contents, list) else ()
+        found = told.get("hash"), told.get("state"), reasons
+        names = ("block", "state of block", "verdicts of block")
+        for what, mine, theirs in zip(names, self.marks[height], found, strict=True):
+            if mine != theirs:
+                self.findings.append(f"{name}: {what} {height}: expected {_words(mine)}, found {_words(theirs)}")
+
+
+def _words(value: object) -> str:
+    """A hash as it is, verdicts in words."""
+    return ", ".join(str(word) or "valid" for word in value) if isinstance(value, tuple) else str(value)
 
 
 def _entry(endorsed: EndorsedTransaction, record: RecordRef, height: int, reason: Reason) -> str:
@@ -128,9 +144,21 @@ async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | No
         heights = {name: keeper.height for name, keeper in told.answers.items()}
         for name in sorted(heights, key=heights.__getitem__, reverse=True):
             await _replay(done, client, name, max(heights.values()))
-    for keeper in told.answers.values():
-        done.compare(keeper)
+        for keeper in told.answers.values():
+            done.compare(keeper)
+            await _compare_ledger(done, client, keeper)
     return done, told
+
+
+async def _compare_ledger(done: Audit, client: Client, keeper: NodeStatus) -> None:
+    """Ask a keeper for each block that it says it has: what it says in general may come from memory."""
+    for height in range(1, min(keeper.height, done.state.height) + 1):
+        try:
+            told = (await client.fetch(keeper.name, f"/v1/chain/{height}")).object()
+        except NoAnswerError as error:
+            done.findings.append(f"block {height}: {error}")
+            return
+        done.compare_block(keeper.name, height, told)
 
 
 async def _replay(done: Audit, client: Client, name: str, last: int) -> None:

@@ -159,3 +159,26 @@ def test_an_id_is_32_to_64_hexadecimal_digits(text: str) -> None:
     with pytest.raises(DeploymentError, match="ID: expected 32 to 64 hexadecimal digits, found "):
         parse_digest("ID", text)
     assert parse_digest("ID", "AB" * 16) == b"\xab" * 16
+
+
+def told_of(audit: Audit, height: int) -> dict[str, Any]:
+    block, state, reasons = audit.marks[height]
+    return {"hash": block, "state": state, "contents": [{"reason": reason} for reason in reasons]}
+
+
+def test_a_ledger_that_agrees_has_no_findings_and_each_difference_is_one(audit: Audit) -> None:
+    run(replay(audit, Keeper(BLOCKS)))
+    good = told_of(audit, 1)
+    audit.compare_block("contributor-0", 1, good)
+    assert not audit.findings
+    others = {"hash": "00", "state": "00", "contents": [{"reason": "revoked"} for _ in good["contents"]]}
+    for key, value in others.items():
+        audit.findings.clear()
+        audit.compare_block("contributor-0", 1, good | {key: value})
+        (finding,) = audit.findings
+        assert finding.startswith("contributor-0: ")
+    assert "expected valid, valid, found revoked, revoked" in finding
+    for spoilt in ({}, {"contents": "none"}):
+        audit.findings.clear()
+        audit.compare_block("contributor-0", 1, spoilt)
+        assert len(audit.findings) == 3
