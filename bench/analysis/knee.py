@@ -42,3 +42,14 @@ def middle_of(values: Sequence[float]) -> tuple[float, float, float]:
     """
     kept = [value for value in values if not math.isnan(value)]
     return (median(kept), *find_interval(kept)) if kept else (math.nan, math.nan, math.nan)
+
+
+def middle_of_networks(values: Sequence[float], parts: Iterable[Sequence[float | None]]) -> tuple[float, float, float]:
+    """As `middle_of`; where networks are too few for an interval, with that of consecutive ``parts`` of their runs.
+
+    Parts of one run are less independent than networks, and do not show how those differ: whoever uses it says so.
+    """
+    centre, low, high = middle_of(values)
+    if math.isnan(low):
+        _, low, high = middle_of([part for run in parts for part in run if part is not None])
+    return centre, low, high

@@ -4,10 +4,7 @@ A prediction is made before its network is measured: the simulator says what it 
 that.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import pairwise
-from statistics import median
 
 from bench.analysis.agreement import Factors
 from bench.engines.base import Context
@@ -18,13 +15,14 @@ from bench.experiments.base import Case, Row
 from bench.measure.environment import count_cores
 from bench.measure.openloop import poisson
 from bench.net.measurement import Measurement, measure_network
+from bench.net.usage import PARTS, split_medians
 from ehrcore.drive.cost import CostModel, HostModel
 from ehrcore.drive.framed import FramedSimulation
 from ehrcore.drive.links import LinkModel
 from ehrcore.drive.sim import SimSetup
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, Limits, majority
-from ehrcore.types import MILLISECOND, SECOND
+from ehrcore.types import MILLISECOND
 
 
 def run_calibration(context: Context, case: Case) -> list[Row]:
@@ -67,8 +65,6 @@ def _measure(context: Context, network: Measurement, label: str, rate: float | N
     """Processes' rows of both steps, and what they came to; ``rate`` is offered, by default a share of the first."""
     plan = context.scenario
     full, *processes = network.saturate()
-    played = network.played
-    done = [at for at in played.completions if played.since < at <= played.until]
     rate = rate or need_rate(full) * plan.net.load_share
     loaded, *more = network.offer(label, rate, plan.net.latency_s)
     latencies = [
@@ -76,40 +72,17 @@ def _measure(context: Context, network: Measurement, label: str, rate: float | N
     ]
     row = {
         "net_per_s": need_rate(full),
-        "net_per_s_parts": split_rates(done, plan.agree.windows),
+        "net_per_s_parts": full["committed_per_s_parts"],
         "net_cpu_s_per_tx": full["cpu_s_per_tx"],
         "bottleneck": full["bottleneck"],
         "offered_per_s": rate,
         "net_p50_ms": loaded["latency_quorum_p50_ms"],
-        "net_p50_ms_parts": split_medians(latencies, plan.agree.windows),
+        "net_p50_ms_parts": split_medians(latencies, PARTS),
     }
     for step, found in (("saturated", full), ("loaded", loaded)):
         if found.get("status") == "void" or found.get("latency_status") == "void":
             row |= {"status": "void", "reason": f"{step}: {found.get('reason') or found['latency_reason']}"}
     return [*({**item, "step": "saturated"} for item in processes), *({**item, "step": "loaded"} for item in more)], row
-
-
-def split_rates(completions: Sequence[int], parts: int) -> list[float]:
-    """Completions per second in consecutive parts of about as many blocks each; ascending instants, alike in a block.
-
-    Fewer parts where there are too few blocks.
-    """
-    instants = sorted(set(completions))
-    ends = sorted({round(part * (len(instants) - 1) / parts) for part in range(parts + 1)})
-    return [
-        sum(instants[low] < at <= instants[high] for at in completions) * SECOND / (instants[high] - instants[low])
-        for low, high in pairwise(ends)
-    ]
-
-
-def split_medians(latencies_ns: Sequence[int | None], parts: int) -> list[float | None]:
-    """Medians (ms) of consecutive parts of about equal size; None where half of a part has no answer."""
-    found: list[float | None] = []
-    for part in range(parts):
-        held = latencies_ns[part * len(latencies_ns) // parts : (part + 1) * len(latencies_ns) // parts]
-        middle = median(float("inf") if value is None else value for value in held) if held else float("inf")
-        found.append(None if middle == float("inf") else middle / MILLISECOND)
-    return found
 
 
 def _simulate(context: Context, case: Case, costs: CostModel) -> LoadedSimulation:

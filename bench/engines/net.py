@@ -43,7 +43,8 @@ def run_ladder(context: Context, case: Case) -> list[Row]:
             order = list(zip(plan.shares, rates, strict=True))
             random.Random(f"{context.scenario.seed}|{case.label}|{number}").shuffle(order)
             for share, rate in order:
-                found = network.offer(f"{case.label}|{number}|{share}", rate, plan.seconds, plan.arrivals)[0]
+                label = f"{case.label}|{number}|{share}"
+                found = network.offer(label, rate, plan.seconds, plan.arrivals, attempts=1)[0]
                 if found["latency_status"] == "void":
                     found = {"status": "void", "reason": found["latency_reason"], **found}
                 rows.append({"kind": "rung", "round": number, "share": share, "rate_per_s": rate, **found})
@@ -103,8 +104,7 @@ def run_variant_net(context: Context, case: Case) -> list[Row]:
     block_s = tries * context.calibration.control.grind_ns / count_cores() / SECOND
     with measure_network(context, case.label, dict(zip(names, plan.topology, strict=True)), **variant) as network:
         full = network.saturate(block_s, variant["confirmations"])[0]
-        seconds = plan.transactions / plan.offered_per_second
-        loaded = network.offer(case.label, plan.offered_per_second, seconds)[0]
+        loaded = network.offer(case.label, plan.offered_per_second, context.scenario.net.latency_s)[0]
     row = loaded | {"saturated_tx_per_s": full["committed_per_s"], "bottleneck_saturated": full["bottleneck"]}
     row |= {**_worst(full, loaded), "audited_tx": network.audited_tx}
     return [{**settings, **item} for item in (row, *network.voided)]

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.agreement import LEAST_RHO, MEDIAN_ERROR, Factors, Summary, explain, fit_factors, summarise_errors
-from bench.analysis.knee import middle_of
+from bench.analysis.knee import middle_of_networks
 from bench.experiments.agree_figures import FITTED, PREDICTED, draw_agreement
 from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
@@ -89,14 +89,8 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 def _compare(name: str, part: "pd.DataFrame") -> Row:
     """Both sides with the measured one's interval, and the error; it is the lowest for the highest measured value."""
-    parts = [value for values in part[f"net_{name}_parts"] for value in values if value is not None]
-    whole = [value for value in part[f"net_{name}"].astype(float) if not math.isnan(value)]
-    # Networks are independent, parts of one network's run are less so: they serve where there are few networks.
-    _, low, high = middle_of(whole)
-    if math.isnan(low):
-        _, low, high = middle_of(parts)
+    found, low, high = middle_of_networks(part[f"net_{name}"].astype(float).tolist(), part[f"net_{name}_parts"])
     predicted = part[f"predicted_{name}"].astype(float).median()
-    found = median(whole) if whole else math.nan
     return {
         f"predicted_{name}": predicted, f"net_{name}": found, f"net_{name}_low": low, f"net_{name}_high": high,
         f"{name}_error": predicted / found - 1, f"{name}_error_low": predicted / high - 1,

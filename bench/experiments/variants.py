@@ -296,5 +296,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     needs_records=True,
-    weight=28.0,
+    weight=32.0,
 )  # fmt: skip

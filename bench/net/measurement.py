@@ -63,18 +63,21 @@ class Measurement:
             seed="closed", seconds=seconds, warm_s=warm_s, timeout_s=plan.timeout_s,
             outstanding=plan.outstanding, stock=stock,
         )  # fmt: skip
-        return self._play(step)
+        return self._play(step, self._scenario.net.attempts)
 
-    def offer(self, seed: str, per_s: float, seconds: float, arrivals: str = "poisson") -> list[Row]:
+    def offer(
+        self, seed: str, per_s: float, seconds: float, arrivals: str = "poisson", attempts: int | None = None
+    ) -> list[Row]:
         """Open loop at this rate: commit latency from the intended instant, once a third of the time has gone by."""
         warm_s = seconds / 3
         stock = round(per_s * 1.5 * (warm_s + seconds + _TAIL_S)) + 100
         step = {"seed": seed, "seconds": seconds, "warm_s": warm_s, "per_s": per_s}
         step |= {"timeout_s": self._scenario.net.timeout_s}
-        return self._play(msgspec.convert({**step, "arrivals": arrivals, "stock": stock}, Step))
+        step |= {"arrivals": arrivals, "stock": stock}
+        return self._play(msgspec.convert(step, Step), attempts or self._scenario.net.attempts)
 
-    def _play(self, step: Step) -> list[Row]:
-        for _ in range(self._scenario.net.attempts - 1):
+    def _play(self, step: Step, attempts: int) -> list[Row]:
+        for _ in range(attempts - 1):
             rows = self._play_once(step)
             if "status" not in rows[0]:
                 return rows

@@ -42,7 +42,7 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     )
     arrivals: Literal["poisson", "constant"] = "poisson"
     networks: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
-    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 6
+    rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 7
     seconds: Seconds = 2.0
     cap_ms: Positive = 250.0
 
@@ -58,5 +58,4 @@ class Agree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         default_factory=lambda: [[1, 2, 2, 1], [2, 2, 3, 1], [3, 3, 4, 2], [3, 3, 5, 2]]
     )
     repeats: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
-    windows: Annotated[int, msgspec.Meta(ge=1, le=100)] = 6
     transactions: Count = 600

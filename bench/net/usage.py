@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
 from bench.experiments.base import Row
 from bench.net.step import GENERATOR, Played
-from ehrcore.types import SECOND, Role
+from ehrcore.types import MILLISECOND, SECOND, Role
 
 #: A core, or all of them, at work for so large a share of the time are what limits a network.
 BUSY_SHARE: Final = 0.9
+#: Into so many consecutive parts a run is divided, for an interval where one run has to do.
+PARTS: Final = 6
 #: In the order of the pipeline; the load generator stands for the visitors.
 ROLES: Final = tuple(role.value for role in Role if role is not Role.AUTHORITY)
 #: Columns of a process, each per second, and what of its status they come from.
@@ -43,12 +46,35 @@ def compute_rate(completions: Sequence[int], ended_at: int | None = None) -> flo
     return later * SECOND / (last - first) if later else None
 
 
+def split_rates(completions: Sequence[int], parts: int) -> list[float]:
+    """Completions per second in consecutive parts of about as many blocks each; ascending instants, alike in a block.
+
+    Fewer parts where there are too few blocks.
+    """
+    instants = sorted(set(completions))
+    ends = sorted({round(part * (len(instants) - 1) / parts) for part in range(parts + 1)})
+    return [
+        sum(instants[low] < at <= instants[high] for at in completions) * SECOND / (instants[high] - instants[low])
+        for low, high in pairwise(ends)
+    ]
+
+
+def split_medians(latencies_ns: Sequence[int | None], parts: int) -> list[float | None]:
+    """Medians (ms) of consecutive parts of about equal size; None where half of a part has no answer."""
+    found: list[float | None] = []
+    for part in range(parts):
+        held = latencies_ns[part * len(latencies_ns) // parts : (part + 1) * len(latencies_ns) // parts]
+        middle = median(float("inf") if value is None else value for value in held) if held else float("inf")
+        found.append(None if middle == float("inf") else middle / MILLISECOND)
+    return found
+
+
 def describe_throughput(played: Played, timeout_ns: int, *, seconds: float | None = None) -> Row:
     """Offered, accepted by the agents, committed by all contributors, and goodput, each per second, and what failed.
 
-    An open loop (of so many ``seconds``) counts its measured transactions, and its time runs on to the end of the step
-    if one of them never arrived; a closed loop counts from block to block while load was on.  Goodput is what was
-    committed as valid within ``timeout_ns`` of its intended instant.
+    What is committed counts from block to block: in a closed loop while load was on, in an open loop (of so many
+    ``seconds``) from the first measured transaction's block to the last one's, or to the end of the step if one never
+    arrived.  Goodput is what was committed as valid within ``timeout_ns`` of its intended instant.
     """
     moments, done = played.moments, sorted(moment.everyone for moment in played.moments if moment.everyone is not None)
     valid = sum(
@@ -57,9 +83,13 @@ def describe_throughput(played: Played, timeout_ns: int, *, seconds: float | Non
     )
     if seconds is None:
         seconds = (played.until - played.since) / SECOND
-        committed = compute_rate([at for at in played.completions if played.since < at <= played.until])
+        counted = [at for at in played.completions if played.since < at <= played.until]
+        committed = compute_rate(counted)
     else:
-        committed = compute_rate(done, None if len(done) == len(moments) else played.ended_at)
+        # With the others in these blocks: what was measured alone would lack a part of the last one.
+        last = done[-1] if len(done) == len(moments) > 0 else played.ended_at
+        counted = [at for at in played.completions if done and done[0] <= at <= last]
+        committed = compute_rate(counted, last)
     accepted = [
         (_count_accepted(after) - _count_accepted(before)) / _elapsed_s(before, after)
         for name, before, after in _statuses(played)
@@ -69,6 +99,7 @@ def describe_throughput(played: Played, timeout_ns: int, *, seconds: float | Non
         "offered_per_s": len(moments) / seconds,
         "accepted_per_s": median(accepted),
         "committed_per_s": committed,
+        "committed_per_s_parts": split_rates(counted, PARTS),
         "goodput_per_s": committed and committed * valid / max(len(done), 1),
         "measured_tx": len(moments),
         "refused_tx": sum(moment.refused is not None for moment in moments),

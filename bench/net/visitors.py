@@ -6,10 +6,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bench.net.replies import decode_reply, read_leaf
 from bench.net.step import Finished, Moment
 from ehrcore.block import RecordRef, Transaction, TransactionBody
 from ehrcore.codec import decode
@@ -25,45 +26,6 @@ from ehrcore.types import Role, node_id
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-
-class _Body(msgspec.Struct, array_like=True, tag="transaction"):
-    """The beginning of a transaction's body; decoding skips what follows."""
-
-    chain: bytes
-    author: str
-    nonce: int
-
-
-class _Signed(msgspec.Struct, array_like=True, tag="signed-transaction"):
-    body: _Body
-
-
-class _Leaf(msgspec.Struct, array_like=True, tag="endorsed"):
-    transaction: _Signed
-
-
-class _Entry(msgspec.Struct, array_like=True):
-    leaf: bytes
-    index: int
-    path: msgspec.Raw
-    reason: str
-
-
-class _Receipt(msgspec.Struct, array_like=True, tag="receipt"):
-    header: msgspec.Raw
-    certificate: msgspec.Raw
-    entries: tuple[_Entry, ...]
-
-
-_decode_message: Final = msgspec.msgpack.Decoder(_Receipt | Refused).decode
-_decode_leaf: Final = msgspec.msgpack.Decoder(_Leaf).decode
-
-
-def read_leaf(leaf: bytes) -> tuple[str, int]:
-    """Author and nonce of an endorsed transaction in canonical bytes; the rest is not looked at."""
-    body = _decode_leaf(leaf).transaction.body
-    return body.author, body.nonce
 
 
 @dataclass(slots=True)
@@ -186,7 +148,7 @@ class Visitors:
     def take(self, me: str, sender: str, data: bytes) -> None:
         """A message of ``sender`` to the visitor ``me``: receipts and refusals; `msgspec.DecodeError` for others."""
         now, places = time.monotonic_ns(), self._visitors[me].places
-        message = _decode_message(data)
+        message = decode_reply(data)
         if isinstance(message, Refused):
             self._refuse(sender, message, now)
             return

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.knee import SHORTFALL, find_crossing, find_knee, middle_of
+from bench.analysis.knee import SHORTFALL, find_crossing, find_knee, middle_of, middle_of_networks
 
 LEVEL = 10.0
 VALUES = st.integers(0, 20).map(float)
@@ -75,6 +75,13 @@ def test_repeats_have_an_interval_from_six_on() -> None:
     assert centre == 3.0
     assert math.isnan(low)
     assert math.isnan(high)
+
+
+def test_parts_serve_where_there_are_too_few_networks() -> None:
+    assert middle_of_networks([5.0], [[4.0, 6.0, None], [3.0, 5.0, 7.0, 8.0]]) == (5.0, 3.0, 8.0)
+    many = [float(value) for value in range(6)]
+    assert middle_of_networks(many, [[100.0] * 9]) == (2.5, 0.0, 5.0)
+    assert math.isnan(middle_of_networks([5.0], [[4.0]])[1])
 
 
 def test_a_knee_beyond_the_ladder_counts_and_a_missing_one_does_not() -> None:

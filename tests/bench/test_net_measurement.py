@@ -14,11 +14,15 @@ from bench.engines import net as engine
 from bench.engines.base import Context
 from bench.experiments import load as experiment
 from bench.experiments.base import Case, Row
+from bench.experiments.table1_net import read_networks
+from bench.experiments.variants_net import build_networks
+from bench.measure.calibrate import Calibration
 from bench.measure.energy import Window
 from bench.net.measurement import Measurement
 from bench.net.step import GENERATOR, Moment, Played, Step
 from bench.scenario import load_scenario
 from bench.workload import build_workload
+from ehrcore.drive.cost import EXAMPLE
 from ehrcore.types import MILLISECOND, SECOND
 
 SCENARIO = load_scenario("smoke")
@@ -261,6 +265,59 @@ def test_other_networks_are_taken_to_the_rungs_of_the_first(ladder: Any) -> None
     assert tables["load_ladder"]["repeats"].tolist() == [12, 12, 12]
     gone = [row for row in rows if not (row["kind"] == "rung" and row["share"] == 0.9)]
     assert experiment.declare_others(scenario, gone) == [], "a rung that was void throughout has no rate"
+
+
+@pytest.fixture
+def lone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs an engine on a fake network; its rows, and how the network was asked for."""
+
+    def run(function: Any, network: FakeNetwork, settings: Row, **noise: float) -> tuple[list[Row], dict[str, Any]]:
+        asked: dict[str, Any] = {}
+        scenario = msgspec.structs.replace(SCENARIO, noise=msgspec.structs.replace(SCENARIO.noise, **noise))
+
+        @contextmanager
+        def measured(_context: Any, _label: str, counts: Any, **variant: Any) -> Iterator[Measurement]:
+            asked.update({**counts, **variant})
+            yield Measurement(scenario, network, 100_000)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(engine, "measure_network", measured)
+        context = Context(scenario, build_workload((), "none"), tmp_path)
+        context.__dict__["calibration"] = Calibration({}, EXAMPLE, ())
+        return function(context, Case("net-18-0", "x", settings)), asked
+
+    return run
+
+
+def test_a_row_of_table_1_has_what_its_columns_need(lone: Any) -> None:
+    import pandas as pd
+
+    network = FakeNetwork(400)
+    (row,), asked = lone(engine.run_configuration_net, network, {"row": 18, "agents": 1})
+    frame = read_networks(pd.DataFrame([{"case": "net-18-0", **row}]))
+    assert frame["net_tx_per_s"].tolist() == [pytest.approx(400, rel=0.01)]
+    assert frame["net_latency_p50_ms"].tolist() == [pytest.approx(50)]
+    assert frame["net_cpu_ms_per_tx"].tolist() == [pytest.approx(1.6)]
+    assert asked == {"row": 18, "agents": 1}
+    assert network.steps[1].per_s == pytest.approx(row["committed_per_s"] * SCENARIO.table1.load_share)
+
+
+def test_a_variant_has_what_its_columns_need_and_asks_for_its_rule(lone: Any) -> None:
+    import pandas as pd
+
+    settings = {"rule": "pow", "suite": "md5", "difficulty_bits": 20, "confirmations": 6, "repeat": 0,
+                "planned_networks": 1}  # fmt: skip
+    network = FakeNetwork(400)
+    (row,), asked = lone(engine.run_variant_net, network, settings)
+    assert {name: asked[name] for name in ("hash_suite", "difficulty_bits", "confirmations")} == {
+        "hash_suite": "md5", "difficulty_bits": 20, "confirmations": 6,
+    }  # fmt: skip
+    assert asked["consensus"].value == "pow"
+    assert asked["max_wait_ms"] == round(30_000 / SCENARIO.variants.offered_per_second), "a block may fill"
+    frame = build_networks(pd.DataFrame([{"case": "net-pow-md5-0", **row}]))
+    assert set(frame.columns[frame.isna().any()]) == {"latency_p99_ms"}, "so few requests cannot tell it"
+    assert frame["saturated_tx_per_s"].tolist() == [pytest.approx(400, rel=0.01)]
+    assert network.steps[0].warm_s > SCENARIO.net.warm_s + 8 * (1 << 20) * EXAMPLE.grind_ns / 1e9 / 1_000
+    assert network.steps[1].per_s == SCENARIO.variants.offered_per_second
 
 
 def test_a_network_that_commits_nothing_is_a_timeout() -> None:

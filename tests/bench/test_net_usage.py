@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.engines.agree import split_medians, split_rates
 from bench.net.step import GENERATOR, Moment, Played
-from bench.net.usage import compute_rate, describe_processes, describe_throughput, describe_use, find_bottleneck
+from bench.net.usage import (
+    compute_rate,
+    describe_processes,
+    describe_throughput,
+    describe_use,
+    find_bottleneck,
+    split_medians,
+    split_rates,
+)
 from ehrcore.types import SECOND
 
 BLOCKS = st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 15)), min_size=1, max_size=20)
@@ -126,6 +133,16 @@ def test_a_transaction_that_never_arrives_lengthens_the_time() -> None:
     row = describe_throughput(played(moments), 5 * SECOND, seconds=10.0)
     assert row["unanswered_tx"] == 1
     assert row["committed_per_s"] == pytest.approx(98 / 19.0), "from the first completion to the end of the step"
+
+
+@given(st.integers(1, 14), st.integers(20, 400))
+def test_what_shares_a_block_with_the_measured_ones_is_counted_with_them(offset: int, rate: int) -> None:
+    """Blocks of 15 at a steady pace, of which some are measured: the pace is found whatever part of a block that is."""
+    block_ns = 15 * SECOND // rate
+    done = [(number // 15 + 1) * block_ns for number in range(15 * 12)]
+    moments = [Moment(0, 0, at, at, at) for at in done[offset : offset + 120]]
+    row = describe_throughput(played(moments, completions=done), SECOND, seconds=1.0)
+    assert row["committed_per_s"] == pytest.approx(rate, rel=1e-3)
 
 
 def test_a_closed_loop_counts_what_was_completed_while_load_was_on() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from bench.engines.load import sample_block
 from bench.net.network import store_records
-from bench.net.visitors import Visitors, read_leaf
+from bench.net.replies import read_leaf
+from bench.net.visitors import Visitors
 from ehrcore.block import EndorsedTransaction, leaf_bytes
 from ehrcore.codec import decode, encode
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, found

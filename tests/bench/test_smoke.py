@@ -37,6 +37,7 @@ def test_the_smoke_profile_leaves_a_complete_run(tmp_path: Path) -> None:
     assert manifest["files"] == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     check_table1(folder)
     check_framework(folder)
+    check_networks(folder)
 
 
 def check_table1(folder: Path) -> None:
@@ -56,3 +57,18 @@ def check_table1(folder: Path) -> None:
 def check_framework(folder: Path) -> None:
     with (folder / "tables" / "framework_checks.csv").open(encoding="utf-8", newline="") as file:
         assert {row["holds"] for row in csv.DictReader(file)} == {"True"}
+
+
+def check_networks(folder: Path) -> None:
+    """Real networks committed something, and all of it was found in their ledgers."""
+    found = {}
+    for name in ("load_capacity", "load_ladder", "load_roles", "agree", "agree_summary", "variants_net", "table1"):
+        with (folder / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            found[name] = list(csv.DictReader(file))
+    assert [row["use"] for row in found["agree"]] == ["fitted", "fitted", "predicted"]
+    assert [row["configurations"] for row in found["agree_summary"]] == ["1", "1"]
+    for row in (*found["load_capacity"], *found["variants_net"]):
+        assert int(row["audited_tx"]) > 0
+    assert {row["role"] for row in found["load_roles"]} >= {"visitor", "agent", "administrator"}
+    measured = [row["row"] for row in found["table1"] if row["net_tx_per_s"]]
+    assert measured == ["18"]
