@@ -29,7 +29,7 @@ _BESIDES: Final = {
     "latency": (
         "scenario.network",
         *(f"scenario.workload.{key}" for key in ("seed", "sensor_patients", "sensor_readings")),
-    )
+    ),
 }
 _LONG: Final = 40
 
@@ -83,7 +83,8 @@ def find_conflicts(differences: Iterable[Difference], experiment: Experiment) ->
     """The differences because of which two results of ``experiment`` answer different questions.
 
     It depends on the sections of the scenario whose names begin with its own, and if it needs records on those, too,
-    and on network (``net`` if it is a real one), curve and energy.  How often something is measured (``[paired]``) only makes intervals wider.
+    and on network (``net`` if it is a real one), curve and energy.  How often something is measured (``[paired]``) only
+    makes intervals wider.
     """
     others = _BESIDES.get(experiment.id, _SIMULATED if experiment.needs_records else ())
     own = f"scenario.{experiment.id}"

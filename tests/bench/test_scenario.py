@@ -96,7 +96,8 @@ REFUSED = {
     "a ladder downwards": ("[load]\nshares = [0.9, 0.5]", "Expected ascending shares - at `$.load.shares`"),
     "a rung twice": ("[load]\nshares = [0.5, 0.5]", "each value once - at `$.load.shares`"),
     "a network twice": (
-        "[load]\ntopologies = [[1, 1, 1, 1], [1, 1, 1, 1]]", "each value once - at `$.load.topologies`"
+        "[load]\ntopologies = [[1, 1, 1, 1], [1, 1, 1, 1]]",
+        "each value once - at `$.load.topologies`",
     ),
     "a prediction that was fitted on": (
         "[agree]\ncalibration = [[1, 1, 1, 1]]\ntopologies = [[1, 1, 1, 1]]",
