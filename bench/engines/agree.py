@@ -75,6 +75,7 @@ def _measure(context: Context, network: Measurement, label: str, rate: float | N
         "net_per_s_parts": full["committed_per_s_parts"],
         "net_cpu_s_per_tx": full["cpu_s_per_tx"],
         "bottleneck": full["bottleneck"],
+        "others_share": (full["foreign_cpu_share"] or 0.0) + (full["steal_share"] or 0.0),
         "offered_per_s": rate,
         "net_p50_ms": loaded["latency_quorum_p50_ms"],
         "net_p50_ms_parts": split_medians(latencies, PARTS),

@@ -64,8 +64,8 @@ def declare_predictions(scenario: "Scenario", rows: list[Row]) -> list[Case]:
 
 
 #: What was measured of a network that is compared later.
-_HELD: Final = ("net_per_s", "net_per_s_parts", "net_cpu_s_per_tx", "bottleneck", "offered_per_s", "net_p50_ms",
-                "net_p50_ms_parts")  # fmt: skip
+_HELD: Final = ("net_per_s", "net_per_s_parts", "net_cpu_s_per_tx", "bottleneck", "others_share", "offered_per_s",
+                "net_p50_ms", "net_p50_ms_parts")  # fmt: skip
 
 
 def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -83,6 +83,7 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
             row[f"{name}_cpu_ms"] = part[f"{name}_cpu_s_per_tx"].median() * 1e3
         row["cpu_error"] = row["predicted_cpu_ms"] / row["net_cpu_ms"] - 1
         row |= {"bottleneck": part["bottleneck"].iloc[0], "networks": len(part)}
+        row["others_share"] = part["others_share"].max()
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -120,6 +121,7 @@ COLUMNS: Final = {
     "predicted_cpu_ms": Column("CPU, predicted", "ms/tx", ".2f"),
     "cpu_error": Column("CPU, error", "", "+.0%"),
     "bottleneck": Column("Bottleneck"),
+    "others_share": Column("Taken by others, saturated, at most", "", ".0%"),
     "networks": Column("Networks"),
 }
 

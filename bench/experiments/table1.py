@@ -287,5 +287,5 @@ EXPERIMENT: Final = Experiment(
     ),
     declare_calibrated,
     needs_records=True,
-    weight=9.0,
+    weight=16.0,
 )  # fmt: skip

@@ -51,7 +51,7 @@ def calibrated(factors: Factors = FACTORS) -> list[Row]:
         measured = {
             "case": case.label, "status": "ok", **case.settings, "kind": "measured", "costs": asdict(EXAMPLE),
             "net_per_s": 500.0, "net_per_s_parts": [490.0, 510.0], "net_cpu_s_per_tx": 0.004, "bottleneck": "CPU",
-            "offered_per_s": 250.0, "net_p50_ms": 40.0, "net_p50_ms_parts": [39.0, 41.0],
+            "others_share": 0.01, "offered_per_s": 250.0, "net_p50_ms": 40.0, "net_p50_ms_parts": [39.0, 41.0],
         }  # fmt: skip
         rows += [measured, *processes(case, case.label, factors)]
     return rows
@@ -67,7 +67,7 @@ def compared(scale: dict[tuple[int, ...], float]) -> list[Row]:
             "kind": "compared", "net_per_s": found, "net_per_s_parts": [found * (1 + part / 100) for part in range(6)],
             "predicted_per_s": found * scale.get(counts, 1.0), "net_cpu_s_per_tx": 0.004, "offered_per_s": found / 2,
             "predicted_cpu_s_per_tx": 0.005, "net_p50_ms": 50.0, "net_p50_ms_parts": [50.0, None, 52.0],
-            "predicted_p50_ms": 40.0, "bottleneck": "CPU",
+            "predicted_p50_ms": 40.0, "bottleneck": "CPU", "others_share": 0.02,
         }  # fmt: skip
         rows += [{"case": case.label, "status": "ok", **case.settings, **held}]
         if case.settings["measured"] is None:

@@ -134,11 +134,10 @@ def keepers(network: LocalNetwork) -> list[str]:
     return [name for name in network.names() if name.startswith("contributor") or name == "coordinator-0"]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_nodes_lose_and_double_nothing(make_network, seed: int) -> None:
+def test_killed_nodes_lose_and_double_nothing(make_network) -> None:
     network = make_network(agents=2, coordinators=2, administrators=4, contributors=2)
-    client, chance = Client(network), random.Random(seed)
-    thread = threading.Thread(target=client.submit, args=(150, 0.02))
+    client, chance = Client(network), random.Random(1)
+    thread = threading.Thread(target=client.submit, args=(100, 0.02))
     thread.start()
     while thread.is_alive():
         time.sleep(chance.uniform(0.05, 0.6))
@@ -155,8 +154,8 @@ def test_killed_nodes_lose_and_double_nothing(make_network, seed: int) -> None:
 def test_a_power_cut_loses_nothing_acknowledged(make_network) -> None:
     network = make_network(agents=2, coordinators=1, administrators=4, contributors=2)
     client = Client(network)
-    for _ in range(3):
-        client.submit(20)
+    for _ in range(2):
+        client.submit(15)
         for name in network.names():
             network.kill(name)
         assert not network.running()
@@ -166,17 +165,17 @@ def test_a_power_cut_loses_nothing_acknowledged(make_network) -> None:
     check_ledgers(network, client, keepers(network))
 
 
-@pytest.mark.parametrize("role", ["agent", "coordinator", "administrator", "contributor"])
-def test_one_node_per_role_survives_the_death_of_each(make_network, role: str) -> None:
+def test_one_node_per_role_survives_the_death_of_each(make_network) -> None:
     network = make_network()
     client = Client(network)
-    client.submit(10)
-    network.kill(f"{role}-0")
-    thread = threading.Thread(target=client.submit, args=(10,))
-    thread.start()
-    time.sleep(0.5)
-    network.start()
-    thread.join()
+    for name in network.names():
+        client.submit(5)
+        network.kill(name)
+        thread = threading.Thread(target=client.submit, args=(5,))
+        thread.start()
+        time.sleep(0.3)
+        network.start()
+        thread.join()
     await_height(network, client, keepers(network))
     network.stop()
     check_ledgers(network, client, keepers(network))
@@ -186,7 +185,7 @@ def test_a_contributor_that_was_away_for_long_catches_up(make_network) -> None:
     network = make_network(contributors=2)
     client = Client(network)
     network.kill("contributor-1")
-    client.submit(120)
+    client.submit(80)
     await_height(network, client, ["contributor-0"])
     network.start()
     await_height(network, client, keepers(network))
@@ -197,7 +196,7 @@ def test_a_contributor_that_was_away_for_long_catches_up(make_network) -> None:
 def test_a_stop_in_good_order_loses_nothing_acknowledged(make_network) -> None:
     network = make_network(agents=2, contributors=2)
     client = Client(network)
-    client.submit(40)
+    client.submit(20)
     assert set(network.stop().values()) == {"stopped"}
     network.start()
     await_height(network, client, keepers(network))
