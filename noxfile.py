@@ -84,6 +84,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def long(session: nox.Session) -> None:
+    """Run the longest tests: every byte, every part, a whole run; not before each change, but before a release."""
+    install_with_project(session, "tests")
+    session.run("pytest", "-n", "2", "--benchmark-disable", "-m", "long", *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Measure the branch coverage of the tests, of the processes they start too."""
     install_with_project(session, "tests")

@@ -246,5 +246,5 @@ EXPERIMENT: Final = Experiment(
     ),
     declare_predictions,
     needs_records=True,
-    weight=12.0,
+    weight=14.0,
 )  # fmt: skip

@@ -153,5 +153,5 @@ EXPERIMENT: Final = Experiment(
             draw_energy,
         ),
     ),
-    weight=6.0,
+    weight=5.0,
 )  # fmt: skip

@@ -106,5 +106,5 @@ EXPERIMENT: Final = Experiment(
             draw_harness,
         ),
     ),
-    weight=3.0,
+    weight=4.5,
 )

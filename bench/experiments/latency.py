@@ -152,5 +152,5 @@ EXPERIMENT: Final = Experiment(
             draw_stall,
         ),
     ),
-    weight=5.0,
+    weight=3.5,
 )  # fmt: skip

@@ -262,5 +262,5 @@ EXPERIMENT: Final = Experiment(
     ),
     declare_others,
     needs_records=True,
-    weight=9.0,
+    weight=12.0,
 )  # fmt: skip

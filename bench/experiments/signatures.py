@@ -117,5 +117,5 @@ EXPERIMENT: Final = Experiment(
             draw_signatures,
         ),
     ),
-    weight=12.0,
+    weight=10.0,
 )

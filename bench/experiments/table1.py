@@ -287,5 +287,5 @@ EXPERIMENT: Final = Experiment(
     ),
     declare_calibrated,
     needs_records=True,
-    weight=16.0,
+    weight=12.0,
 )  # fmt: skip

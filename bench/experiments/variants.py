@@ -296,5 +296,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     needs_records=True,
-    weight=32.0,
+    weight=37.0,
 )  # fmt: skip

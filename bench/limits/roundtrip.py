@@ -1,6 +1,6 @@
 """One HTTP exchange with a real node, beside a bare exchange of as many bytes between two processes.
 
-A visitor's sealed frame of 2 KB goes to a contributor, which does all that it does with every frame: parse the request,
+A coordinator's sealed frame of 2 KB goes to a contributor, which does all that it does with every frame: parse the request,
 open and authenticate the frame, decode its message and hand it to its role.  The role has no use for the message, so
 that neither a signature nor the disk is in the time.  Frames go over the lasting link (a WebSocket) that nodes keep to
 each other, and as requests of their own: by a blocking socket, which leaves the node's part, and by the client that
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BLOCKS: Final = 9
 FRAMES_PATH, LINK_PATH = "/v1/frames", "/v1/link"
 _LENGTH: Final = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
-_ME, _NODE = "visitor-0", "contributor-0"
+_ME, _NODE = "coordinator-0", "contributor-0"
 #: Numbers of frames from here to 2^32 take equally many bytes.
 _FIRST: Final = 1 << 20
 #: An approval of so many words, and a location of about so many characters, fill `SIZE_BYTES`.
@@ -156,12 +156,12 @@ class Exchange:
         """`BenchError` unless the node has handled exactly the frames that it has answered for."""
         found = self._runner.run(self._ask_received())
         if found != self.taken:
-            raise BenchError(f"{_NODE}: expected {self.taken} messages of visitors, found {found}")
+            raise BenchError(f"{_NODE}: expected {self.taken} messages of coordinators, found {found}")
 
     async def _ask_received(self) -> int:
         async with self._session.get(f"{self._url}/v1/status") as response:
             received: dict[str, dict[str, int]] = (await response.json())["received"]
-            return received.get(Role.VISITOR.value, {}).get("messages", 0)
+            return received.get(Role.COORDINATOR.value, {}).get("messages", 0)
 
 
 async def _connect(url: str) -> "tuple[ClientSession, ClientWebSocketResponse]":

@@ -56,6 +56,8 @@ class ProofOfWork:
         self._job = 0
         self._mining: Block | None = None
         self._mining_on = b""
+        # After a restart, or where final blocks had to be fetched, until the heaviest chain is known again.
+        self._may_lack = tip.height > 0
 
     # -- inputs ------------------------------------------------------------------------------------------------
 
@@ -99,6 +101,7 @@ class ProofOfWork:
         if header.previous != self._root.block_hash or not is_final(self._seat, final):
             return False
         block_hash = header_hash(self._seat.crypto, header)
+        self._may_lack = True
         steps.append(Decided(final.block, final.certificate, block_hash))
         self._recent.append(header)
         self._root = Tip(header.height, block_hash, header.timestamp)
@@ -110,7 +113,12 @@ class ProofOfWork:
         return True
 
     def _is_behind(self) -> bool:
-        """Whether others are at work higher up, on blocks that this node has missed: to mine below them is in vain."""
+        """Whether others are at work higher up, on blocks that this node has missed: to mine below them is in vain.
+
+        A node that has been there from the start has missed none: what it lacks is on its way.
+        """
+        if not self._may_lack:
+            return False
         highest = max((item.block.header.height for held in self._orphans.values() for item in held), default=0)
         return highest > self._tip_of(self._best).height
 
@@ -182,6 +190,7 @@ class ProofOfWork:
         best = self._nodes.get(self._best)
         if work > (best.total_work if best else self._root_work):
             self._best = block_hash
+            self._may_lack = False
             self._finalise(steps)
         return block_hash
 

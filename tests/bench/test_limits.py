@@ -96,7 +96,7 @@ def test_the_experiment_declares_each_part_once():
     assert [case.settings["limit"] for case in cases] == list(PARTS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_gives_a_row_for_each_metric(context, part, short_turns):
     rows = run_limit(context, Case(part, "limit", {"limit": part}))

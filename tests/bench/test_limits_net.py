@@ -176,12 +176,12 @@ def test_frames_are_of_the_size_and_the_node_counts_every_one(tmp_path, short_tu
         assert exchange.taken == 15
         exchange.check()
         exchange.taken += 1
-        with pytest.raises(BenchError, match="expected 16 messages of visitors, found 15"):
+        with pytest.raises(BenchError, match="expected 16 messages of coordinators, found 15"):
             exchange.check()
         exchange._sequence -= 5  # duplicates: answered, not handled
         exchange.taken -= 1
         exchange.time_posts()
-        with pytest.raises(BenchError, match="expected 20 messages of visitors, found 15"):
+        with pytest.raises(BenchError, match="expected 20 messages of coordinators, found 15"):
             exchange.check()
         exchange.seal = lambda: bytes(pingpong.SIZE_BYTES)
         with pytest.raises(BenchError, match="expected status 200, found b'HTTP/1.1 400"):

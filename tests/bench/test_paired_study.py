@@ -241,7 +241,7 @@ def test_on_a_silent_machine_half_a_percent_is_certain_and_still_no_difference(m
 # -- the study itself ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_engine_is_right_as_often_as_it_says_and_simpler_ways_are_not() -> None:
     """One test, so that several processes do not simulate it several times."""
     rows = run_study(REPLICATIONS, "tests")
@@ -331,7 +331,7 @@ def faults_on_a_quiet_machine() -> list[str]:
     return find_faults(of(study_machine(MACHINES["quiet"], 1_500, "mutants"), ENGINE))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("simulated")
 def test_the_analysis_passes_what_mutants_do_not() -> None:
     assert faults_on_a_quiet_machine() == []

@@ -14,7 +14,7 @@ from bench.experiments import find_experiment
 from bench.scenario import load_scenario
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_smoke_profile_leaves_a_complete_run(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "bench", "run", "--profile", "smoke", "--results", str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)

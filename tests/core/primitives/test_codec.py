@@ -173,7 +173,7 @@ def test_every_single_byte_mutation_is_refused_or_another_value(kind: type) -> N
         data[index] = old
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", named(STRUCTS))
 def test_every_single_byte_mutation_of_every_struct_is_refused_or_another_value(kind: type) -> None:
     test_every_single_byte_mutation_is_refused_or_another_value(kind)

@@ -346,7 +346,7 @@ def test_a_changed_byte_of_a_block_is_found_and_the_block_named(bare: Path, heig
         assert f"block {height}" in refusal_of(bare), at
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_byte_of_a_block_counts(bare: Path) -> None:
     content = contents_of(bare)[0]
     for at in range(len(content)):
