@@ -1,6 +1,6 @@
 """One HTTP exchange with a real node, beside a bare exchange of as many bytes between two processes.
 
-A coordinator's sealed frame of 2 KB goes to a contributor, which does all that it does with every frame: parse the request,
+A coordinator's sealed frame of 2 KB goes to a contributor, which does all that it does with every frame: parse it,
 open and authenticate the frame, decode its message and hand it to its role.  The role has no use for the message, so
 that neither a signature nor the disk is in the time.  Frames go over the lasting link (a WebSocket) that nodes keep to
 each other, and as requests of their own: by a blocking socket, which leaves the node's part, and by the client that
