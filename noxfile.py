@@ -30,6 +30,8 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
+#: Runs below `results/` that are part of the project.
+KEPT = ("reference", "network")
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -47,7 +49,7 @@ def install_with_project(session: nox.Session, group: str) -> None:
 
 def log_newest_run(session: nox.Session) -> None:
     """Say where the run that was written last is."""
-    manifests = [path for path in ROOT.glob("results/*/manifest.json") if path.parent.name != "reference"]
+    manifests = [path for path in ROOT.glob("results/*/manifest.json") if path.parent.name not in KEPT]
     if manifests:
         newest = max(manifests, key=lambda path: path.stat().st_mtime).parent
         session.log(f"The newest run is in {newest.relative_to(ROOT)}")
