@@ -101,7 +101,7 @@ def time_start(folder: Path) -> float:
             if process.poll() is not None or time.monotonic() > begin + _PATIENCE_S:
                 said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
                 raise BenchError(f"network up: expected {NODES} nodes that are ready, found: {said[-1]}")
-            time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S)  # nodes say nothing of themselves: they have to be asked
         return time.monotonic() - begin
     finally:
         _end(process, folder)

@@ -78,7 +78,7 @@ class MeasuredNetwork:
         while len({fetch_health(self.folder, self.plan, name)["height"] for name in self.contributors()}) > 1:
             if time.monotonic() > end:
                 break  # the audit will say what is missing
-            time.sleep(0.05)
+            time.sleep(0.05)  # heights have to be asked for: nobody tells of them
         finished = self._generator.ask(Finish(), Finished, _PATIENCE_S)
         told = self._local.stop(timeout_s=_PATIENCE_S)
         self._stack.close()

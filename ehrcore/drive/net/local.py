@@ -238,7 +238,7 @@ def _wait(items: Sequence[T], is_done: Callable[[T], bool], timeout_s: float) ->
     while left := [item for item in left if not is_done(item)]:
         if time.monotonic() > end:
             return left
-        time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_S)  # locks and processes of others wake nobody: they have to be looked at
     return []
 
 
