@@ -1,13 +1,13 @@
 """The Authentication and Authorisation Agency (AAA, paper section 3): it enrols, certifies, revokes and names patients.
 
-Enrolments and revocations take effect through the chain, as transactions of its own, so that all replicas see them
-at the same place.
+Enrolments, revocations and changes of stake take effect through the chain, as transactions of its own, so that all
+replicas see them at the same place.
 """
 
 import hashlib
 import hmac
 
-from ehrcore.block import Enrolment, Revocation, Transaction, TransactionBody
+from ehrcore.block import Bond, Enrolment, Revocation, Transaction, TransactionBody, Unbond
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
 from ehrcore.identity import FOREVER, Certificate, CertificateBody
@@ -55,7 +55,15 @@ class Authority:
         """The transaction that withdraws the certificate with this serial; to be sent to every agent."""
         return self._order(chain, Revocation(serial), now)
 
-    def _order(self, chain: bytes, payload: Enrolment | Revocation, now: int) -> Transaction:
+    def bond(self, chain: bytes, node: str, amount: int, now: int) -> Transaction:
+        """The transaction that adds to an administrator's stake; to be sent to every agent."""
+        return self._order(chain, Bond(node, amount), now)
+
+    def unbond(self, chain: bytes, node: str, amount: int, now: int) -> Transaction:
+        """The transaction that takes from an administrator's stake; to be sent to every agent."""
+        return self._order(chain, Unbond(node, amount), now)
+
+    def _order(self, chain: bytes, payload: Enrolment | Revocation | Bond | Unbond, now: int) -> Transaction:
         body = TransactionBody(chain, AUTHORITY, self._next_nonce, now, payload)
         self._next_nonce += 1
         return Transaction(body, self._crypto.sign(body))

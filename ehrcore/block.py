@@ -13,7 +13,7 @@ from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Certificate, Reason
 from ehrcore.params import ChainParams, Limits
-from ehrcore.types import Digest, Height, Nanos, NodeId, Round, Signature
+from ehrcore.types import Digest, Height, Nanos, NodeId, PublicKey, Round, Signature, Stake
 
 #: Room kept in a block for its header (which is at most this long).
 HEADER_BYTES: Final = 512
@@ -41,7 +41,59 @@ class Revocation(msgspec.Struct, frozen=True, array_like=True, tag="revoke"):
     serial: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
 
 
-Payload = RecordRef | Enrolment | Revocation
+class ProposalBody(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
+    """What the proposer of a round signs; ``valid_round`` is -1 unless the block had a quorum of prevotes before."""
+
+    chain: Digest
+    height: Height
+    round: Round
+    valid_round: Annotated[int, msgspec.Meta(ge=-1, lt=1 << 31)]
+    block: Digest
+
+
+class VoteBody(msgspec.Struct, frozen=True, array_like=True, tag="vote"):
+    """One administrator's vote in one step of one round; an empty ``block`` is a vote for none."""
+
+    chain: Digest
+    height: Height
+    round: Round
+    step: Annotated[int, msgspec.Meta(ge=1, le=2)]
+    block: Annotated[bytes, msgspec.Meta(max_length=32)]
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True):
+    """What an administrator has signed in some round."""
+
+    body: VoteBody | ProposalBody
+    signature: Signature
+
+
+Amount = Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
+
+
+class Bond(msgspec.Struct, frozen=True, array_like=True, tag="bond"):
+    """The authority adds to an administrator's stake."""
+
+    node: NodeId
+    amount: Amount
+
+
+class Unbond(msgspec.Struct, frozen=True, array_like=True, tag="unbond"):
+    """The authority takes from an administrator's stake; what is taken can still be lost for a while."""
+
+    node: NodeId
+    amount: Amount
+
+
+class Evidence(msgspec.Struct, frozen=True, array_like=True, tag="evidence"):
+    """An administrator's proof that another has said two things where it may say one."""
+
+    offender: NodeId
+    first: Word
+    second: Word
+
+
+Payload = RecordRef | Enrolment | Revocation | Bond | Unbond | Evidence
 
 
 class TransactionBody(msgspec.Struct, frozen=True, array_like=True, tag="transaction"):
@@ -103,8 +155,9 @@ class EndorsedTransaction(msgspec.Struct, frozen=True, array_like=True, tag="end
 class Header(msgspec.Struct, frozen=True, array_like=True, tag="header"):
     """What is hashed, voted on and linked (E24, E25): the block's hash is the hash *of* this.
 
-    ``validators`` is the digest of the administrators that may certify it.  ``difficulty`` and ``nonce`` are 0 but
-    in proof of work; the nonce stands last so that its search reuses the hash state before it.
+    ``validators`` is the digest of the administrators that may certify it, ``next_validators`` of those that may
+    certify the block after it.  ``difficulty`` and ``nonce`` are 0 but in proof of work; the nonce stands last so that
+    its search reuses the hash state before it.
     """
 
     chain: Digest
@@ -115,6 +168,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag="header"):
     timestamp: Nanos
     proposer: NodeId
     validators: Digest
+    next_validators: Digest
     difficulty: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
     nonce: Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 
@@ -124,16 +178,6 @@ class Block(msgspec.Struct, frozen=True, array_like=True, tag="block"):
 
     header: Header
     transactions: tuple[EndorsedTransaction, ...]
-
-
-class VoteBody(msgspec.Struct, frozen=True, array_like=True, tag="vote"):
-    """One administrator's vote in one step of one round; an empty ``block`` is a vote for none."""
-
-    chain: Digest
-    height: Height
-    round: Round
-    step: Annotated[int, msgspec.Meta(ge=1, le=2)]
-    block: Annotated[bytes, msgspec.Meta(max_length=32)]
 
 
 class StakeCertificate(msgspec.Struct, frozen=True, array_like=True, tag="by-stake"):
@@ -156,6 +200,22 @@ class OrdererCertificate(msgspec.Struct, frozen=True, array_like=True, tag="by-o
 
 
 CommitCertificate = StakeCertificate | WorkCertificate | OrdererCertificate
+
+
+class Validator(msgspec.Struct, frozen=True, array_like=True):
+    """One administrator as a voter."""
+
+    node: NodeId
+    stake: Stake
+    public_key: PublicKey
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True, tag="change"):
+    """A final header whose block is followed by other voters, and who these are: `ehrcore.light` goes by it."""
+
+    header: Header
+    certificate: CommitCertificate
+    validators: tuple[Validator, ...]
 
 
 class Genesis(msgspec.Struct, frozen=True, array_like=True, tag="genesis"):

@@ -98,7 +98,8 @@ class ObservedKind(StrEnum):
     """What a role reports for measurement; reporting changes nothing.
 
     ``COMMITTED`` is a contributor's word that its ledger holds the transactions, ``SETTLED`` a coordinator's
-    or an agent's that it has seen them in a final block.
+    or an agent's that it has seen them in a final block.  ``ACCUSED`` is an administrator's word that another has
+    contradicted itself: the detail names the offender and the height.
     """
 
     SUBMITTED = "submitted"
@@ -108,6 +109,7 @@ class ObservedKind(StrEnum):
     FINAL = "final"
     DECIDED = "decided"
     DROPPED = "dropped"
+    ACCUSED = "accused"
 
 
 class Observed(msgspec.Struct, frozen=True):

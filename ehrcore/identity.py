@@ -38,6 +38,10 @@ class Reason(StrEnum):
     CONTRACT = "contract"
     BAD_CERTIFICATE = "bad-certificate"
     FIXED_ADMINISTRATORS = "administrators-are-fixed"
+    UNKNOWN_ADMINISTRATOR = "unknown-administrator"
+    NO_STAKE = "no-such-stake"
+    BAD_EVIDENCE = "bad-evidence"
+    PUNISHED = "already-punished"
 
 
 class CertificateBody(msgspec.Struct, frozen=True, array_like=True, tag="certificate"):

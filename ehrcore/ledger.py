@@ -230,13 +230,14 @@ class SqliteLedger:
             state = ChainState(genesis.params, chain, genesis.certificates, crypto)
             entry = None
             for height, entry in enumerate(self.entries(), start=1):
-                if state.replay(entry.block, entry.reasons) != entry.state:
+                voters = state.validators
+                if state.replay(entry.block, entry.certificate, entry.reasons) != entry.state:
                     raise LedgerError(
                         f"{self.path}: block {height}: expected state {state.digest.hex()}, found another"
                     )
             if entry is not None:
                 verify_certificate(
-                    crypto, genesis.params, state.validators, entry.block.header, state.tip, entry.certificate, None
+                    crypto, genesis.params, voters, entry.block.header, state.tip, entry.certificate, None
                 )
         except LedgerError:
             raise

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-from ehrcore.block import Attestation, Block, CommitCertificate, Header, Transaction, VoteBody
+from ehrcore.block import Attestation, Block, Change, CommitCertificate, Header, ProposalBody, Transaction, VoteBody
 from ehrcore.identity import Reason
-from ehrcore.types import Digest, NodeId, Round, Signature
+from ehrcore.types import Digest, NodeId, Signature
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag="submit"):
@@ -38,16 +38,6 @@ class Approve(msgspec.Struct, frozen=True, array_like=True, tag="approve"):
     endorsements: tuple[Attestation, ...]
     outcome: Digest
     approval: Attestation
-
-
-class ProposalBody(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):
-    """What the proposer of a round signs; ``valid_round`` is -1 unless the block had a quorum of prevotes before."""
-
-    chain: Digest
-    height: int
-    round: Round
-    valid_round: Annotated[int, msgspec.Meta(ge=-1, lt=1 << 31)]
-    block: Digest
 
 
 class Propose(msgspec.Struct, frozen=True, array_like=True, tag="propose"):
@@ -89,11 +79,15 @@ class ReceiptEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
-    """Contributor to an author: its transactions in one final block, provable from this alone."""
+    """Contributor to an author: its transactions in one final block, provable from this and the genesis alone.
+
+    ``trail`` holds every change of the voters before that block, oldest first.
+    """
 
     header: Header
     certificate: CommitCertificate
     entries: tuple[ReceiptEntry, ...]
+    trail: tuple[Change, ...] = ()
 
 
 Message = Submit | Endorse | Refused | Approve | Propose | Vote | Mined | Finalised | Receipt

@@ -63,11 +63,17 @@ class Limits(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StakeRule(msgspec.Struct, frozen=True, array_like=True):
-    """Time-outs of proof of stake; each grows by ``timeout_step_ns`` per round."""
+    """Time-outs of proof of stake, each of which grows by ``timeout_step_ns`` per round; and what is at stake.
+
+    Who is shown to have voted twice loses ``slash_percent`` of its stake, also of what it has unbonded within the last
+    ``unbonding_blocks`` heights.
+    """
 
     propose_timeout_ns: Nanos = 3 * SECOND
     vote_timeout_ns: Nanos = 1 * SECOND
     timeout_step_ns: Nanos = 500 * MILLISECOND
+    unbonding_blocks: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = 1_024
+    slash_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 100
 
 
 class WorkRule(msgspec.Struct, frozen=True, array_like=True):

@@ -15,18 +15,17 @@ import msgspec
 
 from ehrcore.block import CommitCertificate, EndorsedTransaction, Genesis, Header, RecordRef, genesis_hash
 from ehrcore.codec import decode, encode
-from ehrcore.consensus.finality import header_hash, verify_certificate
-from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.consensus.finality import header_hash
 from ehrcore.crypto import Crypto
 from ehrcore.errors import EhrError, ProofError
 from ehrcore.hashing import find_suite
 from ehrcore.identity import Reason
+from ehrcore.light import LightClient
 from ehrcore.merkle import verify_inclusion
 from ehrcore.messages import Receipt
 from ehrcore.rules import check_endorsed, check_transaction
 from ehrcore.signing import find_scheme
-from ehrcore.state import open_registry
-from ehrcore.types import Role
+from ehrcore.state import open_registry, open_stakes
 
 T = TypeVar("T")
 
@@ -71,7 +70,7 @@ class Verifier:
             params.validate()
             self._crypto = Crypto(find_suite(params.hash_suite), find_scheme(f"{params.curve}/cryptography"))
             self._registry = open_registry(params, genesis.certificates, self._crypto)
-            self._validators = ValidatorSet.of(self._crypto, self._registry.members(Role.ADMINISTRATOR))
+            self._voters = open_stakes(params, self._registry, self._crypto).validators
         except ProofError:
             raise
         except EhrError as error:
@@ -91,9 +90,8 @@ class Verifier:
             raise ProofError(f"receipt: expected one transaction, found {len(receipt.entries)}")
         entry, block_hash = receipt.entries[0], header_hash(crypto, header)
         try:
-            verify_certificate(
-                crypto, self.genesis.params, self._validators, header, block_hash, receipt.certificate, None
-            )
+            client = LightClient(crypto, self.genesis.params, self.chain, self._voters)
+            client.verify(header, receipt.certificate, receipt.trail)
             verify_inclusion(crypto.suite, header.merkle_root, header.size, entry.index, entry.leaf, entry.path)
             endorsed = decode(entry.leaf, EndorsedTransaction)
         except EhrError as error:

@@ -11,12 +11,16 @@ from ehrcore.block import (
     Attestation,
     EndorsedTransaction,
     EndorsementBody,
+    Enrolment,
+    Evidence,
+    Payload,
     RecordRef,
     Revocation,
     Transaction,
 )
+from ehrcore.consensus.evidence import is_contradiction
 from ehrcore.crypto import Crypto
-from ehrcore.identity import Reason, Registry
+from ehrcore.identity import CertificateBody, Reason, Registry
 from ehrcore.replay import ReplayWindows
 from ehrcore.types import Role, node_id
 
@@ -31,31 +35,58 @@ def check_transaction(
     if body.chain != chain:
         return Reason.WRONG_CHAIN
     if body.author == AUTHORITY:
-        if isinstance(body.payload, RecordRef):
+        if isinstance(body.payload, RecordRef | Evidence):
             return Reason.NO_RIGHT
         key = registry.authority_key
     else:
-        reason, certificate = registry.check(body.author, Role.VISITOR, now)
+        role = Role.ADMINISTRATOR if isinstance(body.payload, Evidence) else Role.VISITOR
+        reason, certificate = registry.check(body.author, role, now)
         if certificate is None:
             return reason
-        if not isinstance(body.payload, RecordRef) or body.payload.kind not in certificate.kinds:
+        if not has_right(body.payload, certificate):
             return Reason.NO_RIGHT
         key = certificate.public_key
     if replay is not None and not replay.is_fresh(body.author, body.nonce):
         return Reason.REPLAYED
     if not crypto.verify(key, body, tx.signature):
         return Reason.BAD_SIGNATURE
-    return _check_enrolment(crypto, registry, tx)
+    return _check_order(crypto, registry, tx)
 
 
-def _check_enrolment(crypto: Crypto, registry: Registry, tx: Transaction) -> Reason:
+def has_right(payload: Payload, certificate: CertificateBody) -> bool:
+    """Whether a visitor may submit records of this kind; every administrator may show what another has said."""
+    return isinstance(payload, Evidence) or (isinstance(payload, RecordRef) and payload.kind in certificate.kinds)
+
+
+def nonce_of(names: Sequence[str], evidence: Evidence) -> int:
+    """The nonce that evidence has to carry, so that each accuser is heard once for each offender and height.
+
+    ``names`` are the administrators', in order.
+    """
+    return evidence.first.body.height * len(names) + names.index(evidence.offender)
+
+
+def _check_order(crypto: Crypto, registry: Registry, tx: Transaction) -> Reason:
+    """What can be said of an order without the chain's state."""
     payload = tx.body.payload
-    if isinstance(payload, RecordRef):
-        return Reason.ACCEPTED
-    # Who votes is fixed at genesis: to admit or withdraw an administrator here would change nothing, so it is refused.
+    # Who may ever vote is fixed at genesis, and with which key; how much a vote weighs is not.
     if isinstance(payload, Revocation):
         is_fixed = registry.holds(payload.serial, Role.ADMINISTRATOR)
         return Reason.FIXED_ADMINISTRATORS if is_fixed else Reason.ACCEPTED
+    if isinstance(payload, Evidence):
+        return _check_evidence(crypto, registry, tx.body.chain, payload, tx.body.nonce)
+    return _check_enrolment(crypto, registry, payload) if isinstance(payload, Enrolment) else Reason.ACCEPTED
+
+
+def _check_evidence(crypto: Crypto, registry: Registry, chain: bytes, evidence: Evidence, nonce: int) -> Reason:
+    keys = {body.subject: body.public_key for body in registry.members(Role.ADMINISTRATOR)}
+    if evidence.offender not in keys or nonce != nonce_of(tuple(keys), evidence):
+        return Reason.BAD_EVIDENCE
+    is_shown = is_contradiction(crypto, chain, keys[evidence.offender], evidence)
+    return Reason.ACCEPTED if is_shown else Reason.BAD_EVIDENCE
+
+
+def _check_enrolment(crypto: Crypto, registry: Registry, payload: Enrolment) -> Reason:
     body = payload.certificate.body
     if body.role is Role.ADMINISTRATOR:
         return Reason.FIXED_ADMINISTRATORS

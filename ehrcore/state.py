@@ -12,15 +12,22 @@ from dataclasses import dataclass
 from ehrcore.block import (
     HEADER_BYTES,
     Block,
+    Bond,
+    Change,
     CommitCertificate,
     Enrolment,
+    Evidence,
     Header,
+    RecordRef,
     Revocation,
+    Transaction,
     TransactionBody,
+    Unbond,
     leaf_bytes,
 )
 from ehrcore.codec import encode
 from ehrcore.consensus.finality import header_hash, verify_certificate
+from ehrcore.consensus.stakes import Stakes
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError, ValidationError
@@ -42,6 +49,8 @@ class Verdict:
     leaves: tuple[bytes, ...]
     tree: MerkleTree
     registry: Registry
+    stakes: Stakes
+    certificate: CommitCertificate
 
 
 def open_registry(params: ChainParams, certificates: tuple[Certificate, ...], crypto: Crypto) -> Registry:
@@ -52,6 +61,11 @@ def open_registry(params: ChainParams, certificates: tuple[Certificate, ...], cr
     return registry
 
 
+def open_stakes(params: ChainParams, registry: Registry, crypto: Crypto) -> Stakes:
+    """The stakes of a chain's first block, as the administrators' certificates have them."""
+    return Stakes(crypto, params, ValidatorSet.of(crypto, registry.members(Role.ADMINISTRATOR)))
+
+
 class ChainState:
     """What a ledger keeper knows after its last block."""
 
@@ -60,11 +74,18 @@ class ChainState:
     ) -> None:
         self.params, self.chain, self._crypto = params, chain, crypto
         self.registry = open_registry(params, certificates, crypto)
-        self.validators = ValidatorSet.of(crypto, self.registry.members(Role.ADMINISTRATOR))
+        self.stakes = open_stakes(params, self.registry, crypto)
+        #: What leads a light client from the first voters to the present ones (`ehrcore.light`).
+        self.trail: tuple[Change, ...] = ()
         self.height, self.tip, self.timestamp = 0, chain, params.genesis_time
         self.digest = crypto.hash_struct(("state", chain))
         self._replay = ReplayWindows()
         self._recent: deque[Header] = deque(maxlen=max(params.work.retarget_window, 1))
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Who may certify the next block."""
+        return self.stakes.validators
 
     def validate(self, block: Block, certificate: CommitCertificate) -> Verdict:
         """Check a block that claims to follow the last one; `ValidationError` names the first broken rule."""
@@ -78,8 +99,8 @@ class ChainState:
         self._validate_limits(block, leaves)
         tree = self._build_tree(header, leaves)
         tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in block.transactions)
-        reasons, registry = self._judge(block, tx_ids)
-        return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry)
+        reasons, registry, stakes = self._judge(block, tx_ids)
+        return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry, stakes, certificate)
 
     def validate_final(self, block: Block, certificate: CommitCertificate) -> None:
         """Check what can be checked before the blocks between: that it is final, and that its content is its own."""
@@ -87,7 +108,8 @@ class ChainState:
         if header.chain != self.chain:
             raise ValidationError("chain", f"expected {self.chain.hex()}, found {header.chain.hex()}")
         block_hash = header_hash(crypto, header)
-        verify_certificate(crypto, self.params, self.validators, header, block_hash, certificate, None)
+        voters = self.stakes.upcoming if header.validators == self.stakes.upcoming.digest else self.validators
+        verify_certificate(crypto, self.params, voters, header, block_hash, certificate, None)
         leaves = tuple(map(leaf_bytes, block.transactions))
         self._validate_limits(block, leaves)
         self._build_tree(header, leaves)
@@ -103,7 +125,8 @@ class ChainState:
             ("chain", self.chain.hex(), header.chain.hex()),
             ("height", self.height + 1, header.height),
             ("previous", self.tip.hex(), header.previous.hex()),
-            ("validators", self.validators.digest.hex(), header.validators.hex()),
+            ("validators", self.stakes.validators.digest.hex(), header.validators.hex()),
+            ("next-validators", self.stakes.upcoming.digest.hex(), header.next_validators.hex()),
         ):
             if expected != found:
                 raise ValidationError(rule, f"expected {expected}, found {found}")
@@ -122,9 +145,9 @@ class ChainState:
         if total > limits.max_block_bytes:
             raise ValidationError("bytes", f"expected at most {limits.max_block_bytes}, found {total}")
 
-    def _judge(self, block: Block, tx_ids: tuple[bytes, ...]) -> tuple[tuple[Reason, ...], Registry]:
+    def _judge(self, block: Block, tx_ids: tuple[bytes, ...]) -> tuple[tuple[Reason, ...], Registry, Stakes]:
         """Reasons in order; each transaction sees what the accepted ones before it in the block have changed."""
-        registry, reasons = self.registry, list[Reason]()
+        registry, stakes, reasons = self.registry, self.stakes, list[Reason]()
         used: dict[str, set[int]] = {}
         policy = self.params.endorsements, self.params.approvals
         now = block.header.timestamp
@@ -136,14 +159,14 @@ class ChainState:
             if not reason and (nonce in mine or max(mine, default=0) - nonce >= WINDOW):
                 reason = Reason.REPLAYED
             reason = reason or check_endorsed(self._crypto, registry, policy, self.chain, endorsed, tx_id, now)
-            if not reason and isinstance(tx.body.payload, Enrolment | Revocation):
+            if not reason and is_order(tx):
                 if registry is self.registry:
-                    registry = registry.copy()
-                reason = apply_authority(registry, tx.body, self._crypto)
+                    registry, stakes = registry.copy(), stakes.copy()
+                reason = apply_order(registry, stakes, tx.body, block.header.height, self._crypto)
             if not reason:
                 mine.add(nonce)
             reasons.append(reason)
-        return tuple(reasons), registry
+        return tuple(reasons), registry, stakes
 
     def is_used(self, author: str, nonce: int) -> bool:
         """Whether the chain holds this nonce of ``author``, or has left its window behind."""
@@ -151,10 +174,10 @@ class ChainState:
 
     def apply(self, block: Block, verdict: Verdict) -> bytes:
         """Advance to ``block``, which ``verdict`` found valid; returns the digest of the new state."""
-        self.registry = verdict.registry
-        return self._advance(block, verdict.block_hash, verdict.reasons)
+        self.registry, self.stakes = verdict.registry, verdict.stakes
+        return self._advance(block, verdict.block_hash, verdict.certificate, verdict.reasons)
 
-    def replay(self, block: Block, reasons: tuple[Reason, ...]) -> bytes:
+    def replay(self, block: Block, certificate: CommitCertificate, reasons: tuple[Reason, ...]) -> bytes:
         """Advance over a block that this node has validated before: as `apply`, without its signatures.
 
         Link, limits and content are checked again, so that damage shows; who ends at a tip whose certificate verifies
@@ -167,14 +190,20 @@ class ChainState:
         if len(reasons) != len(leaves):
             raise ValidationError("reasons", f"expected {len(leaves)}, found {len(reasons)}")
         for endorsed, reason in zip(block.transactions, reasons, strict=True):
-            if not reason:
-                apply_authority(self.registry, endorsed.transaction.body, self._crypto)
-        return self._advance(block, header_hash(self._crypto, block.header), reasons)
+            if not reason and is_order(endorsed.transaction):
+                body = endorsed.transaction.body
+                apply_order(self.registry, self.stakes, body, block.header.height, self._crypto)
+        return self._advance(block, header_hash(self._crypto, block.header), certificate, reasons)
 
-    def _advance(self, block: Block, block_hash: bytes, reasons: tuple[Reason, ...]) -> bytes:
+    def _advance(
+        self, block: Block, block_hash: bytes, certificate: CommitCertificate, reasons: tuple[Reason, ...]
+    ) -> bytes:
         for endorsed, reason in zip(block.transactions, reasons, strict=True):
             if not reason:
                 self._replay.add(endorsed.transaction.body.author, endorsed.transaction.body.nonce)
+        if self.stakes.upcoming is not self.stakes.validators:
+            self.trail += (Change(block.header, certificate, self.stakes.upcoming.members),)
+        self.stakes.advance(block.header.height)
         self._recent.append(block.header)
         self.height, self.tip, self.timestamp = block.header.height, block_hash, block.header.timestamp
         codes = tuple(reason.value for reason in reasons)
@@ -182,13 +211,23 @@ class ChainState:
         return self.digest
 
 
-def apply_authority(registry: Registry, body: TransactionBody, crypto: Crypto) -> Reason:
-    """Carry out an enrolment or a revocation on ``registry``; a certificate that does not verify is refused."""
-    if isinstance(body.payload, Revocation):
-        registry.revoke(body.payload.serial)
-    elif isinstance(body.payload, Enrolment):
-        try:
-            registry.enrol(body.payload.certificate, crypto)
-        except IdentityError:
-            return Reason.BAD_CERTIFICATE
+def is_order(tx: Transaction) -> bool:
+    """Whether a transaction changes who may do what, rather than noting a record."""
+    return not isinstance(tx.body.payload, RecordRef)
+
+
+def apply_order(
+    registry: Registry, stakes: Stakes | None, body: TransactionBody, height: int, crypto: Crypto
+) -> Reason:
+    """Carry out an order of the block at ``height``, or say why not; orders about stake only if ``stakes`` is given."""
+    match body.payload:
+        case Revocation(serial=serial):
+            registry.revoke(serial)
+        case Enrolment(certificate=certificate):
+            try:
+                registry.enrol(certificate, crypto)
+            except IdentityError:
+                return Reason.BAD_CERTIFICATE
+        case Bond() | Unbond() | Evidence() as order if stakes is not None:
+            return stakes.carry_out(order, height)
     return Reason.ACCEPTED

@@ -81,8 +81,8 @@ class Collector:
             case ObservedKind.DROPPED:
                 reason = observed.detail.partition(":")[0]
                 self.dropped[reason] = self.dropped.get(reason, 0) + 1
-            case ObservedKind.SETTLED:
-                pass  # a coordinator's; what counts are the ledgers
+            case ObservedKind.SETTLED | ObservedKind.ACCUSED:
+                pass  # the first is a coordinator's; what counts are the ledgers
         return False
 
     def _commit(self, tx_id: bytes, at: int) -> None:

@@ -91,7 +91,7 @@ class CriticalPath:
         crypto, chain, height = self.crypto, self.network.chain, self.ledger.height + 1
         root = crypto.merkle_tree(tuple(map(leaf_bytes, transactions))).root
         header = Header(
-            chain, height, self._previous, root, len(transactions), height, "administrator-0", chain, 0, bytes(8)
+            chain, height, self._previous, root, len(transactions), height, "administrator-0", chain, chain, 0, bytes(8)
         )
         self._previous = crypto.hash_struct(header)
         reasons = (Reason.ACCEPTED,) * len(transactions)

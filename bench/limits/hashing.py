@@ -99,7 +99,7 @@ def measure_proofs(_folder: Path) -> list[Finding]:
 def grind_ns() -> float:
     """Processor nanoseconds per try: no nonce works at this difficulty."""
     suite, digest = find_suite("sha256"), bytes(32)
-    header = Header(digest, 1, digest, digest, 15, 0, "administrator-0", digest, 1 << 61, bytes(8))
+    header = Header(digest, 1, digest, digest, 15, 0, "administrator-0", digest, digest, 1 << 61, bytes(8))
     return cpu_ns(_SECONDS, grind, suite, header, 0, _TRIES) / _TRIES
 
 

@@ -44,7 +44,7 @@ sync = getattr(os, "fdatasync", os.fsync)
 
 def make_persist(chain: bytes) -> Persist:
     """Block 1 of fifteen transactions, `BLOCK_BYTES` in canonical form; nothing in it is signed for real."""
-    header = Header(chain, 1, chain, chain, 15, 0, "administrator-0", chain, 0, bytes(8))
+    header = Header(chain, 1, chain, chain, 15, 0, "administrator-0", chain, chain, 0, bytes(8))
     spare = BLOCK_BYTES - len(encode(Block(header, (_transaction(chain, 0, ""),) * 15)))
     names = ["x" * (spare // 15 + (index < spare % 15)) for index in range(15)]
     block = Block(header, tuple(_transaction(chain, index, name) for index, name in enumerate(names)))

@@ -1,46 +1,54 @@
-"""Proof of stake among the administrators: propose, prevote, precommit, with locking.
+"""Proof of stake among the administrators: the rules of one height as one table (`RULES`), and what carries them out.
 
-The paper claims proof of stake and gives none of it (E21); this is the algorithm of Buchman, Kwon and Milosevic,
-"The latest gossip on BFT consensus" (arXiv:1807.04938, Algorithm 1), with votes weighted by stake.  Its line numbers
-stand beside the rules below.  It is safe while less than a third of the stake misbehaves.
+Theory of operation
+-------------------
+The paper claims proof of stake and gives none of it (E21).  This is the algorithm of Buchman, Kwon and Milosevic, "The
+latest gossip on BFT consensus" (arXiv:1807.04938, Algorithm 1, whose line numbers stand in the table), with votes
+weighted by stake; it goes back to Dwork, Lynch and Stockmeyer (JACM 35(2), 1988) and Castro and Liskov (OSDI 1999).
 
-A height is idle until there is something to order: round 0 begins when the local pool has a batch or another
-administrator's message for this height arrives.  In a round, the proposer (drawn by stake) sends a block; everyone
-prevotes for it or for none; more than two thirds of prevotes lock it and call for a precommit; more than two
-thirds of precommits decide it, and those signatures are its certificate.  Every wait has a time-out that leads on to
-the next round, and time-outs grow by the round.
+*Rounds.*  A height is idle until there is something to order: round 0 begins when the local pool has a batch or
+another administrator's word for this height arrives.  In a round the proposer, drawn by stake from what nobody can
+choose (`ValidatorSet.proposer`), sends a block; everyone prevotes for it or for none; more than two thirds of
+prevotes lock it and call for a precommit; more than two thirds of precommits decide it, and those signatures are its
+certificate.  Every wait has a time-out that leads on to the next round, and time-outs grow by the round.
 
-The algorithm assumes that what an honest node says arrives in the end; links lose messages.  So a node that is stuck
-in a height repeats what it said there, and the prevotes that it relies on, ever more rarely; whoever is past that
-height answers with its blocks.
+*Safety*, while less than a third of the stake misbehaves, whatever the network does: any two quorums share an honest
+voter, who votes once in each step; and a decided block has locked more than a third of honest stake, which
+prevotes nothing else in later rounds unless it is shown a later quorum of prevotes (`_may_accept`), which cannot come
+to be.
+
+*Liveness*, once messages arrive within the time-outs: the algorithm assumes that what an honest node says arrives in
+the end, by whatever way.  Links lose messages, so a node that stays in a round for long repeats all that it holds of
+it, its own words and others', at growing intervals up to `LONGEST_REPEAT` times the first; and whoever is past a height
+answers those who are stuck there with the final blocks.
+
+*Crashes.*  What a node says is durable before it is sent, and what it heard before anything that rests on it
+(`Heard`): this write-ahead log is handed back to it after a restart (`Seat.heard`).  The rounds that it has spoken in
+are over for it, and the lock of its last precommit holds (`_recall`), so it never says two things in one place.
+
+*Accountability.*  Two different words of one voter for one place convict it (`ehrcore.consensus.evidence`).  Evidence
+becomes a transaction; the offender's stake is slashed, and the set of voters changes two heights later
+(`ehrcore.consensus.stakes`).
 """
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from ehrcore.block import Attestation, Block, StakeCertificate, VoteBody
+from ehrcore.block import Attestation, Block, ProposalBody, StakeCertificate, VoteBody
 from ehrcore.consensus.early import EarlyMessages, chain_of, height_of
 from ehrcore.consensus.finality import header_hash
-from ehrcore.consensus.laggards import RecentBlocks, is_final
-from ehrcore.consensus.rounds import ROUND_LIMIT, HeightVotes
-from ehrcore.consensus.seam import (
-    ConsensusMessage,
-    Decided,
-    Seat,
-    Step,
-    Tip,
-    build_block,
-    is_timely,
-    validate_content,
-)
-from ehrcore.consensus.validators import Validator
+from ehrcore.consensus.laggards import RecentBlocks, has_finality
+from ehrcore.consensus.rounds import ROUND_LIMIT, HeightRecord
+from ehrcore.consensus.seam import Accused, ConsensusMessage, Decided, Seat, Step, Tip, build_block, is_timely
 from ehrcore.effects import Heard, Send, SetTimer
-from ehrcore.errors import ValidationError
-from ehrcore.messages import Finalised, Mined, ProposalBody, Propose, Vote
+from ehrcore.messages import Finalised, Propose, Vote
 
 PREVOTE: Final = 1
 PRECOMMIT: Final = 2
 _NONE: Final = -1
+#: How much longer than the first the interval between two repetitions grows at most.
+LONGEST_REPEAT: Final = 8
 
 
 class Phase(IntEnum):
@@ -67,12 +75,8 @@ class ProofOfStake:
         self._locked: bytes = b""
         self._locked_round = self._valid_round = _NONE
         self._valid: Block | None = None
-        self._votes = HeightVotes(self._seat.validators)
-        self._proposals: dict[int, Propose] = {}
-        self._proposed: set[bytes] = set()
-        # By round, not by hash: the header's hash vouches for the transactions only once they have been compared.
-        self._validity: dict[int, bool] = {}
-        self._once: set[tuple[str, int]] = set()
+        self._record = HeightRecord(self._seat, tip)
+        self._timed: set[tuple[str, int]] = set()
         self._said: list[Propose | Vote] = []
         self._repeat_ns = 0
 
@@ -83,48 +87,50 @@ class ProofOfStake:
         nothing that contradicts what it has said.
         """
         for message in self._seat.heard:
-            if height_of(message) != self._height or chain_of(message) != self._seat.chain or not self._admit(message):
+            if height_of(message) != self._height or chain_of(message) != self._seat.chain:
                 continue
             body = message.body
-            speaker = message.voter if isinstance(message, Vote) else self._proposer(body.round).node
+            if not self._record.admit(message, body.round)[0]:
+                continue
+            speaker = message.voter if isinstance(message, Vote) else self._record.proposer(body.round).node
             if speaker != self._seat.me:
                 continue
             self._said.append(message)
             self._first_round = max(self._first_round, body.round + 1)
             if isinstance(message, Vote) and message.body.step == PRECOMMIT and body.block:
                 self._locked, self._locked_round = body.block, body.round
-                if (proposal := self._proposals.get(body.round)) is not None:
+                if (proposal := self._record.proposals.get(body.round)) is not None:
                     self._valid, self._valid_round = proposal.block, body.round
-
-    def _proposer(self, round_: int) -> Validator:
-        return self._seat.validators.proposer(self._seat.crypto, self._seat.chain, self._height, round_)
 
     # -- inputs ------------------------------------------------------------------------------------------------
 
     def on_ready(self, now: int) -> list[Step]:
         """Begin the height if there is a batch, or propose late if this node is the proposer and had none."""
         steps: list[Step] = []
+        if self._record.votes.validators is not self._seat.validators:
+            # The last block was settled after it was decided, and others vote from here on.
+            self._record = HeightRecord(self._seat, self._tip)
         for sender, message in self._early.take(self._height):
             steps += self.on_message(sender, message, now)
             if any(isinstance(step, Decided) for step in steps):
                 return steps
         if self._phase is Phase.IDLE and self._seat.pool.batch(now):
             self._start_round(self._first_round, now, steps)
-        elif self._phase is Phase.PROPOSE and self._round not in self._proposals:
+        elif self._phase is Phase.PROPOSE and self._round not in self._record.proposals:
             self._propose(now, steps)
         return self._progress(now, steps)
 
     def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
         """A proposal, a vote or a final block; kept if its height is to come, dropped if it does not verify."""
         steps: list[Step] = []
-        if isinstance(message, Mined) or chain_of(message) != self._seat.chain:
+        if not isinstance(message, Propose | Vote | Finalised) or chain_of(message) != self._seat.chain:
             return steps
         height = height_of(message)
         if height < self._height:
             if not isinstance(message, Finalised):
                 steps += self._past.answer(sender, height, now)
             return steps
-        if isinstance(message, Finalised) and not is_final(self._seat, message):
+        if isinstance(message, Finalised) and not self._may_be_final(message):
             return steps
         if height > self._height:
             # A sign that this height has begun, and perhaps is over.
@@ -133,38 +139,42 @@ class ProofOfStake:
             self._follow(message, now, steps)
             return steps
         else:
-            is_heard = self._admit(message)
-            if is_heard:
-                steps.append(Heard(message))
+            is_heard, evidence = self._record.admit(message, self._round + ROUND_LIMIT)
+            steps += [Heard(message)] if is_heard else []
+            steps += [Accused(evidence)] if evidence else []
         if not is_heard:
             return steps
         if self._phase is Phase.IDLE:
             self._start_round(self._first_round, now, steps)
         return self._progress(now, steps)
 
+    def _may_be_final(self, message: Finalised) -> bool:
+        """Whether the certificate holds, as far as the voters of its height are known yet."""
+        seat, digest = self._seat, message.block.header.validators
+        for voters in (seat.validators, seat.stakes.upcoming):
+            if voters.digest == digest:
+                return has_finality(seat.crypto, seat.params, voters, message)
+        return height_of(message) > self._height + 1
+
     def _follow(self, message: Finalised, now: int, steps: list[Step]) -> None:
         """Take over a block that the others have decided."""
-        if message.block.header.previous == self._tip.block_hash:
-            block_hash = header_hash(self._seat.crypto, message.block.header)
+        header = message.block.header
+        if (header.previous, header.validators) == (self._tip.block_hash, self._seat.validators.digest):
+            block_hash = header_hash(self._seat.crypto, header)
             self._conclude(Decided(message.block, message.certificate, block_hash), now, steps)
 
     def on_timer(self, name: str, now: int) -> list[Step]:
-        """A time-out of this height and round (lines 57 to 67); any other is stale."""
+        """A time-out of this height and round; any other is stale."""
         steps: list[Step] = []
         kind, height, round_ = name.split("/")
-        if int(height) != self._height:
+        if (int(height), int(round_)) != (self._height, self._round):
             return steps
         if kind == "repeat":
             self._repeat(steps)
-            return steps
-        if int(round_) != self._round:
-            return steps
-        if kind == "propose" and self._phase is Phase.PROPOSE:
-            self._vote(PREVOTE, b"", steps)
-        elif kind == "prevote" and self._phase is Phase.PREVOTE:
-            self._vote(PRECOMMIT, b"", steps)
-        elif kind == "precommit":
-            self._start_round(self._round + 1, now, steps)
+        for rule in RULES:
+            if rule.timer == kind and self._phase in rule.phases:
+                rule.act(self, None, now, steps)
+                break
         return self._progress(now, steps)
 
     def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
@@ -172,165 +182,148 @@ class ProofOfStake:
         del job, nonce, now
         return []
 
-    # -- admission ---------------------------------------------------------------------------------------------
-
-    def _admit(self, message: Propose | Vote) -> bool:
-        """Verify and record a message of this height; False if it is not to be believed or not new."""
-        crypto, validators = self._seat.crypto, self._seat.validators
-        if message.body.round > self._round + ROUND_LIMIT:
-            return False
-        if isinstance(message, Vote):
-            voter = validators.find(message.voter)
-            if voter is None or not self._votes.is_new(message, is_proposed=message.body.block in self._proposed):
-                return False
-            if not crypto.verify(voter.public_key, message.body, message.signature):
-                return False
-            self._votes.add(message, voter.stake)
-            return True
-        body = message.body
-        proposer = self._proposer(body.round)
-        if body.round in self._proposals or body.valid_round >= body.round:
-            return False
-        if not crypto.verify(proposer.public_key, body, message.signature):
-            return False
-        if header_hash(crypto, message.block.header) != body.block:
-            return False
-        self._proposals[body.round] = message
-        self._proposed.add(body.block)
-        return True
-
-    def _is_valid(self, proposal: Propose) -> bool:
-        known = self._validity.get(proposal.body.round)
-        if known is None:
-            try:
-                validate_content(self._seat, proposal.block, self._tip)
-                known = True
-            except ValidationError:
-                known = False
-            self._validity[proposal.body.round] = known
-        return known
-
-    # -- rules -------------------------------------------------------------------------------------------------
-
     def _progress(self, now: int, steps: list[Step]) -> list[Step]:
-        """Apply the rules until none applies; every rule changes the phase, the round or a once-only mark."""
-        while self._phase is not Phase.IDLE:
-            if self._decide(now, steps):
-                break
-            if not (self._skip_round(now, steps) or self._prevote(now, steps) or self._precommit(now, steps)):
-                break
+        """Apply rules until none applies; each changes the phase, the round, the valid value or a once-only mark."""
+        is_moving = self._phase is not Phase.IDLE
+        while is_moving:
+            is_moving = False
+            for rule in _BY_PHASE[self._phase]:
+                found = rule.guard(self, now)
+                if found is not None:
+                    rule.act(self, found, now, steps)
+                    is_moving = self._phase is not Phase.IDLE
+                    break
         return steps
 
-    def _start_round(self, round_: int, now: int, steps: list[Step]) -> None:
-        """Lines 11 to 21."""
-        self._round, self._phase = round_, Phase.PROPOSE
-        self._propose(now, steps)
-        rule = self._seat.params.stake
-        proposal = self._proposals.get(round_)
-        # One that builds on an earlier round's prevotes cannot be answered before these have come.
-        if proposal is None or proposal.body.valid_round != _NONE:
-            self._set_timer("propose", rule.propose_timeout_ns, steps)
-        if self._seat.peers and not self._repeat_ns:
-            self._set_repeat(rule.propose_timeout_ns + 2 * rule.vote_timeout_ns, steps)
+    # -- when a rule applies: what it is about, else None ------------------------------------------------------
 
-    def _propose(self, now: int, steps: list[Step]) -> None:
-        seat, round_ = self._seat, self._round
-        if self._proposer(round_).node != seat.me:
-            return
-        block = self._valid
-        if block is None:
-            batch = seat.pool.batch(now)
-            if not batch:
-                return
-            block = build_block(seat, self._tip, batch, now)
-        block_hash = header_hash(seat.crypto, block.header)
-        body = ProposalBody(seat.chain, self._height, round_, self._valid_round, block_hash)
-        proposal = Propose(body, block, seat.crypto.sign(body))
-        self._proposals[round_] = proposal
-        self._proposed.add(block_hash)
-        self._validity[round_] = True
-        self._broadcast(proposal, steps)
+    def _find_decided(self, _: int) -> Propose | None:
+        record = self._record
+        for round_, proposal in record.proposals.items():
+            if record.votes.has_quorum(round_, PRECOMMIT, proposal.body.block) and record.is_valid(proposal):
+                return proposal
+        return None
 
-    def _prevote(self, now: int, steps: list[Step]) -> bool:
-        """Lines 22 to 33: answer the round's proposal, minding the lock."""
-        proposal = self._proposals.get(self._round)
-        if self._phase is not Phase.PROPOSE or proposal is None:
-            return False
-        wanted, valid_round = proposal.body.block, proposal.body.valid_round
-        if valid_round != _NONE and not self._votes.has_quorum(valid_round, PREVOTE, wanted):
-            return False
-        is_free = self._locked_round == _NONE or self._locked == wanted
-        is_released = valid_round != _NONE and self._locked_round <= valid_round
-        # Only here does the local clock count: whether a block is valid must be the same for everyone.
-        is_welcome = (is_free or is_released) and is_timely(proposal.block, now)
-        accepts = is_welcome and self._is_valid(proposal)
-        self._vote(PREVOTE, wanted if accepts else b"", steps)
-        return True
+    def _find_later_round(self, _: int) -> int | None:
+        return self._record.votes.latest_third(self._round)
 
-    def _precommit(self, now: int, steps: list[Step]) -> bool:
-        """Lines 34 to 48: lock and precommit on a quorum of prevotes; time-outs on quorums that disagree."""
-        votes, round_ = self._votes, self._round
-        proposal = self._proposals.get(round_)
-        if (
-            self._phase >= Phase.PREVOTE
-            and proposal is not None
-            and votes.has_quorum(round_, PREVOTE, proposal.body.block)
-            and self._is_valid(proposal)
-            and self._first("polka", round_)
-        ):
-            self._valid, self._valid_round = proposal.block, round_
-            if self._phase is Phase.PREVOTE:
-                self._locked, self._locked_round = proposal.body.block, round_
-                self._vote(PRECOMMIT, proposal.body.block, steps)
-            return True
-        if self._phase is Phase.PREVOTE and votes.has_quorum(round_, PREVOTE, b""):
-            self._vote(PRECOMMIT, b"", steps)
-            return True
-        rule = self._seat.params.stake
-        for kind, step in (("prevote", PREVOTE), ("precommit", PRECOMMIT)):
-            is_time = kind == "precommit" or self._phase is Phase.PREVOTE
-            if is_time and votes.has_any_quorum(round_, step) and self._first(kind, round_):
-                self._set_timer(kind, rule.vote_timeout_ns, steps)
-                return True
-        return False
+    def _find_new(self, _: int) -> Propose | None:
+        proposal = self._record.proposals.get(self._round)
+        return proposal if proposal and proposal.body.valid_round == _NONE else None
 
-    def _skip_round(self, now: int, steps: list[Step]) -> bool:
-        """Lines 55 and 56: more than a third of the stake is already in a later round."""
-        later = self._votes.latest_third(self._round)
-        if later is None:
-            return False
-        self._start_round(later, now, steps)
-        return True
+    def _find_again(self, _: int) -> Propose | None:
+        """A block of an earlier round, once the prevotes that its proposer relies on are here."""
+        proposal = self._record.proposals.get(self._round)
+        if proposal is None or proposal.body.valid_round == _NONE:
+            return None
+        has_polka = self._record.votes.has_quorum(proposal.body.valid_round, PREVOTE, proposal.body.block)
+        return proposal if has_polka else None
 
-    def _decide(self, now: int, steps: list[Step]) -> bool:
-        """Lines 49 to 54: a quorum of precommits of any round decides."""
-        for round_, proposal in self._proposals.items():
-            wanted = proposal.body.block
-            if not self._votes.has_quorum(round_, PRECOMMIT, wanted) or not self._is_valid(proposal):
-                continue
-            votes = self._votes.of(round_, PRECOMMIT, wanted)
-            certificate = StakeCertificate(round_, tuple(Attestation(vote.voter, vote.signature) for vote in votes))
-            self._conclude(Decided(proposal.block, certificate, wanted), now, steps)
-            return True
-        return False
+    def _find_polka(self, _: int) -> Propose | None:
+        """A valid block with a quorum of this round's prevotes that is not known as the valid one yet."""
+        proposal, record = self._record.proposals.get(self._round), self._record
+        if proposal is None or self._valid_round >= self._round:
+            return None
+        has_polka = record.votes.has_quorum(self._round, PREVOTE, proposal.body.block)
+        return proposal if has_polka and record.is_valid(proposal) else None
+
+    def _find_nil(self, _: int) -> bool | None:
+        return self._record.votes.has_quorum(self._round, PREVOTE, b"") or None
+
+    def _find_prevotes(self, _: int) -> str | None:
+        return self._find_wait("prevote", PREVOTE)
+
+    def _find_precommits(self, _: int) -> str | None:
+        return self._find_wait("precommit", PRECOMMIT)
+
+    def _find_wait(self, kind: str, step: int) -> str | None:
+        is_new = (kind, self._round) not in self._timed
+        return kind if is_new and self._record.votes.has_any_quorum(self._round, step) else None
+
+    # -- what a rule does --------------------------------------------------------------------------------------
+
+    def _decide(self, proposal: Propose, now: int, steps: list[Step]) -> None:
+        body = proposal.body
+        votes = self._record.votes.of(body.round, PRECOMMIT, body.block)
+        certificate = StakeCertificate(body.round, tuple(Attestation(vote.voter, vote.signature) for vote in votes))
+        self._conclude(Decided(proposal.block, certificate, body.block), now, steps)
 
     def _conclude(self, decided: Decided, now: int, steps: list[Step]) -> None:
         steps.append(decided)
         self._past.add(Finalised(decided.block, decided.certificate), now)
         self._enter_height(Tip(self._height, decided.block_hash, decided.block.header.timestamp))
 
+    def _start_round(self, round_: int, now: int, steps: list[Step]) -> None:
+        self._round, self._phase = round_, Phase.PROPOSE
+        self._propose(now, steps)
+        rule, proposal = self._seat.params.stake, self._record.proposals.get(round_)
+        # One that builds on an earlier round's prevotes cannot be answered before these have come.
+        if proposal is None or proposal.body.valid_round != _NONE:
+            self._set_timer("propose", rule.propose_timeout_ns, steps)
+        if self._seat.peers:
+            self._repeat_ns = rule.propose_timeout_ns + 2 * rule.vote_timeout_ns
+            self._set_timer("repeat", self._repeat_ns, steps)
+
+    def _next_round(self, _: None, now: int, steps: list[Step]) -> None:
+        self._start_round(self._round + 1, now, steps)
+
+    def _answer(self, proposal: Propose, now: int, steps: list[Step]) -> None:
+        # Only here does the local clock count: whether a block is valid must be the same for everyone.
+        is_welcome = self._may_accept(proposal) and is_timely(proposal.block, now)
+        accepts = is_welcome and self._record.is_valid(proposal)
+        self._vote(PREVOTE, proposal.body.block if accepts else b"", steps)
+
+    def _may_accept(self, proposal: Propose) -> bool:
+        """The lock: nothing but the locked block, unless a quorum has prevoted for another since (lines 23 and 29)."""
+        if self._locked_round == _NONE or self._locked == proposal.body.block:
+            return True
+        return self._locked_round <= proposal.body.valid_round
+
+    def _lock(self, proposal: Propose, now: int, steps: list[Step]) -> None:
+        self._note_valid(proposal, now, steps)
+        self._locked, self._locked_round = proposal.body.block, self._round
+        self._vote(PRECOMMIT, proposal.body.block, steps)
+
+    def _note_valid(self, proposal: Propose, _: int, __: list[Step]) -> None:
+        self._valid, self._valid_round = proposal.block, self._round
+
+    def _prevote_nil(self, _: object, __: int, steps: list[Step]) -> None:
+        self._vote(PREVOTE, b"", steps)
+
+    def _precommit_nil(self, _: object, __: int, steps: list[Step]) -> None:
+        self._vote(PRECOMMIT, b"", steps)
+
+    def _await(self, kind: str, _: int, steps: list[Step]) -> None:
+        self._timed.add((kind, self._round))
+        self._set_timer(kind, self._seat.params.stake.vote_timeout_ns, steps)
+
     # -- outputs -----------------------------------------------------------------------------------------------
 
+    def _propose(self, now: int, steps: list[Step]) -> None:
+        """Lines 14 to 19; a proposer with nothing to order waits until it has something."""
+        seat, round_, block = self._seat, self._round, self._valid
+        if self._record.proposer(round_).node != seat.me:
+            return
+        if block is None:
+            batch = seat.pool.batch(now)
+            if not batch:
+                return
+            block = build_block(seat, self._tip, batch, now)
+        body = ProposalBody(seat.chain, self._height, round_, self._valid_round, header_hash(seat.crypto, block.header))
+        proposal = Propose(body, block, seat.crypto.sign(body))
+        self._record.add_proposal(proposal, is_own=True)
+        self._broadcast(proposal, steps)
+
     def _vote(self, step: int, block: bytes, steps: list[Step]) -> None:
-        """Sign, record and broadcast a vote, and move to the phase that follows it."""
+        """Sign, record and broadcast a vote, and move to the phase that follows it; who has no stake keeps silent."""
         seat = self._seat
-        body = VoteBody(seat.chain, self._height, self._round, step, block)
-        vote = Vote(body, seat.me, seat.crypto.sign(body))
+        self._phase = Phase.PREVOTE if step == PREVOTE else Phase.PRECOMMIT
         member = seat.validators.find(seat.me)
         if member is not None:
-            self._votes.add(vote, member.stake)
-        self._phase = Phase.PREVOTE if step == PREVOTE else Phase.PRECOMMIT
-        self._broadcast(vote, steps)
+            body = VoteBody(seat.chain, self._height, self._round, step, block)
+            vote = Vote(body, seat.me, seat.crypto.sign(body))
+            self._record.votes.add(vote, member.stake)
+            self._broadcast(vote, steps)
 
     def _broadcast(self, message: Propose | Vote, steps: list[Step]) -> None:
         if self._seat.peers:
@@ -341,21 +334,67 @@ class ProofOfStake:
         delay_ns += self._round * self._seat.params.stake.timeout_step_ns
         steps.append(SetTimer(f"{kind}/{self._height}/{self._round}", delay_ns))
 
-    def _set_repeat(self, delay_ns: int, steps: list[Step]) -> None:
-        self._repeat_ns = delay_ns
-        steps.append(SetTimer(f"repeat/{self._height}/0", delay_ns))
-
     def _repeat(self, steps: list[Step]) -> None:
-        relied_on: list[Propose | Vote] = []
+        """Say again what was said at this height, and hand on what was heard of this round and for the valid block."""
+        record, rule = self._record, self._seat.params.stake
+        words = self._said + record.words(self._round)
         if self._valid is not None:
-            wanted = self._proposals[self._valid_round].body.block
-            relied_on += self._votes.of(self._valid_round, PREVOTE, wanted)
-        said = self._said + [vote for vote in relied_on if vote not in self._said]
-        steps += [Send(self._seat.peers, message) for message in said]
-        self._set_repeat(2 * self._repeat_ns, steps)
+            proposal = record.proposals[self._valid_round]
+            words += [proposal, *record.votes.of(self._valid_round, PREVOTE, proposal.body.block)]
+        steps += [Send(self._seat.peers, word) for word in {id(word): word for word in words}.values()]
+        first = rule.propose_timeout_ns + 2 * rule.vote_timeout_ns
+        self._repeat_ns = min(2 * self._repeat_ns, LONGEST_REPEAT * first)
+        self._set_timer("repeat", self._repeat_ns, steps)
 
-    def _first(self, mark: str, round_: int) -> bool:
-        if (mark, round_) in self._once:
-            return False
-        self._once.add((mark, round_))
-        return True
+
+class Rule(NamedTuple):
+    """One transition: in which phases, on what (a time-out, or what a guard finds), to which phase, doing what.
+
+    ``to`` is None where the phase stays; ``lines`` are those of Algorithm 1.
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    to: Phase | None
+    lines: str
+    when: str
+    then: str
+    guard: Callable[[ProofOfStake, int], Any]
+    act: Callable[[ProofOfStake, Any, int, list[Step]], None]
+    timer: str = ""
+
+
+def _never(_: ProofOfStake, __: int) -> None:
+    """Time-outs alone."""
+
+
+_AWAKE: Final = (Phase.PROPOSE, Phase.PREVOTE, Phase.PRECOMMIT)
+_P: Final = ProofOfStake
+#: All transitions of a height once it has begun, in the order in which they are tried.
+RULES: Final = (
+    Rule("decide", _AWAKE, Phase.IDLE, "49-54", "precommits of a round: quorum for its valid block",
+         "final; next height", _P._find_decided, _P._decide),
+    Rule("skip", _AWAKE, Phase.PROPOSE, "55-56", "votes of a later round: more than a third",
+         "that round; propose if it is one's turn", _P._find_later_round, _P._start_round),
+    Rule("answer", (Phase.PROPOSE,), Phase.PREVOTE, "22-27", "new proposal",
+         "prevote it if valid and not locked elsewhere, else nil", _P._find_new, _P._answer),
+    Rule("answer-again", (Phase.PROPOSE,), Phase.PREVOTE, "28-33", "earlier block with its quorum of prevotes",
+         "prevote it if valid and the lock is not later, else nil", _P._find_again, _P._answer),
+    Rule("lock", (Phase.PREVOTE,), Phase.PRECOMMIT, "36-43", "prevotes: quorum for the valid proposal",
+         "lock it; precommit it", _P._find_polka, _P._lock),
+    Rule("note", (Phase.PRECOMMIT,), None, "36, 42-43", "prevotes, late: quorum for the valid proposal",
+         "propose it again, if it comes to that", _P._find_polka, _P._note_valid),
+    Rule("give-up", (Phase.PREVOTE,), Phase.PRECOMMIT, "44-46", "prevotes: quorum for nil",
+         "precommit nil", _P._find_nil, _P._precommit_nil),
+    Rule("await-prevotes", (Phase.PREVOTE,), None, "34-35", "prevotes: quorum for whatever, first time",
+         "start the prevote time-out", _P._find_prevotes, _P._await),
+    Rule("await-precommits", _AWAKE, None, "47-48", "precommits: quorum for whatever, first time",
+         "start the precommit time-out", _P._find_precommits, _P._await),
+    Rule("no-proposal", (Phase.PROPOSE,), Phase.PREVOTE, "57-60", "propose time-out",
+         "prevote nil", _never, _P._prevote_nil, "propose"),
+    Rule("no-polka", (Phase.PREVOTE,), Phase.PRECOMMIT, "61-64", "prevote time-out",
+         "precommit nil", _never, _P._precommit_nil, "prevote"),
+    Rule("no-decision", _AWAKE, Phase.PROPOSE, "65-67", "precommit time-out",
+         "next round; propose if it is one's turn", _never, _P._next_round, "precommit"),
+)  # fmt: skip
+_BY_PHASE: Final = {phase: tuple(rule for rule in RULES if phase in rule.phases and not rule.timer) for phase in Phase}

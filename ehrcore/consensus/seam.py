@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ehrcore.block import Block, CommitCertificate, EndorsedTransaction, Header, leaf_bytes
+from ehrcore.block import Block, CommitCertificate, EndorsedTransaction, Evidence, Header, leaf_bytes
+from ehrcore.consensus.stakes import Stakes
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.consensus.work import EMPTY_NONCE
 from ehrcore.crypto import Crypto
@@ -32,7 +33,13 @@ class Decided(msgspec.Struct, frozen=True):
     block_hash: bytes
 
 
-Step = Effect | Decided
+class Accused(msgspec.Struct, frozen=True):
+    """Another administrator has contradicted itself, and this shows it to anyone."""
+
+    evidence: Evidence
+
+
+Step = Effect | Decided | Accused
 ConsensusMessage = Propose | Vote | Mined | Finalised
 
 
@@ -66,17 +73,23 @@ class Consensus(Protocol):
 class Seat:
     """What an administrator knows from the start.
 
-    ``heard`` is what it had said and heard at the height after its last block before it was restarted.
+    ``stakes`` are kept up to date by the pool, which settles each block before the next height begins.  ``heard`` is
+    what it had said and heard at the height after its last block before it was restarted.
     """
 
     me: str
     peers: tuple[str, ...]
     params: ChainParams
     chain: bytes
-    validators: ValidatorSet
+    stakes: Stakes
     crypto: Crypto
     pool: Pool
     heard: tuple[Propose | Vote, ...] = ()
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Who certifies the next block."""
+        return self.stakes.validators
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +115,7 @@ def build_block(
         max(now, tip.timestamp),
         seat.me,
         seat.validators.digest,
+        seat.stakes.upcoming.digest,
         difficulty,
         EMPTY_NONCE,
     )
@@ -125,6 +139,7 @@ def validate_content(seat: Seat, block: Block, tip: Tip) -> tuple[bytes, ...]:
         ("height", tip.height + 1, header.height),
         ("previous", tip.block_hash, header.previous),
         ("validators", seat.validators.digest, header.validators),
+        ("next-validators", seat.stakes.upcoming.digest, header.next_validators),
         ("size", len(block.transactions), header.size),
     ):
         if expected != found:

@@ -1,24 +1,15 @@
 """The administrators that may certify blocks, with their stakes and keys."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from ehrcore.block import Validator
 from ehrcore.crypto import Crypto
 from ehrcore.errors import ParameterError
 from ehrcore.identity import CertificateBody
 
 
-@dataclass(frozen=True, slots=True)
-class Validator:
-    """One administrator as a voter."""
-
-    node: str
-    stake: int
-    public_key: bytes
-
-
 class ValidatorSet:
-    """Voters in order of name; immutable."""
+    """Voters in order of name; immutable.  `ParameterError` if there is none, or one twice."""
 
     __slots__ = ("_by_node", "digest", "members", "total_stake")
 
@@ -27,6 +18,8 @@ class ValidatorSet:
         if not self.members:
             raise ParameterError("validator set: expected at least one administrator, found none")
         self._by_node = {member.node: member for member in self.members}
+        if len(self._by_node) < len(self.members):
+            raise ParameterError("validator set: expected distinct administrators, found one twice")
         self.total_stake = sum(member.stake for member in self.members)
         self.digest = crypto.hash_struct(
             ("validators", tuple((member.node, member.stake, member.public_key) for member in self.members))

@@ -4,8 +4,9 @@ It keeps the hash of the last block and no ledger (section 3, item 1).  How admi
 rule's business; this role feeds it and hands out what it decides.
 """
 
+from ehrcore.block import Evidence, Transaction, TransactionBody
 from ehrcore.consensus import RULES, Consensus, Seat, Tip
-from ehrcore.consensus.seam import Decided, Step
+from ehrcore.consensus.seam import Accused, Decided, Step
 from ehrcore.effects import (
     Effect,
     Effects,
@@ -19,10 +20,11 @@ from ehrcore.effects import (
     TimerFired,
     WorkFound,
 )
-from ehrcore.messages import Approve, Finalised, Mined, Propose, Vote
+from ehrcore.messages import Approve, Finalised, Mined, Propose, Submit, Vote
 from ehrcore.params import Dissemination
 from ehrcore.roles.context import Context
 from ehrcore.roles.pool import ApprovalPool
+from ehrcore.rules import nonce_of
 from ehrcore.types import Role
 
 _CUT = "cut"
@@ -33,11 +35,20 @@ class Administrator:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._pool = ApprovalPool(context.params, context.chain, context.open_registry(), context.crypto)
+        standing = context.open_standing()
+        self._pool = ApprovalPool(context.params, context.chain, standing, context.crypto)
         self._pool.forget(context.kept.settled)
         peers = tuple(name for name in context.names(Role.ADMINISTRATOR) if name != context.me)
-        validators, heard = context.validators(), context.kept.heard
-        seat = Seat(context.me, peers, context.params, context.chain, validators, context.crypto, self._pool, heard)
+        seat = Seat(
+            context.me,
+            peers,
+            context.params,
+            context.chain,
+            standing.stakes,
+            context.crypto,
+            self._pool,
+            context.kept.heard,
+        )
         tip = context.kept.tip or Tip(0, context.chain, context.params.genesis_time)
         self._rule: Consensus = RULES[context.params.consensus](seat, tip)
         self._keepers = self._ledger_keepers()
@@ -82,7 +93,9 @@ class Administrator:
             for step in steps:
                 if isinstance(step, Decided):
                     is_decided = True
-                    effects += self._decided(step, now)
+                    effects += self._decided(step)
+                elif isinstance(step, Accused):
+                    effects += self._accuse(step.evidence, now)
                 else:
                     effects.append(step)
             if not is_decided:
@@ -91,8 +104,20 @@ class Administrator:
         self._arm_cutter(now, effects)
         return tuple(effects)
 
-    def _decided(self, decided: Decided, now: int) -> Effects:
-        self._pool.settle(decided.block.transactions, now)
+    def _accuse(self, evidence: Evidence, now: int) -> Effects:
+        """Have the chain punish an offender: evidence goes the way of every transaction, by the agents."""
+        context = self._context
+        nonce = nonce_of(sorted(context.names(Role.ADMINISTRATOR)), evidence)
+        body = TransactionBody(context.chain, context.me, nonce, now, evidence)
+        tx = Transaction(body, context.crypto.sign(body))
+        place = evidence.first.body
+        return (
+            Observed(ObservedKind.ACCUSED, (context.crypto.hash_struct(body),), f"{evidence.offender}/{place.height}"),
+            Send(context.names(Role.AGENT), Submit(tx)),
+        )
+
+    def _decided(self, decided: Decided) -> Effects:
+        self._pool.settle(decided.block)
         return (
             PersistTip(decided.block.header.height, decided.block_hash),
             Observed(ObservedKind.DECIDED, (decided.block_hash,), str(len(decided.block.transactions))),

@@ -11,8 +11,6 @@ from ehrcore.block import (
     BatchCutter,
     EndorsedTransaction,
     EndorsementBody,
-    Enrolment,
-    Revocation,
     Transaction,
     leaf_bytes,
 )
@@ -25,7 +23,8 @@ from ehrcore.replay import ReplayWindows
 from ehrcore.roles.context import Context
 from ehrcore.rules import AUTHORITY, check_transaction
 from ehrcore.signing.base import SIGNATURE_BYTES
-from ehrcore.state import apply_authority
+from ehrcore.standing import Standing
+from ehrcore.state import apply_order, is_order
 from ehrcore.types import MINUTE, Role
 
 #: How long before it comes in a transaction may have been signed, and how far its clock may be ahead (ns).
@@ -44,7 +43,9 @@ class Agent:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._coordinators = context.names(Role.COORDINATOR)
-        self._registry, self._validators = context.open_registry(), context.validators()
+        # What it has endorsed counts for it at once, what votes weigh only when it is final.
+        self._registry = context.open_registry()
+        self._standing = Standing(context.params, context.chain, context.certificates, context.crypto)
         self._tip = Tip(0, context.chain, context.params.genesis_time)
         self._replay = ReplayWindows()
         self._cutter = BatchCutter(context.params.limits)
@@ -81,8 +82,8 @@ class Agent:
             reason = Reason.TOO_LARGE
         if reason is Reason.ACCEPTED:
             self._replay.add(body.author, body.nonce)
-            if isinstance(body.payload, Enrolment | Revocation):
-                reason = apply_authority(self._registry, body, crypto)
+            if is_order(tx):
+                reason = apply_order(self._registry, None, body, 0, crypto)
         tx_id = crypto.hash_struct(body)
         signature = crypto.sign(EndorsementBody(context.chain, tx_id, context.me, reason))
         verdict = Send(self._coordinators, Endorse(tx, reason, Attestation(context.me, signature)))
@@ -105,15 +106,17 @@ class Agent:
         crypto = context.crypto
         if (header.height, header.previous) != (self._tip.height + 1, self._tip.block_hash):
             return ()
-        if not has_finality(crypto, context.params, self._validators, final):
+        if not has_finality(crypto, context.params, self._standing.stakes.validators, final):
             return ()
         self._tip = Tip(header.height, crypto.hash_struct(header), header.timestamp)
         transactions = [item.transaction for item in final.block.transactions]
         for tx in transactions:
-            is_order = isinstance(tx.body.payload, Enrolment | Revocation)
             # One that is here for the second time changes nothing.
-            if is_order and not check_transaction(crypto, self._registry, None, context.chain, tx, header.timestamp):
-                apply_authority(self._registry, tx.body, crypto)
+            if is_order(tx) and not check_transaction(
+                crypto, self._registry, None, context.chain, tx, header.timestamp
+            ):
+                apply_order(self._registry, None, tx.body, 0, crypto)
+        self._standing.follow(final.block)
         return (Observed(ObservedKind.SETTLED, tuple(crypto.hash_struct(tx.body) for tx in transactions)),)
 
     def _fits(self, tx: Transaction) -> bool:

@@ -10,7 +10,8 @@ from ehrcore.identity import Certificate, Registry
 from ehrcore.messages import Propose, Vote
 from ehrcore.params import ChainParams
 from ehrcore.rules import check_transaction
-from ehrcore.state import ChainState, apply_authority, open_registry
+from ehrcore.standing import Standing
+from ehrcore.state import ChainState, apply_order, open_registry
 from ehrcore.types import Role, node_id
 
 
@@ -20,12 +21,12 @@ class Kept:
 
     ``tip`` is an administrator's last final block, ``heard`` what was said at the height after it, by whomever, and
     ``settled`` are the ids of the transactions in its last blocks; ``state`` is a ledger keeper's; ``orders`` are the
-    authority's transactions that were carried out, in order.
+    orders that were carried out, each with the height of its block (0 where that is not known), in order.
     """
 
     tip: Tip | None = None
     state: ChainState | None = None
-    orders: tuple[Transaction, ...] = ()
+    orders: tuple[tuple[int, Transaction], ...] = ()
     heard: tuple[Propose | Vote, ...] = ()
     settled: tuple[bytes, ...] = ()
 
@@ -52,12 +53,21 @@ class Context:
         }
         return tuple(node_id(role, index) for index in range(counts[role]))
 
+    def open_standing(self) -> Standing:
+        """Who may do what after the chain's first certificates and the orders that were kept."""
+        standing = Standing(self.params, self.chain, self.certificates, self.crypto)
+        for height, order in self.kept.orders:
+            standing.recall(order, height, order.body.submitted_at)
+        if self.kept.tip is not None:
+            standing.advance(self.kept.tip.height)
+        return standing
+
     def open_registry(self) -> Registry:
-        """A fresh registry of the chain's first certificates, and of the orders that were kept."""
+        """The registry after the chain's first certificates and the orders that were kept, final or not."""
         registry = open_registry(self.params, self.certificates, self.crypto)
-        for order in self.kept.orders:
+        for _, order in self.kept.orders:
             if not check_transaction(self.crypto, registry, None, self.chain, order, order.body.submitted_at):
-                apply_authority(registry, order.body, self.crypto)
+                apply_order(registry, None, order.body, 0, self.crypto)
         return registry
 
     def open_state(self) -> ChainState:
@@ -65,6 +75,5 @@ class Context:
         return self.kept.state or ChainState(self.params, self.chain, self.certificates, self.crypto)
 
     def validators(self) -> ValidatorSet:
-        """The administrators as voters: fixed at genesis."""
-        first = open_registry(self.params, self.certificates, self.crypto)
-        return ValidatorSet.of(self.crypto, first.members(Role.ADMINISTRATOR))
+        """The administrators as voters of the first block."""
+        return Standing(self.params, self.chain, self.certificates, self.crypto).stakes.validators

@@ -5,8 +5,7 @@ from ehrcore.messages import Finalised, Receipt, ReceiptEntry
 from ehrcore.params import Dissemination
 from ehrcore.roles.context import Context
 from ehrcore.roles.keeper import Appended, LedgerKeeper
-from ehrcore.rules import AUTHORITY
-from ehrcore.state import ChainState
+from ehrcore.state import ChainState, is_order
 from ehrcore.types import Role
 
 
@@ -58,14 +57,15 @@ class Contributor:
         return effects
 
     def _receipts(self, item: Appended) -> dict[str, Receipt]:
-        """One receipt per author in the block; the authority reads the ledger itself."""
+        """One receipt per author of records in the block; who gives orders reads the ledger itself."""
         block, verdict = item.final.block, item.verdict
         entries: dict[str, list[ReceiptEntry]] = {}
         for index, endorsed in enumerate(block.transactions):
             author = endorsed.transaction.body.author
-            if author != AUTHORITY:
+            if not is_order(endorsed.transaction):
                 path = verdict.tree.prove_inclusion(index)
                 entry = ReceiptEntry(verdict.leaves[index], index, path, verdict.reasons[index])
                 entries.setdefault(author, []).append(entry)
         certificate = item.final.certificate
-        return {name: Receipt(block.header, certificate, tuple(given)) for name, given in entries.items()}
+        trail = self.state.trail
+        return {name: Receipt(block.header, certificate, tuple(given), trail) for name, given in entries.items()}

@@ -15,8 +15,8 @@ from ehrcore.identity import Reason
 from ehrcore.messages import Approve, Endorse, Finalised, Refused
 from ehrcore.roles.context import Context
 from ehrcore.roles.keeper import LedgerKeeper
-from ehrcore.rules import AUTHORITY, check_transaction, is_attested
-from ehrcore.state import ChainState
+from ehrcore.rules import check_transaction, is_attested
+from ehrcore.state import ChainState, is_order
 from ehrcore.storage import ObjectStore
 from ehrcore.types import Role, node_id
 
@@ -123,7 +123,7 @@ class Coordinator:
             reason = Reason.CONTRACT if refused_by else reason
         if reason is not Reason.ACCEPTED:
             observed = Observed(ObservedKind.DROPPED, (tx_id,), reason.value)
-            if tx.body.author == AUTHORITY:
+            if is_order(tx):
                 return (observed,)
             return (observed, Send((tx.body.author,), Refused(tx_id, reason, refused_by)))
         signature = crypto.sign(ApprovalBody(context.chain, tx_id, context.me, outcome))

@@ -8,20 +8,19 @@ from ehrcore.block import (
     ApprovalBody,
     Attestation,
     BatchCutter,
+    Block,
     EndorsedTransaction,
-    Enrolment,
-    Revocation,
     Transaction,
     leaf_bytes,
 )
 from ehrcore.bounded import RecentSet
 from ehrcore.crypto import Crypto
 from ehrcore.errors import ValidationError
-from ehrcore.identity import Reason, Registry
+from ehrcore.identity import Reason
 from ehrcore.messages import Approve
 from ehrcore.params import ChainParams
 from ehrcore.rules import check_endorsed, check_transaction, has_endorsements, is_attested
-from ehrcore.state import apply_authority
+from ehrcore.standing import Standing
 from ehrcore.types import Role
 
 #: Transactions that may wait for approvals, and ids of settled ones that are remembered.
@@ -58,8 +57,8 @@ class _Ready:
 class ApprovalPool:
     """Verifies approvals, keeps what is ready, and cuts batches from it."""
 
-    def __init__(self, params: ChainParams, chain: bytes, registry: Registry, crypto: Crypto) -> None:
-        self._params, self._chain, self._registry, self._crypto = params, chain, registry, crypto
+    def __init__(self, params: ChainParams, chain: bytes, standing: Standing, crypto: Crypto) -> None:
+        self._params, self._chain, self._standing, self._crypto = params, chain, standing, crypto
         self._cutter = BatchCutter(params.limits)
         self._candidates: dict[bytes, _Candidate] = {}
         self._ready: dict[bytes, _Ready] = {}
@@ -99,10 +98,16 @@ class ApprovalPool:
     def _is_genuine(self, message: Approve, tx_id: bytes, now: int, *, is_new: bool) -> bool:
         """The coordinator's signature always, the endorsements where they would be the ones put in the block."""
         body = ApprovalBody(self._chain, tx_id, message.approval.node, message.outcome)
-        if not is_attested(self._crypto, self._registry, Role.COORDINATOR, body, message.approval, now):
+        if not is_attested(self._crypto, self._standing.registry, Role.COORDINATOR, body, message.approval, now):
             return False
         return not is_new or has_endorsements(
-            self._crypto, self._registry, self._params.endorsements, self._chain, tx_id, message.endorsements, now
+            self._crypto,
+            self._standing.registry,
+            self._params.endorsements,
+            self._chain,
+            tx_id,
+            message.endorsements,
+            now,
         )
 
     def _promote(self, tx_id: bytes, version: _Version, now: int) -> bool:
@@ -154,7 +159,7 @@ class ApprovalPool:
         for item, tx_id in zip(transactions, tx_ids, strict=True):
             if tx_id in self._settled:
                 raise ValidationError("duplicate", f"expected new transactions, found {tx_id.hex()} again")
-            reason = check_endorsed(self._crypto, self._registry, policy, self._chain, item, tx_id, now)
+            reason = check_endorsed(self._crypto, self._standing.registry, policy, self._chain, item, tx_id, now)
             reason = reason or self._check_copy(item.transaction, tx_id, now)
             if reason:
                 raise ValidationError("policy", f"expected endorsed and approved, found {reason.value}")
@@ -168,17 +173,14 @@ class ApprovalPool:
         ready = self._ready.get(tx_id)
         if ready is not None and ready.endorsed.transaction == transaction:
             return Reason.ACCEPTED
-        reason = check_transaction(self._crypto, self._registry, None, self._chain, transaction, now)
+        reason = check_transaction(self._crypto, self._standing.registry, None, self._chain, transaction, now)
         return reason if reason is Reason.BAD_SIGNATURE else Reason.ACCEPTED
 
-    def settle(self, transactions: tuple[EndorsedTransaction, ...], now: int) -> None:
-        """A block is final: forget its transactions, and carry out what the authority ordered in it."""
-        for item in transactions:
+    def settle(self, block: Block) -> None:
+        """A block is final: forget its transactions, and carry out what is ordered in it."""
+        for item in block.transactions:
             tx_id = self._crypto.hash_struct(item.transaction.body)
             self._settled.add(tx_id)
             self._candidates.pop(tx_id, None)
             self._ready.pop(tx_id, None)
-            if isinstance(item.transaction.body.payload, Enrolment | Revocation):
-                reason = check_transaction(self._crypto, self._registry, None, self._chain, item.transaction, now)
-                if reason is Reason.ACCEPTED:
-                    apply_authority(self._registry, item.transaction.body, self._crypto)
+        self._standing.follow(block)

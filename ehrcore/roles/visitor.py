@@ -6,10 +6,11 @@ from typing import Final
 from ehrcore.block import EndorsedTransaction, RecordRef, Transaction, TransactionBody
 from ehrcore.bounded import RecentSet
 from ehrcore.codec import decode
-from ehrcore.consensus.finality import header_hash, verify_certificate
+from ehrcore.consensus.finality import header_hash
 from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Requested, Send, Store
 from ehrcore.errors import EhrError
 from ehrcore.identity import Reason
+from ehrcore.light import LightClient
 from ehrcore.merkle import verify_inclusion
 from ehrcore.messages import Receipt, ReceiptEntry, Refused, Submit
 from ehrcore.params import majority
@@ -34,7 +35,7 @@ class Visitor:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._agents = context.names(Role.AGENT)
-        self._validators = context.validators()
+        self._light = LightClient(context.crypto, context.params, context.chain, context.validators())
         self._nonce = 0
         self._contributors = context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, _Pending] = {}
@@ -96,9 +97,7 @@ class Visitor:
         block_hash = header_hash(crypto, header)
         try:
             if block_hash not in self._verified:
-                verify_certificate(
-                    crypto, self._context.params, self._validators, header, block_hash, receipt.certificate, None
-                )
+                self._light.verify(header, receipt.certificate, receipt.trail)
                 self._verified.add(block_hash)
             for entry in receipt.entries:
                 effects += self._settle(sender, receipt, entry)

@@ -52,7 +52,7 @@ MAY_SAY: Final = {
     Role.VISITOR: (Submit,),
     Role.AGENT: (Endorse, Refused),
     Role.COORDINATOR: (Approve, Refused),
-    Role.ADMINISTRATOR: (Propose, Vote, Mined, Finalised),
+    Role.ADMINISTRATOR: (Propose, Vote, Mined, Finalised, Submit),
     Role.CONTRIBUTOR: (Finalised, Receipt),
 }
 

@@ -4,7 +4,7 @@
 - An administrator keeps its last blocks for those that missed them (the paper has it keep the last hash; the others
   are a delivery queue, bounded), and what it has said and heard at the height being decided, so that it never says
   otherwise.
-- Both keep the authority's orders, which they carry out without a ledger.
+- Both keep the orders that change who may do what, which they carry out without a ledger.
 """
 
 import sqlite3
@@ -19,14 +19,15 @@ from ehrcore.drive.net.files import sync_folder
 from ehrcore.errors import LedgerError
 
 APPLICATION_ID: Final = 0x4548524A  # "EHRJ"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 #: Final blocks that an administrator keeps for those that missed them.
 KEPT_BLOCKS: Final = 4_096
 _SCHEMA: Final = """
 CREATE TABLE chain (id INTEGER PRIMARY KEY CHECK (id = 0), chain BLOB NOT NULL, node TEXT NOT NULL,
 epoch INTEGER NOT NULL);
 CREATE TABLE pending (tx BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE orders (number INTEGER PRIMARY KEY, tx BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
+CREATE TABLE orders (number INTEGER PRIMARY KEY, tx BLOB NOT NULL UNIQUE, height INTEGER NOT NULL,
+content BLOB NOT NULL);
 CREATE TABLE finals (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, timestamp INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE TABLE said (number INTEGER PRIMARY KEY, height INTEGER NOT NULL, content BLOB NOT NULL);
 """
@@ -131,15 +132,15 @@ class Journal:
         """Everything accepted that is not known to be final."""
         return dict(self._read("SELECT tx, content FROM pending"))  # type: ignore[arg-type]  # as the schema has it
 
-    # -- the authority's orders ---------------------------------------------------------------------------------
+    # -- orders ------------------------------------------------------------------------------------------------
 
-    def add_order(self, tx_id: bytes, content: bytes) -> None:
-        """Keep an order that was carried out; one that is kept already is kept once."""
-        self._change("INSERT OR IGNORE INTO orders (tx, content) VALUES (?, ?)", (tx_id, content))
+    def add_order(self, tx_id: bytes, height: int, content: bytes) -> None:
+        """Keep an order that was carried out, with its block's height (0: not final); kept already, it is kept once."""
+        self._change("INSERT OR IGNORE INTO orders (tx, height, content) VALUES (?, ?, ?)", (tx_id, height, content))
 
-    def orders(self) -> list[bytes]:
-        """Orders as they were carried out."""
-        return [row[0] for row in self._read("SELECT content FROM orders ORDER BY number")]  # type: ignore[misc]
+    def orders(self) -> list[tuple[int, bytes]]:
+        """Orders as they were carried out, each with its height."""
+        return self._read("SELECT height, content FROM orders ORDER BY number")  # type: ignore[return-value]
 
     # -- final blocks -------------------------------------------------------------------------------------------
 

@@ -111,7 +111,9 @@ class Library:
         leaves = tuple(map(leaf_bytes, entry.block.transactions))
         path = MerkleTree(self._suite, leaves).prove_inclusion(position)
         proven = ReceiptEntry(leaves[position], position, path, entry.reasons[position])
-        return Receipt(entry.block.header, entry.certificate, (proven,))
+        header = entry.block.header
+        trail = tuple(change for change in self.state.trail if change.header.height < header.height)
+        return Receipt(header, entry.certificate, (proven,), trail)
 
     def holds(self, tx_id: bytes) -> bool:
         """Whether the transaction is in the ledger."""

@@ -127,7 +127,7 @@ def _read_kept(journal: Journal, library: Library | None, suite: HashSuite) -> K
     settled = tuple(suite.hash(encode(item.transaction.body)) for block in blocks for item in block.transactions)
     said = journal.said((tip.height if tip else 0) + 1)
     heard = tuple(decode(content, Propose | Vote) for content in said)  # type: ignore[arg-type]  # a union is a type form
-    orders = tuple(decode(content, Transaction) for content in journal.orders())
+    orders = tuple((height, decode(content, Transaction)) for height, content in journal.orders())
     return Kept(tip, library.state if library else None, orders, heard, settled)
 
 

@@ -9,7 +9,7 @@ once, and coordinators refuse what the chain holds already.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from ehrcore.block import Enrolment, Revocation, Transaction
+from ehrcore.block import Transaction
 from ehrcore.codec import encode
 from ehrcore.consensus.seam import Tip
 from ehrcore.drive.net.journal import Journal
@@ -34,6 +34,7 @@ from ehrcore.effects import (
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
 from ehrcore.messages import Approve, Endorse, Finalised, Propose, Vote
+from ehrcore.state import is_order
 from ehrcore.types import SECOND, Role
 
 
@@ -86,7 +87,7 @@ class Outgoing:
                 tx_id = self.identify(message.transaction)
                 self._journal.add_pending(tx_id, encode(message))
                 self._repeat_until_final(tx_id, message.transaction, send)
-                self._note_order(message.transaction)
+                self._note_order(message.transaction, 0)
             case Approve():
                 self._repeat_until_final(self.identify(message.transaction), message.transaction, send)
             case Finalised() if self._role is Role.ADMINISTRATOR and message.block.header.height > self.tip.height:
@@ -101,11 +102,11 @@ class Outgoing:
         self.tip = Tip(header.height, self._suite.hash(encode(header)), header.timestamp)
         self._journal.add_final(self.tip, encode(final))
         for endorsed in final.block.transactions:
-            self._note_order(endorsed.transaction)
+            self._note_order(endorsed.transaction, header.height)
 
-    def _note_order(self, tx: Transaction) -> None:
-        if isinstance(tx.body.payload, Enrolment | Revocation):
-            self._journal.add_order(self.identify(tx), encode(tx))
+    def _note_order(self, tx: Transaction, height: int) -> None:
+        if is_order(tx):
+            self._journal.add_order(self.identify(tx), height, encode(tx))
 
     def _repeat_until_final(self, tx_id: bytes, tx: Transaction, send: Send) -> None:
         self.repeats.add(tx_id, send, tx.body.author, self._now())

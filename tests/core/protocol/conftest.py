@@ -33,6 +33,7 @@ from ehrcore.codec import encode
 from ehrcore.consensus import Seat, Tip
 from ehrcore.consensus.pos import ProofOfStake
 from ehrcore.consensus.seam import ConsensusMessage, Decided, Step
+from ehrcore.consensus.stakes import Stakes
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.crypto import Crypto
 from ehrcore.drive.cost import EXAMPLE, CostModel, HostModel
@@ -82,6 +83,10 @@ class Scribe:
         self.cryptos = {name: network.crypto(name) for name in (*network.roles, AUTHORITY)}
         self.crypto = self.cryptos[AUTHORITY]
         self.validators = network.context(next(iter(network.roles))).validators()
+
+    def stakes(self) -> Stakes:
+        """The voters of a chain without blocks."""
+        return Stakes(self.crypto, self.params, self.validators)
 
     # -- transactions ------------------------------------------------------------------------------------------
 
@@ -150,7 +155,7 @@ class Scribe:
         root = self.crypto.merkle_tree(tuple(map(leaf_bytes, items))).root
         header = Header(
             self.chain, height, previous, root, len(items), height * SECOND, "administrator-0",
-            self.validators.digest, 0, bytes(8),
+            self.validators.digest, self.validators.digest, 0, bytes(8),
         )  # fmt: skip
         return Block(msgspec.structs.replace(header, **changes), tuple(items))
 
@@ -237,7 +242,7 @@ class Council:
             pool = FixedPool(scribe.crypto, (scribe.endorsed(scribe.transaction(index)),))
             peers = tuple(peer for peer in self.names if peer != name)
             crypto = scribe.network.crypto(name)
-            seat = Seat(name, peers, scribe.params, scribe.chain, scribe.validators, crypto, pool)
+            seat = Seat(name, peers, scribe.params, scribe.chain, scribe.stakes(), crypto, pool)
             self.pools[name], self.machines[name] = pool, rule(seat, Tip(0, scribe.chain, 0))
         self.bag: list[tuple[str, str, ConsensusMessage]] = []
         self.timers: list[tuple[int, str, str]] = []
@@ -339,7 +344,7 @@ class TwoFaced:
         pool = FixedPool(scribe.crypto, (scribe.endorsed(scribe.transaction(99)),))
         peers = tuple(name for name in self.council.names if name != self.name)
         crypto = scribe.network.crypto(self.name)
-        seat = Seat(self.name, peers, scribe.params, scribe.chain, scribe.validators, crypto, pool)
+        seat = Seat(self.name, peers, scribe.params, scribe.chain, scribe.stakes(), crypto, pool)
         return ProofOfStake(seat, Tip(0, scribe.chain, 0))
 
     def play(self, most: int = 400) -> None:

@@ -198,7 +198,7 @@ def test_contracts_that_do_not_agree_gather_no_approvals() -> None:
         desk = Desk(contracts={"look-up": look_up, "who-am-i": whoami}, name=f"coordinator-{index}")
         answers += messages(desk.endorse(desk.stored(), 0, 1)[-1], Approve)
     context = desk.scribe.network.context("administrator-0")
-    pool = ApprovalPool(context.params, context.chain, context.open_registry(), context.crypto)
+    pool = ApprovalPool(context.params, context.chain, context.open_standing(), context.crypto)
     assert len({answer.outcome for answer in answers}) == 3
     assert [pool.add(answer, 0) for answer in answers] == [False] * 3
     assert pool.oldest() is None
@@ -210,7 +210,7 @@ def test_contracts_that_agree_do() -> None:
         desk = Desk(name=f"coordinator-{index}")
         answers += messages(desk.endorse(desk.stored(), 0, 1)[-1], Approve)
     context = desk.scribe.network.context("administrator-0")
-    pool = ApprovalPool(context.params, context.chain, context.open_registry(), context.crypto)
+    pool = ApprovalPool(context.params, context.chain, context.open_standing(), context.crypto)
     assert [pool.add(answer, 0) for answer in answers] == [False, True]
 
 

@@ -34,8 +34,9 @@ class Waiting:
     def __init__(self, **changes: Any) -> None:
         self.scribe = Scribe(make_network(make_params(**changes)))
         context = self.scribe.network.context("administrator-0")
-        self.registry = context.open_registry()
-        self.pool = ApprovalPool(context.params, context.chain, self.registry, context.crypto)
+        self.standing = context.open_standing()
+        self.registry = self.standing.registry
+        self.pool = ApprovalPool(context.params, context.chain, self.standing, context.crypto)
 
     def fill(self, count: int, now: int = 0, start: int = 0, **changes: Any) -> list[EndorsedTransaction]:
         items = []
@@ -161,7 +162,7 @@ def test_a_bad_approval_counts_for_nothing(mutate: Any) -> None:
 
 def test_what_is_settled_does_not_become_ready_again(waiting: Waiting) -> None:
     (item,) = waiting.fill(1)
-    waiting.pool.settle((item,), 0)
+    waiting.pool.settle(waiting.scribe.block((item,)))
     assert waiting.pool.oldest() is None
     assert not waiting.pool.add(waiting.scribe.approve(item.transaction, "coordinator-2"), 0)
 
@@ -246,17 +247,17 @@ def test_anothers_block_is_checked_for_policy_repetition_and_size(waiting: Waiti
     assert rule_of(waiting, (msgspec.structs.replace(item, approvals=item.approvals[:1]),)) == "policy"
     assert rule_of(waiting, (msgspec.structs.replace(item, outcome=OTHER),)) == "policy"
     assert rule_of(waiting, tuple(scribe.endorsed(scribe.transaction(nonce)) for nonce in range(16))) == "bytes"
-    waiting.pool.settle((item,), 0)
+    waiting.pool.settle(waiting.scribe.block((item,)))
     assert rule_of(waiting, (item,)) == "duplicate"
 
 
 def test_the_authoritys_orders_change_who_may_approve(waiting: Waiting) -> None:
     scribe = waiting.scribe
     orders = (
-        scribe.endorsed(scribe.order(Revocation(scribe.serial_of("coordinator-0")), 0)),
-        scribe.endorsed(scribe.order(Enrolment(scribe.certify("coordinator-9", Role.COORDINATOR, "agent-2")), 1)),
+        scribe.endorsed(scribe.order(Enrolment(scribe.certify("coordinator-9", Role.COORDINATOR, "agent-2")), 0)),
+        scribe.endorsed(scribe.order(Revocation(scribe.serial_of("coordinator-0")), 1)),
     )
-    waiting.pool.settle(orders, 0)
+    waiting.pool.settle(scribe.block(orders))
     tx = scribe.transaction()
     assert not waiting.pool.add(scribe.approve(tx, "coordinator-0"), 0)
     assert not waiting.pool.add(scribe.approve(tx, "coordinator-1"), 0)
@@ -266,7 +267,7 @@ def test_the_authoritys_orders_change_who_may_approve(waiting: Waiting) -> None:
 def test_a_forged_order_changes_nothing(waiting: Waiting) -> None:
     scribe = waiting.scribe
     order = msgspec.structs.replace(scribe.order(Revocation(scribe.serial_of("coordinator-0"))), signature=bytes(64))
-    waiting.pool.settle((scribe.endorsed(order),), 0)
+    waiting.pool.settle(scribe.block((scribe.endorsed(order),)))
     assert not waiting.pool.add(scribe.approve(scribe.transaction(), "coordinator-0"), 0)
     assert waiting.pool.add(scribe.approve(scribe.transaction(), "coordinator-1"), 0)
 

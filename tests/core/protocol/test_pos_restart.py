@@ -59,7 +59,7 @@ class Journalled:
         peers = tuple(peer for peer in council.names if peer != name)
         heard = () if self._forgets else tuple(self.heard[name])
         pool, crypto = council.pools[name], scribe.network.crypto(name)
-        seat = Seat(name, peers, scribe.params, scribe.chain, scribe.validators, crypto, pool, heard)
+        seat = Seat(name, peers, scribe.params, scribe.chain, scribe.stakes(), crypto, pool, heard)
         council.machines[name] = ProofOfStake(seat, tip)
         council.timers = [timer for timer in council.timers if timer[1] != name]
 

@@ -13,7 +13,6 @@ from ehrcore.block import (
     LOCATION_CHARS,
     CommitCertificate,
     EndorsedTransaction,
-    Enrolment,
     RecordRef,
     StakeCertificate,
     Transaction,
@@ -190,11 +189,11 @@ class BlockView(BlockSummary, frozen=True, kw_only=True):
 
 
 def payload_kind(tx: Transaction) -> str:
-    """The kind of a transaction's record, or of the authority's order."""
+    """The kind of a transaction's record, or of an order."""
     payload = tx.body.payload
     if isinstance(payload, RecordRef):
         return KindName[RecordKind(payload.kind).name].value
-    return "enrolment" if isinstance(payload, Enrolment) else "revocation"
+    return type(payload).__name__.lower()
 
 
 def certificate_view(certificate: CommitCertificate, proposer: str) -> CertificateView:

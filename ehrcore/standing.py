@@ -1,0 +1,55 @@
+"""Who may do what and who votes, for nodes that keep no ledger: what final orders have changed.
+
+Ledger keepers judge every transaction (`ehrcore.state`).  Agents and administrators keep no state of the chain, but
+they must find of each order exactly what the keepers find; so they judge the orders in final blocks by the same rules,
+with a memory of the nonces that orders have used.
+"""
+
+from ehrcore.block import Block, Transaction
+from ehrcore.crypto import Crypto
+from ehrcore.identity import Certificate
+from ehrcore.params import ChainParams
+from ehrcore.replay import ReplayWindows
+from ehrcore.rules import check_endorsed, check_transaction
+from ehrcore.state import apply_order, is_order, open_registry, open_stakes
+
+
+class Standing:
+    """Registry and stakes after some final block."""
+
+    def __init__(
+        self, params: ChainParams, chain: bytes, certificates: tuple[Certificate, ...], crypto: Crypto
+    ) -> None:
+        self._params, self._chain, self._crypto = params, chain, crypto
+        self.registry = open_registry(params, certificates, crypto)
+        self.stakes = open_stakes(params, self.registry, crypto)
+        self._replay = ReplayWindows()
+        self._height = 0
+
+    def follow(self, block: Block) -> None:
+        """Carry out the orders of the next final block."""
+        header, policy = block.header, (self._params.endorsements, self._params.approvals)
+        for item in block.transactions:
+            if is_order(item.transaction):
+                tx_id = self._crypto.hash_struct(item.transaction.body)
+                reason = check_endorsed(self._crypto, self.registry, policy, self._chain, item, tx_id, header.timestamp)
+                if not reason:
+                    self.recall(item.transaction, header.height, header.timestamp)
+        self.advance(header.height)
+
+    def recall(self, order: Transaction, height: int, now: int) -> None:
+        """Carry out an order of the block at ``height``, whose time is ``now``, if it is one to be carried out."""
+        self.advance(height - 1)
+        body = order.body
+        reason = check_transaction(self._crypto, self.registry, self._replay, self._chain, order, now)
+        if not (reason or apply_order(self.registry, self.stakes, body, height, self._crypto)):
+            self._replay.add(body.author, body.nonce)
+
+    def advance(self, height: int) -> None:
+        """All orders up to the block at ``height`` have been carried out."""
+        if height > self._height + 1:
+            # What the last block ordered is in force after the next one, however many follow.
+            self.stakes.advance(height - 1)
+        if height > self._height:
+            self.stakes.advance(height)
+            self._height = height
