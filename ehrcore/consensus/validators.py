@@ -48,7 +48,10 @@ class ValidatorSet:
         The draw hashes what no proposer can choose (chain, height, round), so nobody can grind it by varying a
         block.  Reduction of the digest modulo the stake is biased by less than 2^-75 even for MD5.
         """
-        draw = int.from_bytes(crypto.hash_struct(("proposer", chain, height, round_))) % self.total_stake
+        return self.owner(int.from_bytes(crypto.hash_struct(("proposer", chain, height, round_))) % self.total_stake)
+
+    def owner(self, draw: int) -> Validator:
+        """Whose a draw below the total stake is: each member owns exactly as many as it has stake."""
         for member in self.members:
             draw -= member.stake
             if draw < 0:

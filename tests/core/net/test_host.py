@@ -158,7 +158,7 @@ def test_a_revocation_outlives_a_restart_of_agent_and_administrator(tmp_path: Pa
             await eventually(is_final)
         for name in ("agent-0", "administrator-0"):
             host = open_host(net.folder, plan, name)
-            registry = getattr(host.machine, "_registry", None) or host.machine._pool._registry
+            registry = getattr(host.machine, "_registry", None) or host.machine._pool._standing.registry
             assert serial in registry._revoked, name
             host.journal.close()
 

@@ -16,9 +16,11 @@ from ehrcore.block import (
     ApprovalBody,
     Attestation,
     Block,
+    Bond,
     EndorsedTransaction,
     EndorsementBody,
     Enrolment,
+    Evidence,
     Header,
     Payload,
     RecordRef,
@@ -26,6 +28,7 @@ from ehrcore.block import (
     StakeCertificate,
     Transaction,
     TransactionBody,
+    Unbond,
     VoteBody,
     leaf_bytes,
 )
@@ -103,7 +106,7 @@ class Scribe:
         assert not changes, changes
         return Transaction(body, self.cryptos[signer].sign(body))
 
-    def order(self, payload: Enrolment | Revocation, nonce: int = 0) -> Transaction:
+    def order(self, payload: Payload, nonce: int = 0) -> Transaction:
         """A transaction of the authority."""
         return self.signed(payload, nonce, AUTHORITY, AUTHORITY)
 
@@ -500,7 +503,7 @@ def _check_chain(run: Run, entries: list[Persist]) -> None:
 
 def _check_quorums(run: Run, entries: list[Persist]) -> None:
     members = {item.body.subject: item.body for item in run.network.certificates if item.body.stake}
-    total = sum(body.stake for body in members.values())
+    voters_at = naive_stakes(run, entries)
     crypto = run.network.crypto("visitor-0")
     for entry in entries:
         certificate, header = entry.certificate, entry.block.header
@@ -511,9 +514,30 @@ def _check_quorums(run: Run, entries: list[Persist]) -> None:
         for vote in certificate.votes:
             if not crypto.verify(members[vote.node].public_key, body, vote.signature):
                 raise Broken("quorum", f"{vote.node} did not vote for block {header.height}")
-        share = Fraction(sum(members[name].stake for name in voters), total)
+        stakes = voters_at[header.height]
+        share = Fraction(sum(stakes.get(name, 0) for name in voters), sum(stakes.values()))
         if share <= Fraction(2, 3):
             raise Broken("quorum", f"block {header.height} has {share} of the stake")
+
+
+def naive_stakes(run: Run, entries: list[Persist]) -> dict[int, dict[str, int]]:
+    """Stake by height: what an accepted order of block h changes counts from h + 2 on; who offends loses everything."""
+    first = {item.body.subject: item.body.stake for item in run.network.certificates if item.body.stake}
+    found = {1: first, 2: first}
+    for entry in entries:
+        stakes, height = dict(found[entry.block.header.height + 1]), entry.block.header.height
+        for item, reason in zip(entry.block.transactions, entry.reasons, strict=True):
+            match item.transaction.body.payload:
+                case Bond(node=node, amount=amount) if not reason:
+                    stakes[node] = stakes.get(node, 0) + amount
+                case Unbond(node=node, amount=amount) if not reason:
+                    stakes[node] -= amount
+                case Evidence(offender=node) if not reason:
+                    stakes[node] = 0
+                case _:
+                    pass
+        found[height + 2] = stakes
+    return found
 
 
 def _check_rights(run: Run, entries: list[Persist]) -> None:
@@ -539,7 +563,7 @@ def _check_once(run: Run, name: str, entries: list[Persist], *, is_complete: boo
         suite.hash(encode(item.transaction.body))
         for entry in entries
         for item, reason in zip(entry.block.transactions, entry.reasons, strict=True)
-        if not reason and item.transaction.body.author != AUTHORITY
+        if not reason and isinstance(item.transaction.body.payload, RecordRef)
     ]
     submitted = run.ids(ObservedKind.SUBMITTED)
     if len(set(accepted)) != len(accepted):
