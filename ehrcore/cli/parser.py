@@ -29,6 +29,7 @@ def build_parser() -> Parser:
     _add_proofs(commands)
     _add_audit(commands)
     _add_ledger(commands)
+    _add(commands, "protocol", "protocol:show", "print the rules of proof of stake, as they run", has_folder=False)
     return parser
 
 
