@@ -4,6 +4,7 @@ from typing import Final
 
 from bench.errors import BenchError
 from bench.limits import (
+    consensus,
     critical,
     hashing,
     kernel,
@@ -29,6 +30,8 @@ PARTS: Final[dict[str, Part]] = {
     "kernel-events": kernel.EVENTS,
     "kernel-messages": kernel.MESSAGES,
     "network": network.PART,
+    "consensus-height": consensus.HEIGHT,
+    "consensus-many": consensus.MANY,
     "round-trip": roundtrip.PART,
     "throughput": throughput.PART,
     "nodes": nodes.PART,
