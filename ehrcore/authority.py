@@ -19,11 +19,12 @@ class Authority:
     """The AAA of one network.
 
     ``pseudonym_secret`` keys the pseudonyms: a bare hash of a patient id is found by trying all ids (claim C15).
+    ``nonce`` is that of its next order.
     """
 
     def __init__(self, network: str, crypto: Crypto, pseudonym_secret: bytes) -> None:
         self._network, self._crypto, self._secret = network, crypto, pseudonym_secret
-        self._next_serial, self._next_nonce = 1, 0
+        self._next_serial, self.nonce = 1, 0
 
     def certify(
         self,
@@ -64,8 +65,8 @@ class Authority:
         return self._order(chain, Unbond(node, amount), now)
 
     def _order(self, chain: bytes, payload: Enrolment | Revocation | Bond | Unbond, now: int) -> Transaction:
-        body = TransactionBody(chain, AUTHORITY, self._next_nonce, now, payload)
-        self._next_nonce += 1
+        body = TransactionBody(chain, AUTHORITY, self.nonce, now, payload)
+        self.nonce += 1
         return Transaction(body, self._crypto.sign(body))
 
     def pseudonym(self, patient_id: str) -> bytes:

@@ -25,6 +25,7 @@ def build_parser() -> Parser:
     _add_network(commands)
     _add_status(commands)
     _add_submit(commands)
+    _add_order(commands)
     _add_read(commands)
     _add_proofs(commands)
     _add_audit(commands)
@@ -90,6 +91,22 @@ def _add_submit(commands: Any) -> None:
     sign.add_argument("file", type=Path, metavar="FILE", help="a FHIR resource as JSON")
     sign.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
     sign.add_argument("--visitor", default="visitor-0", metavar="NAME", help="who signs (visitor-0)")
+
+
+def _add_order(commands: Any) -> None:
+    text = "have the chain carry out an order of the authority (where the authority's folder is)"
+    order = commands.add_parser("order", help=text, description=text)
+    actions = order.add_subparsers(dest="action", required=True, metavar="ORDER")
+    for name, text in (
+        ("bond", "add to an administrator's stake, two blocks later"),
+        ("unbond", "take from an administrator's stake, two blocks later"),
+        ("revoke", "withdraw the certificate of a node that is no administrator"),
+    ):
+        action = _add(actions, name, "order:order", text)
+        action.add_argument("node", metavar="NAME")
+        if name != "revoke":
+            action.add_argument("amount", type=int, metavar="STAKE")
+        action.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="how long it may take (60)")
 
 
 def _add_read(commands: Any) -> None:

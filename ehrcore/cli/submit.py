@@ -166,7 +166,11 @@ class Desk:
     async def settle(self, record: ClinicalRecord) -> Outcome:
         """Store the object, sign, hand in, and wait for what is to be waited for."""
         await asyncio.to_thread(self._store.put, record.location, record.body)
-        pending = Pending(sign_record(self._context, self._authority, self._nonces, record), asyncio.Future())
+        return await self.hand_over(sign_record(self._context, self._authority, self._nonces, record))
+
+    async def hand_over(self, tx: Transaction) -> Outcome:
+        """Hand in what is signed, and wait for what is to be waited for; `poll` has to run."""
+        pending = Pending(tx, asyncio.Future())
         tx_id = self._context.crypto.hash_struct(pending.transaction.body)
         self._pending[tx_id] = pending
         senders = [asyncio.create_task(self._hand_in(agent, pending)) for agent in self._agents]

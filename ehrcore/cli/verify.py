@@ -58,7 +58,7 @@ def _proven(shown: Verified, options: argparse.Namespace) -> Lines:
 def _finality(shown: Verified) -> str:
     match shown.certificate:
         case StakeCertificate(votes=votes):
-            return f"{len(votes)} of {shown.genesis.params.topology.administrators} administrators voted for it"
+            return f"{len(votes)} administrators with more than two thirds of the stake voted for it"
         case OrdererCertificate():
             return f"{shown.header.proposer} signed it"
         case WorkCertificate(successors=successors):

@@ -1,0 +1,69 @@
+"""`ehrcore order`: what the authority orders about nodes, carried out by the chain itself."""
+
+import argparse
+import asyncio
+import sys
+import time
+
+from ehrcore.authority import Authority
+from ehrcore.block import Transaction
+from ehrcore.cli.records import Nonces, open_authority
+from ehrcore.cli.submit import Desk
+from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.plan import NetworkPlan
+from ehrcore.errors import DeploymentError
+from ehrcore.types import Role, node_id
+
+MOST_STAKE = (1 << 53) - 1
+
+
+def order(options: argparse.Namespace) -> int:
+    """Sign the order, hand it in and wait until it is final; 1 if it is refused or not final in time."""
+    folder, plan = folder_of(options.folder)
+    authority = open_authority(folder, plan)
+    _check(plan, options)
+    authority.nonce = Nonces(folder.authority).take()
+    tx = _sign(plan, authority, options)
+    # The authority serves nowhere: a visitor's name opens the connection, the authority's signature is what counts.
+    options.visitor, options.no_wait = node_id(Role.VISITOR, 0), False
+    return asyncio.run(_hand_over(Client(folder, plan, options.visitor), authority, tx, options))
+
+
+def _check(plan: NetworkPlan, options: argparse.Namespace) -> None:
+    is_voter = plan.roles().get(options.node) is Role.ADMINISTRATOR
+    if options.action == "revoke":
+        if is_voter or options.node not in plan.roles():
+            raise DeploymentError(f"NAME: expected a node that is no administrator, found {options.node!r}")
+        return
+    if not is_voter:
+        raise DeploymentError(f"NAME: expected an administrator, found {options.node!r}")
+    if not 1 <= options.amount <= MOST_STAKE:
+        raise DeploymentError(f"STAKE: expected 1 to {MOST_STAKE}, found {options.amount}")
+
+
+def _sign(plan: NetworkPlan, authority: Authority, options: argparse.Namespace) -> Transaction:
+    chain, now = bytes.fromhex(plan.chain), time.time_ns()
+    if options.action == "revoke":
+        certificates = plan.open_genesis().certificates
+        serial = next(item.body.serial for item in certificates if item.body.subject == options.node)
+        return authority.revoke(chain, serial, now)
+    change = authority.bond if options.action == "bond" else authority.unbond
+    return change(chain, options.node, options.amount, now)
+
+
+async def _hand_over(client: Client, authority: Authority, tx: Transaction, options: argparse.Namespace) -> int:
+    async with client:
+        desk = Desk(client, authority, options)
+        await desk.require_agents()
+        poller = asyncio.create_task(desk.poll())
+        try:
+            outcome = await desk.hand_over(tx)
+        finally:
+            poller.cancel()
+    place = "-" if outcome.height is None else f"block {outcome.height}"
+    print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
+    if not outcome.is_good:
+        sys.stderr.write(
+            f"ehrcore: {options.action} {options.node}: expected a final and valid order, found otherwise\n"
+        )
+    return int(not outcome.is_good)
