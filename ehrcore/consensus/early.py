@@ -37,7 +37,13 @@ class EarlyMessages:
         """Keep a message while ``height`` is being decided, if there is room; nobody's flood takes another's."""
         if sender not in self._peers or height_of(message) > height + CATCH_UP_LIMIT:
             return False
-        if sum(held == sender for held, _ in self._held) >= EARLY_LIMIT // len(self._peers):
+        mine = [held for who, held in self._held if who == sender]
+        if len(mine) >= EARLY_LIMIT // len(self._peers):
+            return False
+        # Whole blocks, which nobody may be able to check yet: one for each height.
+        if isinstance(message, Finalised) and any(
+            isinstance(held, Finalised) and height_of(held) == height_of(message) for held in mine
+        ):
             return False
         self._held.append((sender, message))
         return True
