@@ -15,10 +15,10 @@ from ehrcore.consensus.seam import Tip
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Library
 from ehrcore.drive.net.links import Links
-from ehrcore.drive.net.repeats import Repeats
 from ehrcore.drive.net.search import Search
 from ehrcore.drive.net.status import Counters
 from ehrcore.drive.net.writer import Writer
+from ehrcore.drive.repeats import Repeats
 from ehrcore.effects import (
     Effect,
     Event,

@@ -44,10 +44,10 @@ def touches(imports: set[str], package: str) -> set[str]:
 
 
 def is_core(path: Path) -> bool:
-    """The core is all of `ehrcore` but its drivers, its ledger files and its commands."""
+    """The core is all of `ehrcore` but its drivers, real or faulty, its ledger files and its commands."""
     module = module_of(path)
     outside = {"ehrcore.ledger", "ehrcore.__main__"}
-    has_world = touches({module}, "ehrcore.drive") or touches({module}, "ehrcore.cli")
+    has_world = any(touches({module}, f"ehrcore.{package}") for package in ("drive", "faults", "cli"))
     return path.is_relative_to(ROOT / "ehrcore") and not has_world and module not in outside
 
 

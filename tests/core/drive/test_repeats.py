@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from ehrcore.drive.net.repeats import FIRST_PAUSE, GIVE_UP_AFTER, LONGEST_PAUSE, Repeats
+from ehrcore.drive.repeats import FIRST_PAUSE, GIVE_UP_AFTER, LONGEST_PAUSE, Repeats
 from ehrcore.effects import Send
 from ehrcore.identity import Reason
 from ehrcore.messages import Refused
