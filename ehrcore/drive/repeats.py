@@ -60,6 +60,10 @@ class Repeats:
             del self._by_author[item.author]
         return True
 
+    def next_due(self) -> int | None:
+        """When something is to be said again (ns); None if nothing is."""
+        return min((item.due for item in self._items.values()), default=None)
+
     def settle(self, tx_ids: Iterable[bytes]) -> list[bytes]:
         """Forget what is final; those that were there."""
         return [tx_id for tx_id in tx_ids if self._forget(tx_id)]

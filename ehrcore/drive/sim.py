@@ -43,7 +43,8 @@ from ehrcore.types import Role
 
 #: Called with the time (ns), the node's name and what it observed.
 Observer = Callable[[int, str, Observed], None]
-_TRACE: Final = struct.Struct("<QHHQI")
+#: An event taken up: time, node, its counter, events so far, size of the message.
+TRACE: Final = struct.Struct("<QHHQI")
 
 
 @dataclass(slots=True)
@@ -101,12 +102,15 @@ class Simulation:
         for index, (name, role) in enumerate(network.roles.items()):
             crypto = network.crypto(name)
             station = Station(index, shared or Host(setup.host.cores, self._execute))
-            machine = network.machine(name, crypto, self.store)
+            machine = self._machine(name, crypto)
             ledger = (ledgers or {}).get(name)
             self.nodes.append(Node(name, role, machine, crypto, station, ledger, self._miner(name, role)))
         self._index = {node.name: index for index, node in enumerate(self.nodes)}
         for node in self.nodes:
             self._emit(node, node.machine.start(0))
+
+    def _machine(self, name: str, crypto: Crypto) -> RoleMachine:
+        return self.network.machine(name, crypto, self.store)
 
     def _miner(self, name: str, role: Role) -> Miner | None:
         if role is not Role.ADMINISTRATOR:
@@ -160,7 +164,7 @@ class Simulation:
         node, kernel = self.nodes[station.index], self.kernel
         meter, costs = node.crypto.meter, self.setup.costs
         before = snapshot(meter)
-        self._trace.update(_TRACE.pack(kernel.now, station.index, node.counter & 0xFFFF, kernel.dispatched, size_bytes))
+        self._trace.update(TRACE.pack(kernel.now, station.index, node.counter & 0xFFFF, kernel.dispatched, size_bytes))
         effects = node.machine.handle(event, kernel.now)
         busy = costs.crypto_ns(before, meter)
         if size_bytes:

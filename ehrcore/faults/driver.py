@@ -1,16 +1,40 @@
-"""The simulator with the faults of a plan, and with what real nodes do about them (`ehrcore.drive.net`)."""
+"""The simulator with the faults of a plan, and with what real nodes do about them (`ehrcore.drive.net`).
+
+- What a step causes leaves when all of it is durable, after one wait for the disk.
+- A crash takes the machine, its timers, its inbox, its search and the step that has not left.  A step that waits for
+  the disk at that instant is written though it never left, or lost if the log is torn; so is what was gathered.  A new
+  process is given what the log holds (`Kept`); an administrator first asks for the chain, and what comes in
+  meanwhile waits for it.
+- A message to a node that is down, or across a cut, is lost.  That is harsher than reality, where links send again what
+  was not acknowledged: only what is repeated end to end makes up for it.  A paused node's messages wait.
+
+Roles see nothing of all this.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
+from math import prod
 from typing import Any
 
-from ehrcore.drive.sim import Observer, SimSetup, Simulation
-from ehrcore.effects import Effect, RoleMachine
+from ehrcore.crypto import Crypto
+from ehrcore.drive.cost import snapshot
+from ehrcore.drive.processors import Station
+from ehrcore.drive.repeats import Repeats
+from ehrcore.drive.sim import TRACE, Node, Observer, SimSetup
+from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Persist, Received, RoleMachine, Send, Work
 from ehrcore.errors import ParameterError
-from ehrcore.faults.plan import FaultPlan
+from ehrcore.faults.behaviour import Liar
+from ehrcore.faults.log import Log, is_urgent
+from ehrcore.faults.paths import Paths, Sides
+from ehrcore.faults.place import Again, Asked, Fetched, Follower, Place, Step
+from ehrcore.faults.plan import Byzantine, Crash, FaultPlan, Pause, Skew, Slow, Twin
+from ehrcore.faults.upkeep import Upkeep
+from ehrcore.identity import Reason
 from ehrcore.ledger import Ledger
+from ehrcore.messages import Approve, Endorse, Finalised
 from ehrcore.network import Network, build_machine
 from ehrcore.roles import Contributor, Coordinator
-from ehrcore.roles.context import Context
+from ehrcore.roles.context import Context, Kept
 from ehrcore.state import ChainState
 from ehrcore.storage import ObjectStore
 from ehrcore.types import Role
@@ -25,8 +49,12 @@ def ignore(now: int, node: str, subject: Any) -> None:
     """Watch or observe nothing."""
 
 
-class FaultySimulation(Simulation):
-    """One network in virtual time, with faults."""
+class FaultySimulation(Upkeep):
+    """One network in virtual time, with the faults of ``plan``.
+
+    ``watch`` is told of every effect of every node as it leaves, twins under the node's own name; ``build`` makes the
+    role machines.  Raises `ParameterError` if the network cannot have these faults.
+    """
 
     def __init__(
         self,
@@ -41,16 +69,291 @@ class FaultySimulation(Simulation):
     ) -> None:
         plan.validate(network)
         self.plan, self._watch, self._build = plan, watch, build
+        self._paths = Paths(plan, setup.seed)
+        self._liars = {fault.node: fault for fault in plan.of(Byzantine)}
+        self._places: list[Place] = []
+        self._first: list[tuple[Node, Effects]] = []
         super().__init__(network, setup, observer, ledgers)
+        self._indices = {node.name: [index] for index, node in enumerate(self.nodes)}
+        self._places = [self._place(node) for node in self.nodes]
+        for twin in plan.of(Twin):
+            self._double(twin)
+        for skew in plan.of(Skew):
+            for index in self._indices[skew.node]:
+                self._places[index].offset_ns = skew.offset_ns
+        self._schedule_faults()
+        for node, effects in self._first:
+            self._let_go(node, effects)
+        self._wake()
 
     @property
     def machines(self) -> dict[str, tuple[RoleMachine, ...]]:
         """The live role machines by node: two of a twin, none of a node that is down."""
-        return {node.name: (node.machine,) for node in self.nodes}
+        return {
+            name: tuple(self.nodes[index].machine for index in indices if not self._places[index].is_down)
+            for name, indices in self._indices.items()
+        }
 
     def state_of(self, name: str) -> ChainState:
-        """The chain as the ledger keeper ``name`` knows it."""
-        (machine,) = self.machines[name]
+        """The chain as the ledger keeper ``name`` knows it, or last knew it."""
+        machine = self.nodes[self._index[name]].machine
         if not isinstance(machine, Coordinator | Contributor):
             raise ParameterError(f"state: expected a coordinator or contributor, found {name}")
         return machine.state
+
+    def log_of(self, name: str) -> Log:
+        """What the node has made durable; of a twin, its first copy."""
+        return self._places[self._index[name]].log
+
+    def _machine(self, name: str, crypto: Crypto, kept: Kept | None = None) -> RoleMachine:
+        context = self.network.context(name, crypto)
+        if kept is not None:
+            context = replace(context, kept=kept)
+        machine = self._build(self.network.roles[name], context, self.store)
+        fault = self._liars.get(name)
+        return machine if fault is None else Liar(machine, context, fault, self.plan.faulty, self.setup.seed)
+
+    def _place(self, node: Node) -> Place:
+        follower = None
+        if node.role is not Role.VISITOR:
+            follower = Follower(node.name, self.network.roles, f"{self.setup.seed}|{node.station.index}")
+        return Place(Log(node.name, node.role, node.crypto.suite), follower, Repeats())
+
+    def _double(self, twin: Twin) -> None:
+        """Put a second machine with the node's key beside the first."""
+        first, sides = self._indices[twin.node][0], Sides(twin)
+        original, index = self.nodes[first], len(self.nodes)
+        crypto = self.network.crypto(twin.node)
+        station = Station(index, original.station.host)
+        miner = self._miner(twin.node, original.role)
+        node = Node(twin.node, original.role, self._machine(twin.node, crypto), crypto, station, None, miner)
+        self.nodes.append(node)
+        self._places.append(self._place(node))
+        for copy, place in enumerate((first, index)):
+            self._places[place].sides, self._places[place].copy = sides, copy
+        self._indices[twin.node].append(index)
+        self._first.append((node, node.machine.start(0)))
+
+    # -- faults ------------------------------------------------------------------------------------------------
+
+    def _schedule_faults(self) -> None:
+        for fault in self.plan.faults:
+            match fault:
+                case Crash():
+                    self._at(fault.at_ns, fault.node, self._crash, fault)
+                    if fault.restart_ns is not None:
+                        self._at(fault.restart_ns, fault.node, self._restart, None)
+                case Pause():
+                    self._at(fault.start_ns, fault.node, self._pause, None)
+                    self._at(fault.end_ns, fault.node, self._resume, None)
+                case Slow():
+                    self._at(fault.start_ns, fault.node, self._slow, fault.factor)
+                    self._at(fault.end_ns, fault.node, self._unslow, fault.factor)
+                case _:
+                    pass
+
+    def _at(self, at: int, name: str, action: Callable[[int, Any], None], argument: Any) -> None:
+        for index in self._indices[name]:
+            self._external += 1
+            self.kernel.schedule(at, index, len(self.nodes), self._external, self._strike, (action, argument))
+
+    def _strike(self, index: int, argument: tuple[Callable[[int, Any], None], Any]) -> None:
+        action, detail = argument
+        self._trace.update(f"{self.kernel.now}|{index}|{action.__name__}".encode())
+        action(index, detail)
+
+    def _crash(self, index: int, fault: Crash) -> None:
+        node, place = self.nodes[index], self._places[index]
+        step, host = place.step, node.station.host
+        if step is not None and not step.has_core and step is not place.late and not fault.is_torn:
+            self._write(node, place, step)
+        if fault.is_torn:
+            place.log.tear()
+        if fault.forgets:
+            place.log.forget()
+        # Whatever is still to come of the process that is gone belongs to its station, which nobody has any more.
+        node.station = Station(index, host)
+        if step is not None and step.has_core:
+            host.yield_core()
+        node.timers.clear()
+        if node.miner is not None:
+            self._work(node, Work(0, None))
+        place.is_down, place.is_syncing, place.is_held, place.pauses = True, False, False, 0
+        place.step = place.late = None
+        place.held.clear()
+        place.repeats, place.is_repeating = Repeats(), False
+        if place.follower is not None:
+            place.follower.restart()
+
+    def _restart(self, index: int, _: None) -> None:
+        node, place = self.nodes[index], self._places[index]
+        meter = node.crypto.meter
+        node.crypto = self.network.crypto(node.name)
+        node.crypto.meter = meter
+        kept = place.log.keep(self.network.context(node.name, self.network.crypto(node.name)))
+        node.machine = self._machine(node.name, node.crypto, kept)
+        place.is_down, place.is_syncing = False, node.role is Role.ADMINISTRATOR
+        place.seen = self._height(index), self.kernel.now
+        self._let_go(node, node.machine.start(self._now(place)))
+        for send in place.log.pending.values():
+            self._repeat(index, send, pause=0)
+        self._ask(index)
+
+    def _pause(self, index: int, _: None) -> None:
+        place, station = self._places[index], self.nodes[index].station
+        if place.is_down:
+            return
+        place.pauses += 1
+        if not station.is_active:
+            station.is_active = place.is_held = True
+
+    def _resume(self, index: int, _: None) -> None:
+        """Go on, unless another pause lasts or a crash has ended the process that was paused."""
+        place, station = self._places[index], self.nodes[index].station
+        place.pauses = max(place.pauses - 1, 0)
+        if place.pauses:
+            return
+        if place.late is not None:
+            step, place.late = place.late, None
+            self._complete(index, step)
+        elif place.is_held:
+            place.is_held = False
+            station.host.finish(station, has_core=False)
+
+    def _slow(self, index: int, factor: float) -> None:
+        self._places[index].factors.append(factor)
+
+    def _unslow(self, index: int, factor: float) -> None:
+        self._places[index].factors.remove(factor)
+
+    # -- the life of an event ----------------------------------------------------------------------------------
+
+    def inject(self, at: int, name: str, event: Event) -> None:
+        """See `Simulation.inject`; of a twin, both copies take the event."""
+        for index in self._indices[name]:
+            self._external += 1
+            self.kernel.schedule(at, index, len(self.nodes), self._external, self._arrive, (event, 0))
+        self._wake()
+
+    def _arrive(self, index: int, work: tuple[Any, int]) -> None:
+        place = self._places[index]
+        if place.is_down:
+            return
+        if place.is_syncing and type(work[0]) is Received:
+            place.held.append(work)
+            return
+        super()._arrive(index, work)
+
+    def _now(self, place: Place) -> int:
+        return max(self.kernel.now + place.offset_ns, 0)
+
+    def _execute(self, station: Station, work: tuple[Any, int]) -> bool:
+        """See `Simulation._execute`; what has to be durable is waited for once."""
+        event, size = work
+        index, kernel, costs = station.index, self.kernel, self.setup.costs
+        node, place = self.nodes[index], self._places[index]
+        if node.station is not station:
+            return False
+        if place.pauses:
+            station.inbox.appendleft(work)
+            place.is_held = True
+            station.host.yield_core()
+            return True
+        self._trace.update(TRACE.pack(kernel.now, index, node.counter & 0xFFFF, kernel.dispatched, size))
+        before = snapshot(node.crypto.meter)
+        effects = self._handle(index, place, event)
+        machine = node.machine
+        sized, _ = self._prepare(effects)
+        logged = machine.meant if type(machine) is Liar else effects
+        step = Step(station, sized, logged, type(event) is Again)
+        busy = costs.crypto_ns(before, node.crypto.meter) + (costs.message_cost_ns(size) if size else 0)
+        busy += sum(costs.message_cost_ns(length) for _, length in sized if length)
+        wait = 0
+        if not step.is_repeat and any(map(is_urgent, effects)):
+            busy, wait = busy + costs.commit_ns, costs.persist_ns
+        if place.factors:
+            busy = int(busy * prod(place.factors))
+        node.cpu_ns += busy
+        if busy + wait == 0:
+            self._release(index, step)
+            return False
+        place.step = step
+        if wait:
+            node.counter += 1
+            kernel.schedule(kernel.now + busy, index, index, node.counter, self._yield, step)
+        node.counter += 1
+        kernel.schedule(kernel.now + busy + wait, index, index, node.counter, self._complete, step)
+        return True
+
+    def _handle(self, index: int, place: Place, event: Any) -> Effects:
+        match event:
+            case Again():
+                return self._say_again(index)
+            case Asked():
+                self._answer(index, event)
+                return ()
+            case Fetched():
+                self._go_on(index, event)
+                return ()
+            case _:
+                pass
+        effects = self.nodes[index].machine.handle(event, self._now(place))
+        if type(event) is Received and type(event.message) is Finalised:
+            self._note_gap(index, event.message)
+        return effects
+
+    def _yield(self, index: int, step: Step) -> None:
+        """The processor is done, the disk is not."""
+        if self.nodes[index].station is step.station and step.has_core:
+            step.has_core = False
+            step.station.host.yield_core()
+
+    def _complete(self, index: int, step: Any) -> None:
+        node, place = self.nodes[index], self._places[index]
+        if node.station is not step.station:
+            return
+        if place.pauses:
+            place.late = step
+            self._yield(index, step)
+            return
+        place.step = None
+        self._release(index, step)
+        node.station.host.finish(node.station, has_core=step.has_core)
+
+    # -- effects -----------------------------------------------------------------------------------------------
+
+    def _write(self, node: Node, place: Place, step: Step) -> None:
+        """Make a step durable that does not leave."""
+        place.log.write(step.logged)
+        for effect in step.logged:
+            if type(effect) is Persist and node.ledger is not None:
+                node.ledger.append(effect)
+
+    def _release(self, index: int, step: Step) -> None:
+        """Make a step durable, note what it needs to know, and let it leave."""
+        place = self._places[index]
+        if step.is_repeat:
+            for effect, _ in step.sized:
+                self._watch(self.kernel.now, self.nodes[index].name, effect)
+        else:
+            place.log.write(step.logged)
+            for effect, _ in step.sized:
+                self._note(index, place, effect)
+        super()._leave(self.nodes[index], step.sized)
+
+    def _emit(self, node: Node, effects: Effects) -> None:
+        """What a machine says as it starts: it leaves when all nodes are there."""
+        self._first.append((node, effects))
+
+    def _let_go(self, node: Node, effects: Effects) -> None:
+        self._release(node.station.index, Step(node.station, self._prepare(effects)[0], effects, is_repeat=False))
+
+    def _note(self, index: int, place: Place, effect: Effect) -> None:
+        self._watch(self.kernel.now, self.nodes[index].name, effect)
+        if type(effect) is Send:
+            message = effect.message
+            if type(message) is Approve or (type(message) is Endorse and message.reason is Reason.ACCEPTED):
+                self._repeat(index, effect)
+        elif type(effect) is Observed and effect.kind is ObservedKind.SETTLED:
+            place.repeats.settle(effect.subjects)
+            place.log.settle(effect.subjects)
