@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ehrcore.block import Attestation, Block, Header, OrdererCertificate, StakeCertificate, VoteBody, leaf_bytes
 from ehrcore.consensus.finality import header_hash
 from ehrcore.effects import Effect, Effects, Event, Received, RoleMachine, Send
-from ehrcore.faults.plan import Behaviour, Byzantine
+from ehrcore.faults.plan import Behaviour, Byzantine, FaultPlan
 from ehrcore.messages import Approve, Finalised, Message, Propose, Vote
 from ehrcore.roles.context import Context
 from ehrcore.types import MINUTE, Role
@@ -27,10 +27,11 @@ NIL: Final = b""
 class Liar:
     """A role machine around another; ``meant`` is what the honest one would have said to the last event."""
 
-    def __init__(
-        self, inner: RoleMachine, context: Context, fault: Byzantine, faulty: frozenset[str], seed: str
-    ) -> None:
-        self.inner, self._context, self._fault, self._faulty, self._seed = inner, context, fault, faulty, seed
+    def __init__(self, inner: RoleMachine, context: Context, fault: Byzantine, plan: FaultPlan, seed: str) -> None:
+        self.inner, self._context, self._fault, self._seed = inner, context, fault, seed
+        self._faulty = plan.faulty
+        others = (liar for liar in plan.of(Byzantine) if liar.start_ns <= fault.start_ns)
+        self._equivocators = {liar.node for liar in others if liar.behaviour is Behaviour.EQUIVOCATE}
         self.meant: Effects = ()
         self._targets = frozenset(fault.targets)
         self._sides: dict[int, tuple[frozenset[str], frozenset[str]]] = {}
@@ -38,6 +39,7 @@ class Liar:
         self._proposals: dict[tuple[int, int], list[Propose]] = {}
         self._lies: dict[tuple[str, bytes], list[Effect]] = {}
         self._others: set[bytes] = set()
+        self._held: dict[tuple[int, int], list[Event]] = {}
         behaviours: dict[Behaviour, Callable[[Send], list[Effect]]] = {
             Behaviour.EQUIVOCATE: self._equivocate,
             Behaviour.WITHHOLD: self._withhold,
@@ -53,20 +55,35 @@ class Liar:
     def handle(self, event: Event, now: int) -> Effects:
         """See `RoleMachine.handle`."""
         is_honest = now < self._fault.start_ns
-        if type(event) is Received:
-            if type(event.message) is Propose:
-                self._note(event.message)
-                self._others.add(event.message.signature)
-            if not is_honest and self._censors(event):
-                self.meant = ()
-                return ()
-        self.meant = effects = self.inner.handle(event, now)
+        if type(event) is Received and type(event.message) is Propose:
+            self._note(event.message)
+            self._others.add(event.message.signature)
+        heard = (event,) if is_honest else self._hear(event)
+        self.meant = tuple(effect for each in heard for effect in self.inner.handle(each, now))
         if is_honest:
-            return effects
+            return self.meant
         said: list[Effect] = []
-        for effect in effects:
+        for effect in self.meant:
             said += self._change(effect) if type(effect) is Send else [effect]
         return tuple(said)
+
+    def _hear(self, event: Event) -> tuple[Event, ...]:
+        """What the machine within is told of: not what is censored, and another liar's proposals only both at once."""
+        if type(event) is not Received:
+            return (event,)
+        if self._censors(event):
+            return ()
+        message = event.message
+        if (
+            self._fault.behaviour is Behaviour.EQUIVOCATE
+            and type(message) is Propose
+            and event.sender in self._equivocators
+        ):
+            held = self._held.setdefault((message.body.height, message.body.round), [])
+            if len(held) < 2 and event not in held:
+                held.append(event)
+                return () if len(held) == 1 else tuple(held)
+        return (event,)
 
     def serve(self, asker: str, blocks: tuple[Finalised, ...], now: int) -> tuple[Finalised, ...]:
         """What it answers to who asks for blocks that it has: who withholds has none, who lies spoils them."""

@@ -111,7 +111,7 @@ class FaultySimulation(Upkeep):
             context = replace(context, kept=kept)
         machine = self._build(self.network.roles[name], context, self.store)
         fault = self._liars.get(name)
-        return machine if fault is None else Liar(machine, context, fault, self.plan.faulty, self.setup.seed)
+        return machine if fault is None else Liar(machine, context, fault, self.plan, self.setup.seed)
 
     def _place(self, node: Node) -> Place:
         follower = None
