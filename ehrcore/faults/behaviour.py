@@ -80,9 +80,12 @@ class Liar:
             and event.sender in self._equivocators
         ):
             held = self._held.setdefault((message.body.height, message.body.round), [])
-            if len(held) < 2 and event not in held:
+            if not held:
                 held.append(event)
-                return () if len(held) == 1 else tuple(held)
+                return ()
+            if len(held) == 1 and event not in held:
+                held.append(event)
+                return tuple(held)
         return (event,)
 
     def serve(self, asker: str, blocks: tuple[Finalised, ...], now: int) -> tuple[Finalised, ...]:

@@ -7,7 +7,7 @@ crash may keep it or lose it, and the plan says which.
 from collections.abc import Iterable
 from typing import Final
 
-from ehrcore.block import Enrolment, Revocation, Transaction
+from ehrcore.block import Transaction
 from ehrcore.codec import encode
 from ehrcore.consensus.seam import Tip
 from ehrcore.effects import Effect, Heard, Persist, Send
@@ -15,6 +15,7 @@ from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Finalised, Propose, Vote
 from ehrcore.roles.context import Context, Kept
+from ehrcore.state import is_order
 from ehrcore.types import Role
 
 #: As of the real ones: blocks whose transactions an administrator knows again, and most blocks in one answer.
@@ -41,7 +42,8 @@ class Log:
         self._persists: list[Persist] = []
         # By signature: what is said again is kept once, in its first place.
         self._said: dict[bytes, tuple[bool, Propose | Vote]] = {}
-        self._orders: dict[bytes, Transaction] = {}
+        #: With the height of each one's block; 0 if it is not final.
+        self._orders: dict[bytes, tuple[int, Transaction]] = {}
         self.pending: dict[bytes, Send] = {}
 
     def identify(self, tx: Transaction) -> bytes:
@@ -68,10 +70,10 @@ class Log:
                 self._add_final(message)
                 self._said = {key: item for key, item in self._said.items() if item[1].body.height > self.height}
                 for item in message.block.transactions:
-                    self._note_order(item.transaction)
+                    self._note_order(item.transaction, self.height)
             case Endorse(reason=Reason.ACCEPTED, transaction=tx):
                 self.pending[self.identify(tx)] = send
-                self._note_order(tx)
+                self._note_order(tx, 0)
             case _:
                 pass
 
@@ -79,9 +81,9 @@ class Log:
         self.height = final.block.header.height
         self._finals.append(final)
 
-    def _note_order(self, tx: Transaction) -> None:
-        if isinstance(tx.body.payload, Enrolment | Revocation):
-            self._orders.setdefault(self.identify(tx), tx)
+    def _note_order(self, tx: Transaction, height: int) -> None:
+        if is_order(tx):
+            self._orders.setdefault(self.identify(tx), (height, tx))
 
     def settle(self, tx_ids: Iterable[bytes]) -> None:
         """These are final: an agent need not say them again."""
@@ -111,7 +113,7 @@ class Log:
         if self._persists:
             state = context.open_state()
             for persist in self._persists:
-                state.replay(persist.block, persist.reasons)
+                state.replay(persist.block, persist.certificate, persist.reasons)
             return Kept(state=state, orders=orders)
         if self._role is not Role.ADMINISTRATOR or not self._finals:
             return Kept(orders=orders, heard=self._heard(1))
