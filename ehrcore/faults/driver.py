@@ -13,25 +13,21 @@ Roles see nothing of all this.
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 from ehrcore.crypto import Crypto
-from ehrcore.drive.cost import snapshot
 from ehrcore.drive.processors import Station
 from ehrcore.drive.repeats import Repeats
-from ehrcore.drive.sim import TRACE, Node, Observer, SimSetup
-from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Persist, Received, RoleMachine, Send, Work
+from ehrcore.drive.sim import Node, Observer, SimSetup
+from ehrcore.effects import Effects, Event, RoleMachine, Work
 from ehrcore.errors import ParameterError
 from ehrcore.faults.behaviour import Liar
-from ehrcore.faults.log import Log, is_urgent
+from ehrcore.faults.log import Log
 from ehrcore.faults.paths import Paths, Sides
-from ehrcore.faults.place import Again, Asked, Fetched, Follower, Place, Step
+from ehrcore.faults.place import Follower, Place
 from ehrcore.faults.plan import Byzantine, Crash, FaultPlan, Pause, Skew, Slow, Twin
-from ehrcore.faults.upkeep import Upkeep
-from ehrcore.identity import Reason
+from ehrcore.faults.process import Processes, Watch
 from ehrcore.ledger import Ledger
-from ehrcore.messages import Approve, Endorse, Finalised
 from ehrcore.network import Network, build_machine
 from ehrcore.roles import Contributor, Coordinator
 from ehrcore.roles.context import Context, Kept
@@ -39,8 +35,6 @@ from ehrcore.state import ChainState
 from ehrcore.storage import ObjectStore
 from ehrcore.types import Role
 
-#: Called with the time (ns), the node's name and an effect as it leaves.
-Watch = Callable[[int, str, Effect], None]
 #: Makes a role's machine; a planted bug is another one.
 Build = Callable[[Role, Context, ObjectStore], RoleMachine]
 
@@ -49,7 +43,7 @@ def ignore(now: int, node: str, subject: Any) -> None:
     """Watch or observe nothing."""
 
 
-class FaultySimulation(Upkeep):
+class FaultySimulation(Processes):
     """One network in virtual time, with the faults of ``plan``.
 
     ``watch`` is told of every effect of every node as it leaves, twins under the node's own name; ``build`` makes the
@@ -144,8 +138,8 @@ class FaultySimulation(Upkeep):
                     if fault.restart_ns is not None:
                         self._at(fault.restart_ns, fault.node, self._restart, None)
                 case Pause():
-                    self._at(fault.start_ns, fault.node, self._pause, None)
-                    self._at(fault.end_ns, fault.node, self._resume, None)
+                    self._at(fault.start_ns, fault.node, self._pause, fault)
+                    self._at(fault.end_ns, fault.node, self._resume, fault)
                 case Slow():
                     self._at(fault.start_ns, fault.node, self._slow, fault.factor)
                     self._at(fault.end_ns, fault.node, self._unslow, fault.factor)
@@ -165,8 +159,8 @@ class FaultySimulation(Upkeep):
     def _crash(self, index: int, fault: Crash) -> None:
         node, place = self.nodes[index], self._places[index]
         step, host = place.step, node.station.host
-        if step is not None and not step.has_core and step is not place.late and not fault.is_torn:
-            self._write(node, place, step)
+        if step is not None and not step.has_core and not fault.is_torn:
+            self._keep(node, place, step)
         if fault.is_torn:
             place.log.tear()
         if fault.forgets:
@@ -178,7 +172,8 @@ class FaultySimulation(Upkeep):
         node.timers.clear()
         if node.miner is not None:
             self._work(node, Work(0, None))
-        place.is_down, place.is_syncing, place.is_held, place.pauses = True, False, False, 0
+        place.is_down, place.is_syncing, place.is_held = True, False, False
+        place.pauses.clear()
         place.step = place.late = None
         place.held.clear()
         place.repeats, place.is_repeating = Repeats(), False
@@ -199,18 +194,20 @@ class FaultySimulation(Upkeep):
             self._repeat(index, send, pause=0)
         self._ask(index)
 
-    def _pause(self, index: int, _: None) -> None:
+    def _pause(self, index: int, fault: Pause) -> None:
         place, station = self._places[index], self.nodes[index].station
         if place.is_down:
             return
-        place.pauses += 1
+        place.pauses.append(fault)
         if not station.is_active:
             station.is_active = place.is_held = True
 
-    def _resume(self, index: int, _: None) -> None:
+    def _resume(self, index: int, fault: Pause) -> None:
         """Go on, unless another pause lasts or a crash has ended the process that was paused."""
         place, station = self._places[index], self.nodes[index].station
-        place.pauses = max(place.pauses - 1, 0)
+        if fault not in place.pauses:
+            return
+        place.pauses.remove(fault)
         if place.pauses:
             return
         if place.late is not None:
@@ -226,134 +223,9 @@ class FaultySimulation(Upkeep):
     def _unslow(self, index: int, factor: float) -> None:
         self._places[index].factors.remove(factor)
 
-    # -- the life of an event ----------------------------------------------------------------------------------
-
     def inject(self, at: int, name: str, event: Event) -> None:
         """See `Simulation.inject`; of a twin, both copies take the event."""
         for index in self._indices[name]:
             self._external += 1
             self.kernel.schedule(at, index, len(self.nodes), self._external, self._arrive, (event, 0))
         self._wake()
-
-    def _arrive(self, index: int, work: tuple[Any, int]) -> None:
-        place = self._places[index]
-        if place.is_down:
-            return
-        if place.is_syncing and type(work[0]) is Received:
-            place.held.append(work)
-            return
-        super()._arrive(index, work)
-
-    def _now(self, place: Place) -> int:
-        return max(self.kernel.now + place.offset_ns, 0)
-
-    def _execute(self, station: Station, work: tuple[Any, int]) -> bool:
-        """See `Simulation._execute`; what has to be durable is waited for once."""
-        event, size = work
-        index, kernel, costs = station.index, self.kernel, self.setup.costs
-        node, place = self.nodes[index], self._places[index]
-        if node.station is not station:
-            return False
-        if place.pauses:
-            station.inbox.appendleft(work)
-            place.is_held = True
-            station.host.yield_core()
-            return True
-        self._trace.update(TRACE.pack(kernel.now, index, node.counter & 0xFFFF, kernel.dispatched, size))
-        before = snapshot(node.crypto.meter)
-        effects = self._handle(index, place, event)
-        machine = node.machine
-        sized, _ = self._prepare(effects)
-        logged = machine.meant if type(machine) is Liar else effects
-        step = Step(station, sized, logged, type(event) is Again)
-        busy = costs.crypto_ns(before, node.crypto.meter) + (costs.message_cost_ns(size) if size else 0)
-        busy += sum(costs.message_cost_ns(length) for _, length in sized if length)
-        wait = 0
-        if not step.is_repeat and any(map(is_urgent, effects)):
-            busy, wait = busy + costs.commit_ns, costs.persist_ns
-        if place.factors:
-            busy = int(busy * prod(place.factors))
-        node.cpu_ns += busy
-        if busy + wait == 0:
-            self._release(index, step)
-            return False
-        place.step = step
-        if wait:
-            node.counter += 1
-            kernel.schedule(kernel.now + busy, index, index, node.counter, self._yield, step)
-        node.counter += 1
-        kernel.schedule(kernel.now + busy + wait, index, index, node.counter, self._complete, step)
-        return True
-
-    def _handle(self, index: int, place: Place, event: Any) -> Effects:
-        match event:
-            case Again():
-                return self._say_again(index)
-            case Asked():
-                self._answer(index, event)
-                return ()
-            case Fetched():
-                self._go_on(index, event)
-                return ()
-            case _:
-                pass
-        effects = self.nodes[index].machine.handle(event, self._now(place))
-        if type(event) is Received and type(event.message) is Finalised:
-            self._note_gap(index, event.message)
-        return effects
-
-    def _yield(self, index: int, step: Step) -> None:
-        """The processor is done, the disk is not."""
-        if self.nodes[index].station is step.station and step.has_core:
-            step.has_core = False
-            step.station.host.yield_core()
-
-    def _complete(self, index: int, step: Any) -> None:
-        node, place = self.nodes[index], self._places[index]
-        if node.station is not step.station:
-            return
-        if place.pauses:
-            place.late = step
-            self._yield(index, step)
-            return
-        place.step = None
-        self._release(index, step)
-        node.station.host.finish(node.station, has_core=step.has_core)
-
-    # -- effects -----------------------------------------------------------------------------------------------
-
-    def _write(self, node: Node, place: Place, step: Step) -> None:
-        """Make a step durable that does not leave."""
-        place.log.write(step.logged)
-        for effect in step.logged:
-            if type(effect) is Persist and node.ledger is not None:
-                node.ledger.append(effect)
-
-    def _release(self, index: int, step: Step) -> None:
-        """Make a step durable, note what it needs to know, and let it leave."""
-        place = self._places[index]
-        if step.is_repeat:
-            for effect, _ in step.sized:
-                self._watch(self.kernel.now, self.nodes[index].name, effect)
-        else:
-            place.log.write(step.logged)
-            for effect, _ in step.sized:
-                self._note(index, place, effect)
-        super()._leave(self.nodes[index], step.sized)
-
-    def _emit(self, node: Node, effects: Effects) -> None:
-        """What a machine says as it starts: it leaves when all nodes are there."""
-        self._first.append((node, effects))
-
-    def _let_go(self, node: Node, effects: Effects) -> None:
-        self._release(node.station.index, Step(node.station, self._prepare(effects)[0], effects, is_repeat=False))
-
-    def _note(self, index: int, place: Place, effect: Effect) -> None:
-        self._watch(self.kernel.now, self.nodes[index].name, effect)
-        if type(effect) is Send:
-            message = effect.message
-            if type(message) is Approve or (type(message) is Endorse and message.reason is Reason.ACCEPTED):
-                self._repeat(index, effect)
-        elif type(effect) is Observed and effect.kind is ObservedKind.SETTLED:
-            place.repeats.settle(effect.subjects)
-            place.log.settle(effect.subjects)

@@ -11,6 +11,7 @@ from ehrcore.drive.repeats import Repeats
 from ehrcore.effects import Effect, Effects
 from ehrcore.faults.log import Log
 from ehrcore.faults.paths import Sides
+from ehrcore.faults.plan import Pause
 from ehrcore.types import SECOND, Role, node_id
 
 #: As of real nodes (`ehrcore.drive.net.sync`): how often one asks for blocks, how soon if it knows that one is missing,
@@ -44,12 +45,15 @@ class Fetched:
 
 @dataclass(slots=True)
 class Step:
-    """What one event has caused, on its way out; ``logged`` is what the node itself wants to know again."""
+    """What one event has caused, on its way out.
+
+    ``logged`` is what the node itself wants to know again, None if it has noted all of it before.  The step has a
+    processor until it waits for the disk.
+    """
 
     station: Station
     sized: list[tuple[Effect, int]]
-    logged: Effects
-    is_repeat: bool
+    logged: Effects | None
     has_core: bool = True
 
 
@@ -106,7 +110,7 @@ class Place:
     copy: int = 0
     is_down: bool = False
     is_syncing: bool = False
-    pauses: int = 0
+    pauses: list[Pause] = field(default_factory=list)
     is_held: bool = False
     step: Step | None = None
     late: Step | None = None
