@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ehrcore.drive.processors import Station
 from ehrcore.drive.repeats import Repeats
-from ehrcore.effects import Effect, Effects
+from ehrcore.effects import Effect, Effects, Received
 from ehrcore.faults.log import Log
 from ehrcore.faults.paths import Sides
 from ehrcore.faults.plan import Pause
@@ -37,8 +37,15 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocks:
+    """Work: the blocks that were asked for, as if they had been sent."""
+
+    events: tuple[Received, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
-    """Work: all blocks of an answer have been handled; ``height`` was that before them."""
+    """Work: the blocks of an answer have been handled; ``height`` was that before them."""
 
     height: int
 

@@ -14,7 +14,7 @@ from ehrcore.drive.sim import TRACE, Node
 from ehrcore.effects import Effect, Effects, Observed, ObservedKind, Persist, Received, Send
 from ehrcore.faults.behaviour import Liar
 from ehrcore.faults.log import is_urgent
-from ehrcore.faults.place import Again, Asked, Fetched, Place, Step
+from ehrcore.faults.place import Again, Asked, Blocks, Fetched, Place, Step
 from ehrcore.faults.upkeep import Upkeep
 from ehrcore.identity import Reason
 from ehrcore.messages import Approve, Endorse, Finalised
@@ -90,11 +90,17 @@ class Processes(Upkeep):
         if kind is Fetched:
             self._go_on(index, event)
             return (), None
-        machine = self.nodes[index].machine
-        effects = machine.handle(event, self._now(place))
+        machine, now = self.nodes[index].machine, self._now(place)
+        events = event.events if kind is Blocks else (event,)
+        effects: Effects = ()
+        logged: Effects = ()
+        for each in events:
+            said = machine.handle(each, now)
+            effects += said
+            logged += machine.meant if isinstance(machine, Liar) else said
         if kind is Received and type(event.message) is Finalised:
             self._note_gap(index, event.message)
-        return effects, machine.meant if isinstance(machine, Liar) else effects
+        return effects, logged
 
     def _yield(self, index: int, step: Step) -> None:
         """The processor is done, the disk is not."""

@@ -17,7 +17,7 @@ from ehrcore.drive.sim import Leg, Node, Simulation
 from ehrcore.effects import Effects, Received, Send
 from ehrcore.faults.behaviour import Liar
 from ehrcore.faults.paths import Paths
-from ehrcore.faults.place import RETRY_NS, TIMEOUT_NS, Again, Asked, Fetched, Follower, Place
+from ehrcore.faults.place import RETRY_NS, TIMEOUT_NS, Again, Asked, Blocks, Fetched, Follower, Place
 from ehrcore.messages import Approve, Endorse, Finalised, Message
 from ehrcore.roles import Agent, Contributor, Coordinator
 from ehrcore.types import MILLISECOND, MINUTE
@@ -233,8 +233,8 @@ class Upkeep(Simulation):
             self._missed(index)
             return
         follower.ticket += 1
-        for final in finals:
-            self._queue(index, (Received(peer, final), len(encode(final))))
+        size = sum(len(encode(final)) for final in finals)
+        self._queue(index, (Blocks(tuple(Received(peer, final) for final in finals)), size))
         self._queue(index, (Fetched(ask.first - 1), 0))
 
     def _go_on(self, index: int, fetched: Fetched) -> None:

@@ -13,6 +13,7 @@ from ehrcore.drive.sim import HostModel
 from ehrcore.effects import ObservedKind, Persist, Send, TimerFired
 from ehrcore.faults.plan import Behaviour, Byzantine, Crash, Cut, FaultPlan, Lossy, Pause, Skew, Slow, Twin, partition
 from ehrcore.messages import Approve, Endorse, Propose, Vote
+from ehrcore.params import ConsensusRule, WorkRule
 from ehrcore.types import MILLISECOND, SECOND
 from tests.core.faults.support import ADMINS, ALL, Trial, make_network
 
@@ -387,3 +388,13 @@ def test_a_final_block_that_comes_too_early_is_asked_for_at_once():
         firsts.append(min(now for now, name, item in trial.said if name == "contributor-0" and type(item) is Persist))
         trial.check_whole()
     assert min(firsts) < 2 * SECOND
+
+
+# -- other rules -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [ConsensusRule.PROOF_OF_WORK, ConsensusRule.SINGLE_ORDERER])
+@pytest.mark.parametrize("name", ["crash", "keepers", "agent", "pause"])
+def test_what_fails_and_comes_back_harms_no_other_rule_either(rule, name):
+    network = make_network(consensus=rule, work=WorkRule(600_000, confirmations=3))
+    Trial(*PLANS[name], network=network).submit().run(400 * SECOND).check_whole()
