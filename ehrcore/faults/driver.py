@@ -185,7 +185,7 @@ class FaultySimulation(Processes):
         meter = node.crypto.meter
         node.crypto = self.network.crypto(node.name)
         node.crypto.meter = meter
-        kept = place.log.keep(self.network.context(node.name, self.network.crypto(node.name)))
+        kept = place.log.keep(self.network.context(node.name, node.crypto))
         node.machine = self._machine(node.name, node.crypto, kept)
         place.is_down, place.is_syncing = False, node.role is Role.ADMINISTRATOR
         place.seen = self._height(index), self.kernel.now

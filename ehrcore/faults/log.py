@@ -108,7 +108,7 @@ class Log:
         return tuple(self._finals[start : start + FETCHED_BLOCKS]) if start >= 0 else ()
 
     def keep(self, context: Context) -> Kept:
-        """What a new process of this node is given; ``context`` is its own, with the key and nothing kept."""
+        """What a new process of this node is given; ``context`` is its own, with nothing kept yet."""
         orders = tuple(self._orders.values())
         if self._persists:
             state = context.open_state()

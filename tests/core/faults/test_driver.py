@@ -181,6 +181,13 @@ def test_a_keeper_goes_on_from_its_ledger_and_appends_each_block_once():
         trial.check_whole()
 
 
+def test_what_a_restarted_keeper_validates_is_still_counted():
+    """Its state goes on with the process's own cryptography, so that its processor time stays true."""
+    plain, trial = (Trial(*faults).submit(12).run() for faults in ((), (Crash("contributor-0", SECOND, 2 * SECOND),)))
+    cpu = [next(node.cpu_ns for node in item.sim.nodes if node.name == "contributor-0") for item in (plain, trial)]
+    assert cpu[1] > 0.8 * cpu[0]
+
+
 def test_a_restarted_administrator_takes_messages_only_when_it_has_asked_for_the_chain():
     others = tuple(name for name in ALL if name != A)
     alone = Trial(Crash(A, SECOND, 2 * SECOND), Cut(others, (A,), 2 * SECOND, 9 * SECOND), records=True).submit().run()
