@@ -321,11 +321,9 @@ class ElectedLeader:
     def _hear_final(self, sender: str, message: Finalised, now: int, steps: list[Step]) -> None:
         """Take over a block that others have decided."""
         header = message.block.header
-        if header.height < self._height or not is_final(self._seat, message):
-            return
         if header.height > self._height:
             self._early.keep(sender, message, self._height)
-        elif header.previous == self._tip.block_hash:
+        elif header.previous == self._tip.block_hash and is_final(self._seat, message):
             block_hash = header_hash(self._seat.crypto, header)
             self._conclude(Decided(message.block, message.certificate, block_hash), now, steps)
 

@@ -100,7 +100,7 @@ class World(Council):
             tip = Tip(len(decided), decided[-1].block_hash, decided[-1].block.header.timestamp)
         peers = tuple(peer for peer in self.names if peer != name)
         pool, crypto, heard = self.pools[name], scribe.network.crypto(name), tuple(self.journals[name])
-        seat = Seat(name, peers, scribe.params, scribe.chain, scribe.validators, crypto, pool, heard)
+        seat = Seat(name, peers, scribe.params, scribe.chain, scribe.stakes(), crypto, pool, heard)
         self.machines[name] = self.rule(seat, tip)
         self.timers = [timer for timer in self.timers if timer[1] != name]
         self.ready(name)
