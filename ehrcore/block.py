@@ -13,7 +13,7 @@ from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Certificate, Reason
 from ehrcore.params import ChainParams, Limits
-from ehrcore.types import Digest, Height, Nanos, NodeId, PublicKey, Round, Signature, Stake
+from ehrcore.types import Digest, Height, Nanos, NodeId, PublicKey, Round, Signature, Stake, Term
 
 #: Room kept in a block for its header (which is at most this long).
 HEADER_BYTES: Final = 512
@@ -199,7 +199,24 @@ class OrdererCertificate(msgspec.Struct, frozen=True, array_like=True, tag="by-o
     signature: Signature
 
 
-CommitCertificate = StakeCertificate | WorkCertificate | OrdererCertificate
+class CommitBody(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
+    """What a leader signs once a majority has stored a block in its term."""
+
+    chain: Digest
+    height: Height
+    term: Term
+    block: Digest
+
+
+class LeaderCertificate(msgspec.Struct, frozen=True, array_like=True, tag="by-leader"):
+    """An administrator's signed word that it led ``term`` and that a majority had stored the block in it."""
+
+    term: Term
+    leader: NodeId
+    signature: Signature
+
+
+CommitCertificate = StakeCertificate | WorkCertificate | OrdererCertificate | LeaderCertificate
 
 
 class Validator(msgspec.Struct, frozen=True, array_like=True):

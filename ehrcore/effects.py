@@ -10,7 +10,7 @@ import msgspec
 
 from ehrcore.block import Block, CommitCertificate, Header
 from ehrcore.identity import Reason
-from ehrcore.messages import Message, Propose, Vote
+from ehrcore.messages import Message, Word
 from ehrcore.records import ClinicalRecord
 
 
@@ -75,9 +75,9 @@ class Persist(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """A proposal or vote of another was admitted at the height being decided: to be known again after a restart."""
+    """A word of another was admitted at the height being decided: to be known again after a restart."""
 
-    message: Propose | Vote
+    message: Word
 
 
 class PersistTip(msgspec.Struct, frozen=True):

@@ -4,9 +4,19 @@ from typing import Annotated
 
 import msgspec
 
-from ehrcore.block import Attestation, Block, Change, CommitCertificate, Header, ProposalBody, Transaction, VoteBody
+from ehrcore.block import (
+    Attestation,
+    Block,
+    Change,
+    CommitCertificate,
+    Header,
+    LeaderCertificate,
+    ProposalBody,
+    Transaction,
+    VoteBody,
+)
 from ehrcore.identity import Reason
-from ehrcore.types import Digest, NodeId, Signature
+from ehrcore.types import Digest, Height, NodeId, Signature, Term
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag="submit"):
@@ -62,6 +72,51 @@ class Mined(msgspec.Struct, frozen=True, array_like=True, tag="mined"):
     block: Block
 
 
+class Canvass(msgspec.Struct, frozen=True, array_like=True, tag="canvass"):
+    """Candidate to the other administrators: a request for their votes in ``term``, or, on trial, after it.
+
+    It is about to decide ``height``, where it has stored a block of term ``stored`` (0: none).
+    """
+
+    term: Term
+    height: Height
+    stored: Term
+    is_trial: bool
+
+
+class Ballot(msgspec.Struct, frozen=True, array_like=True, tag="ballot"):
+    """The answer to a `Canvass` of ``candidate``; ``term`` and ``height`` are the voter's."""
+
+    term: Term
+    height: Height
+    candidate: NodeId
+    is_trial: bool
+    is_granted: bool
+
+
+class Append(msgspec.Struct, frozen=True, array_like=True, tag="append"):
+    """Leader of ``term`` to the other administrators: store this block."""
+
+    term: Term
+    block: Block
+
+
+class Stored(msgspec.Struct, frozen=True, array_like=True, tag="stored"):
+    """Administrator to the leader: it has stored ``block`` at ``height``; if empty, it has not got past ``height``."""
+
+    term: Term
+    height: Height
+    block: Annotated[bytes, msgspec.Meta(max_length=32)]
+
+
+class Commit(msgspec.Struct, frozen=True, array_like=True, tag="committed"):
+    """Leader to the other administrators: a majority has stored ``block``."""
+
+    height: Height
+    block: Digest
+    certificate: LeaderCertificate
+
+
 class Finalised(msgspec.Struct, frozen=True, array_like=True, tag="finalised"):
     """Administrator to ledger keepers (step 4), and down the contributors' hierarchy: a final block."""
 
@@ -90,4 +145,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
     trail: tuple[Change, ...] = ()
 
 
-Message = Submit | Endorse | Refused | Approve | Propose | Vote | Mined | Finalised | Receipt
+#: What an administrator must not contradict after a restart: durable before it leaves, and known again.
+Word = Propose | Vote | Canvass | Ballot | Append | Stored
+
+Message = Submit | Endorse | Refused | Approve | Word | Commit | Mined | Finalised | Receipt

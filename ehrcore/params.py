@@ -20,6 +20,7 @@ class ConsensusRule(StrEnum):
     PROOF_OF_STAKE = "pos"
     PROOF_OF_WORK = "pow"
     SINGLE_ORDERER = "single"
+    LEADER = "leader"
 
 
 class Dissemination(StrEnum):
@@ -64,6 +65,8 @@ class Limits(msgspec.Struct, frozen=True, array_like=True):
 
 class StakeRule(msgspec.Struct, frozen=True, array_like=True):
     """Time-outs of proof of stake, each of which grows by ``timeout_step_ns`` per round; and what is at stake.
+
+    The rule with a leader takes its time-outs from here, so that both wait equally long for a node that is silent.
 
     Who is shown to have voted twice loses ``slash_percent`` of its stake, also of what it has unbonded within the last
     ``unbonding_blocks`` heights.

@@ -17,6 +17,8 @@ Nanos = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Height = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 #: Round of agreement within one height, from 0.
 Round = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+#: Number of a leader's time in office, from 1; 0 before the first.
+Term = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 #: Voting weight of an administrator, in indivisible units.
 Stake = Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
 #: Output of a hash suite: 16 (MD5) to 32 bytes.

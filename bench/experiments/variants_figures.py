@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 BASE_SUITE: Final = "sha256"
 #: Rule -> how tables and figures call it, in their order.
-NAMES: Final = {"pos": "PoS", "single": "single orderer", "pow": "PoW"}
+NAMES: Final = {"pos": "PoS", "single": "single orderer", "leader": "elected leader", "pow": "PoW"}
 
 
 def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":

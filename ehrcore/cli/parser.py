@@ -65,7 +65,7 @@ def _add_config(command: Parser) -> None:
     """Flags are None if they are not given: what is given must not contradict a network that exists."""
     for role in ROLES:
         command.add_argument(f"--{role}", type=int, metavar="N", help="how many (1)")
-    command.add_argument("--consensus", choices=("pos", "pow", "single"), help="how blocks become final (pos)")
+    command.add_argument("--consensus", choices=("pos", "pow", "single", "leader"), help="how blocks are final (pos)")
     command.add_argument("--tls", action="store_const", const=True, help="mutual TLS between nodes and with clients")
     command.add_argument("--first-port", type=int, metavar="P", help="port of the first agent; others follow (7777)")
     command.add_argument("--config", type=Path, metavar="FILE", help="all of it as TOML; flags come before it")

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from ehrcore.block import OrdererCertificate, RecordRef, StakeCertificate, WorkCertificate
+from ehrcore.block import LeaderCertificate, OrdererCertificate, RecordRef, StakeCertificate, WorkCertificate
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.drive.net.files import read_file
 from ehrcore.drive.net.objects import MAX_OBJECT_BYTES
@@ -61,6 +61,8 @@ def _finality(shown: Verified) -> str:
             return f"{len(votes)} administrators with more than two thirds of the stake voted for it"
         case OrdererCertificate():
             return f"{shown.header.proposer} signed it"
+        case LeaderCertificate(term=term, leader=leader):
+            return f"{leader} says, as leader of term {term}, that a majority has stored it"
         case WorkCertificate(successors=successors):
             return f"{len(successors)} blocks with proof of work follow it"
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from ehrcore.consensus.leader import ElectedLeader
 from ehrcore.consensus.pos import ProofOfStake
 from ehrcore.consensus.pow import ProofOfWork
 from ehrcore.consensus.seam import Consensus, Seat, Tip
@@ -14,6 +15,7 @@ RULES: Final[dict[ConsensusRule, Callable[[Seat, Tip], Consensus]]] = {
     ConsensusRule.PROOF_OF_STAKE: ProofOfStake,
     ConsensusRule.PROOF_OF_WORK: ProofOfWork,
     ConsensusRule.SINGLE_ORDERER: SingleOrderer,
+    ConsensusRule.LEADER: ElectedLeader,
 }
 
 __all__ = ["RULES", "Consensus", "Seat", "Tip"]

@@ -3,17 +3,24 @@
 from typing import Final
 
 from ehrcore.consensus.laggards import CATCH_UP_LIMIT
-from ehrcore.messages import Finalised, Propose, Vote
+from ehrcore.messages import Append, Commit, Finalised, Propose, Vote, Word
 
 #: How many messages are kept, shared evenly among the peers.
 EARLY_LIMIT: Final = 4_096
 
 StakeMessage = Propose | Vote | Finalised
+EarlyMessage = StakeMessage | Append | Commit
 
 
-def height_of(message: StakeMessage) -> int:
+def height_of(message: Word | Commit | Finalised) -> int:
     """The height that a message speaks of."""
-    return message.block.header.height if isinstance(message, Finalised) else message.body.height
+    match message:
+        case Finalised() | Append():
+            return message.block.header.height
+        case Propose() | Vote():
+            return message.body.height
+        case _:
+            return message.height
 
 
 def chain_of(message: StakeMessage) -> bytes:
@@ -28,12 +35,12 @@ class EarlyMessages:
 
     def __init__(self, peers: tuple[str, ...]) -> None:
         self._peers = peers
-        self._held: list[tuple[str, StakeMessage]] = []
+        self._held: list[tuple[str, EarlyMessage]] = []
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def keep(self, sender: str, message: StakeMessage, height: int) -> bool:
+    def keep(self, sender: str, message: EarlyMessage, height: int) -> bool:
         """Keep a message while ``height`` is being decided, if there is room; nobody's flood takes another's."""
         if sender not in self._peers or height_of(message) > height + CATCH_UP_LIMIT:
             return False
@@ -48,7 +55,7 @@ class EarlyMessages:
         self._held.append((sender, message))
         return True
 
-    def take(self, height: int) -> list[tuple[str, StakeMessage]]:
+    def take(self, height: int) -> list[tuple[str, EarlyMessage]]:
         """Hand out what was said of ``height``, in order, and forget what was said of heights before it."""
         waiting = [item for item in self._held if height_of(item[1]) == height]
         self._held = [item for item in self._held if height_of(item[1]) > height]

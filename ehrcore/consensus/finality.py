@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from ehrcore.block import (
+    CommitBody,
     CommitCertificate,
     Header,
+    LeaderCertificate,
     OrdererCertificate,
     StakeCertificate,
     VoteBody,
@@ -43,6 +45,8 @@ def verify_certificate(
         _verify_stake(crypto, validators, header, block_hash, certificate)
     elif rule is ConsensusRule.SINGLE_ORDERER and isinstance(certificate, OrdererCertificate):
         _verify_orderer(crypto, validators, header, certificate)
+    elif rule is ConsensusRule.LEADER and isinstance(certificate, LeaderCertificate):
+        _verify_leader(crypto, validators, header, block_hash, certificate)
     elif rule is ConsensusRule.PROOF_OF_WORK and isinstance(certificate, WorkCertificate):
         _verify_work(crypto, params, header, certificate, recent)
     else:
@@ -74,6 +78,18 @@ def _verify_orderer(crypto: Crypto, validators: ValidatorSet, header: Header, ce
         raise ValidationError("certificate", f"expected the orderer {orderer.node}, found {header.proposer}")
     if not crypto.verify(orderer.public_key, header, certificate.signature):
         raise ValidationError("certificate", f"expected the signature of {orderer.node}, found another")
+
+
+def _verify_leader(
+    crypto: Crypto, validators: ValidatorSet, header: Header, block_hash: bytes, certificate: LeaderCertificate
+) -> None:
+    """Any administrator's word is enough: that it was elected, and that a majority has the block, is believed."""
+    leader = validators.find(certificate.leader)
+    if leader is None:
+        raise ValidationError("certificate", f"expected an administrator, found {certificate.leader}")
+    body = CommitBody(header.chain, header.height, certificate.term, block_hash)
+    if not crypto.verify(leader.public_key, body, certificate.signature):
+        raise ValidationError("certificate", f"expected the signature of {leader.node}, found another")
 
 
 def _verify_work(

@@ -36,7 +36,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from ehrcore.block import Attestation, Block, ProposalBody, StakeCertificate, VoteBody
-from ehrcore.consensus.early import EarlyMessages, chain_of, height_of
+from ehrcore.consensus.early import EarlyMessages, StakeMessage, chain_of, height_of
 from ehrcore.consensus.finality import header_hash
 from ehrcore.consensus.laggards import RecentBlocks, has_finality
 from ehrcore.consensus.rounds import ROUND_LIMIT, HeightRecord
@@ -87,7 +87,9 @@ class ProofOfStake:
         nothing that contradicts what it has said.
         """
         for message in self._seat.heard:
-            if height_of(message) != self._height or chain_of(message) != self._seat.chain:
+            if not isinstance(message, Propose | Vote) or chain_of(message) != self._seat.chain:
+                continue
+            if height_of(message) != self._height:
                 continue
             body = message.body
             if not self._record.admit(message, body.round)[0]:
@@ -123,7 +125,7 @@ class ProofOfStake:
     def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
         """A proposal, a vote or a final block; kept if its height is to come, dropped if it does not verify."""
         steps: list[Step] = []
-        if not isinstance(message, Propose | Vote | Finalised) or chain_of(message) != self._seat.chain:
+        if not isinstance(message, StakeMessage) or chain_of(message) != self._seat.chain:
             return steps
         height = height_of(message)
         if height < self._height:

@@ -17,7 +17,7 @@ from ehrcore.drive.processors import Station
 from ehrcore.drive.sim import Leg, Node, Simulation
 from ehrcore.effects import Effect, Effects, Event, Persist, Received, Send
 from ehrcore.identity import Reason
-from ehrcore.messages import Endorse, Finalised, Message, Propose, Vote
+from ehrcore.messages import Endorse, Finalised, Message, Word
 from ehrcore.types import MILLISECOND, Role
 
 #: As of the real ones: how long a slice takes, and how many messages one frame holds.
@@ -51,7 +51,7 @@ def needs_disk(effects: Effects) -> bool:
         or (
             type(effect) is Send
             and (
-                type(effect.message) in {Finalised, Propose, Vote}
+                isinstance(effect.message, Finalised | Word)
                 or (type(effect.message) is Endorse and effect.message.reason is Reason.ACCEPTED)
             )
         )

@@ -6,7 +6,7 @@ rule's business; this role feeds it and hands out what it decides.
 
 from ehrcore.block import Evidence, Transaction, TransactionBody
 from ehrcore.consensus import RULES, Consensus, Seat, Tip
-from ehrcore.consensus.seam import Accused, Decided, Step
+from ehrcore.consensus.seam import Accused, ConsensusMessage, Decided, Step
 from ehrcore.effects import (
     Effect,
     Effects,
@@ -20,7 +20,7 @@ from ehrcore.effects import (
     TimerFired,
     WorkFound,
 )
-from ehrcore.messages import Approve, Finalised, Mined, Propose, Submit, Vote
+from ehrcore.messages import Approve, Finalised, Submit
 from ehrcore.params import Dissemination
 from ehrcore.roles.context import Context
 from ehrcore.roles.pool import ApprovalPool
@@ -73,7 +73,7 @@ class Administrator:
                 if not self._pool.add(message, now):
                     return ()
                 return self._carry_out(self._rule.on_ready(now), now)
-            case Received(sender=sender, message=Propose() | Vote() | Mined() | Finalised() as message):
+            case Received(sender=sender, message=message) if isinstance(message, ConsensusMessage):
                 return self._carry_out(self._rule.on_message(sender, message, now), now)
             case TimerFired(name=name) if name == _CUT:
                 self._cut_at = None

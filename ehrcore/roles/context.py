@@ -7,7 +7,7 @@ from ehrcore.consensus.seam import Tip
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Certificate, Registry
-from ehrcore.messages import Propose, Vote
+from ehrcore.messages import Word
 from ehrcore.params import ChainParams
 from ehrcore.rules import check_transaction
 from ehrcore.standing import Standing
@@ -27,7 +27,7 @@ class Kept:
     tip: Tip | None = None
     state: ChainState | None = None
     orders: tuple[tuple[int, Transaction], ...] = ()
-    heard: tuple[Propose | Vote, ...] = ()
+    heard: tuple[Word, ...] = ()
     settled: tuple[bytes, ...] = ()
 
 

@@ -14,6 +14,7 @@ from bench.experiments import variants as experiment
 from bench.experiments.base import Row
 from bench.experiments.variants import find_break_even, in_order
 from bench.scenario import Scenario, load_scenario
+from ehrcore.params import ConsensusRule
 
 EXPERIMENT = find_experiment("variants")
 GRIND_NS = 500
@@ -341,6 +342,6 @@ def test_the_engine_net_takes_every_rule_with_every_suite() -> None:
     scenario = msgspec.structs.replace(scenario_with(), engine="net")
     cases = [case for case in experiment.declare_cases(scenario) if case.engine == "variant-net"]
     found = {(case.settings["rule"], case.settings["suite"]) for case in cases}
-    assert found == {(rule, suite) for rule in ("pos", "pow", "single") for suite in ("sha256", "md5")}
+    assert found == {(rule, suite) for rule in ConsensusRule for suite in ("sha256", "md5")}
     for case in cases:
         assert (case.settings["difficulty_bits"] is not None) == (case.settings["rule"] == "pow")

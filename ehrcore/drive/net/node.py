@@ -29,7 +29,7 @@ from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.sync import followers
 from ehrcore.errors import DeploymentError, EhrError
 from ehrcore.hashing import HashSuite
-from ehrcore.messages import Finalised, Propose, Vote
+from ehrcore.messages import Finalised, Word
 from ehrcore.network import build_machine
 from ehrcore.roles.context import Kept
 from ehrcore.types import Role, node_id
@@ -126,7 +126,7 @@ def _read_kept(journal: Journal, library: Library | None, suite: HashSuite) -> K
     blocks = [decode(content, Finalised).block for content in last]
     settled = tuple(suite.hash(encode(item.transaction.body)) for block in blocks for item in block.transactions)
     said = journal.said((tip.height if tip else 0) + 1)
-    heard = tuple(decode(content, Propose | Vote) for content in said)  # type: ignore[arg-type]  # a union is a type form
+    heard: tuple[Word, ...] = tuple(decode(content, Word) for content in said)  # type: ignore[arg-type]  # a union is a type form
     orders = tuple((height, decode(content, Transaction)) for height, content in journal.orders())
     return Kept(tip, library.state if library else None, orders, heard, settled)
 

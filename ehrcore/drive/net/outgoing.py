@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from ehrcore.block import Transaction
 from ehrcore.codec import encode
+from ehrcore.consensus.early import height_of
 from ehrcore.consensus.seam import Tip
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Library
@@ -33,7 +34,7 @@ from ehrcore.effects import (
 )
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
-from ehrcore.messages import Approve, Endorse, Finalised, Propose, Vote
+from ehrcore.messages import Append, Approve, Ballot, Canvass, Endorse, Finalised, Propose, Stored, Vote
 from ehrcore.state import is_order
 from ehrcore.types import SECOND, Role
 
@@ -73,7 +74,7 @@ class Outgoing:
             if type(effect) is Send:
                 self._note(effect)
             elif type(effect) is Heard:
-                self._journal.say(effect.message.body.height, encode(effect.message), is_own=False)
+                self._journal.say(height_of(effect.message), encode(effect.message), is_own=False)
         self._writer.add(effects)
 
     async def flush(self) -> None:
@@ -94,6 +95,8 @@ class Outgoing:
                 self._note_final(message)
             case Propose() | Vote() if isinstance(message, Propose) or message.voter == self._name:
                 self._journal.say(message.body.height, encode(message), is_own=True)
+            case Canvass() | Ballot() | Append() | Stored():
+                self._journal.say(height_of(message), encode(message), is_own=True)
             case _:
                 pass
 

@@ -299,7 +299,7 @@ def test_mutual_tls_is_for_every_command(started, records, process, tmp_path: Pa
     assert process("audit", "--folder", network).code == 0
 
 
-@pytest.mark.parametrize("rule", ["pow", "single"])
+@pytest.mark.parametrize("rule", ["pow", "single", "leader"])
 def test_other_rules_prove_as_well(started, records, process, tmp_path: Path, rule: str) -> None:
     network = started("--consensus", rule)
     ids = submitted(process("submit", "--folder", network, records[0]))
@@ -307,7 +307,12 @@ def test_other_rules_prove_as_well(started, records, process, tmp_path: Path, ru
     assert process("prove", "--folder", network, ids[str(records[0])][0], "-o", proof).code == 0
     shown = process("verify-proof", proof, "--record", records[0])
     assert shown.code == 0
-    assert {"pow": "6 blocks with proof of work follow it", "single": "administrator-0 signed it"}[rule] in shown.out
+    words = {
+        "pow": "6 blocks with proof of work follow it",
+        "single": "administrator-0 signed it",
+        "leader": "administrator-0 says, as leader of term 1, that a majority has stored it",
+    }
+    assert words[rule] in shown.out
 
 
 def test_on_a_terminal_it_is_a_screen_until_it_is_interrupted(started, process, background) -> None:

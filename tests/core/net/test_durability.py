@@ -7,16 +7,18 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ehrcore.block import RecordRef, Transaction, TransactionBody
+from ehrcore.block import LeaderCertificate, RecordRef, Transaction, TransactionBody
 from ehrcore.codec import encode
 from ehrcore.drive.net.client import fetch_health
 from ehrcore.drive.net.local import LocalNetwork
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.errors import EhrError
 from ehrcore.ledger import SqliteLedger
+from ehrcore.params import ConsensusRule
 from ehrcore.types import Role
 from tests.core.net.conftest import found_local
 
@@ -29,9 +31,9 @@ def make_network(tmp_path: Path):
     """Founds and starts networks, and stops what is left of them."""
     made: list[LocalNetwork] = []
 
-    def make(**counts: int) -> LocalNetwork:
+    def make(**given: Any) -> LocalNetwork:
         path = tmp_path / f"network-{len(made)}"
-        found_local(path, **counts)
+        found_local(path, **given)
         made.append(LocalNetwork(path))
         made[-1].start()
         return made[-1]
@@ -149,6 +151,32 @@ def test_killed_nodes_lose_and_double_nothing(make_network) -> None:
     await_height(network, client, keepers(network))
     network.stop()
     check_ledgers(network, client, keepers(network))
+
+
+def test_an_elected_leader_that_is_killed_is_followed_by_another(make_network) -> None:
+    """The first leader dies with blocks under way and comes back; then all die, leaders and followers."""
+    network = make_network(agents=2, administrators=3, consensus=ConsensusRule.LEADER)
+    client = Client(network)
+    client.submit(10)
+    await_height(network, client, keepers(network))
+    thread = threading.Thread(target=client.submit, args=(20, 0.02))
+    thread.start()
+    time.sleep(0.2)
+    network.kill("administrator-0")
+    thread.join()
+    await_height(network, client, keepers(network))
+    network.start()
+    client.submit(5)
+    for name in network.names():
+        network.kill(name)
+    network.start()
+    await_height(network, client, keepers(network))
+    network.stop()
+    check_ledgers(network, client, keepers(network))
+    with SqliteLedger.open(network.folder.node("contributor-0") / "ledger.sqlite") as ledger:
+        certificates = [entry.certificate for entry in ledger.entries()]
+    assert {type(certificate) for certificate in certificates} == {LeaderCertificate}
+    assert len({certificate.leader for certificate in certificates}) > 1
 
 
 def test_a_power_cut_loses_nothing_acknowledged(make_network) -> None:

@@ -271,10 +271,15 @@ class Council:
                 self.timers.append((self.now + step.delay_ns, name, step.name))
             elif isinstance(step, Decided):
                 self.decided[name].append(step)
-                self.pools[name].ready = ()
+                self.pools[name].ready = self.next_batch(name, step)
         if any(isinstance(step, Decided) for step in steps):
             self.take(name, self.machines[name].on_ready(self.now))
         return steps
+
+    def next_batch(self, name: str, decided: Decided) -> tuple[EndorsedTransaction, ...]:
+        """What waits at a node once it has decided a block: nothing."""
+        del name, decided
+        return ()
 
     def ready(self, *names: str) -> None:
         for name in names or tuple(self.machines):

@@ -19,6 +19,7 @@ RULES: dict[str, dict[str, Any]] = {
     "stake": {},
     "work": {"consensus": ConsensusRule.PROOF_OF_WORK, "work": WorkRule(difficulty=1 << 20, confirmations=4)},
     "orderer": {"consensus": ConsensusRule.SINGLE_ORDERER},
+    "leader": {"consensus": ConsensusRule.LEADER},
     "real signatures": {"is_modelled": False},
 }
 JITTER = LinkModel(jitter_ns=50 * MICROSECOND)

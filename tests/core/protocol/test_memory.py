@@ -78,12 +78,13 @@ RULES: list[dict[str, Any]] = [
     {},
     {"dissemination": Dissemination.TREE},
     {"consensus": ConsensusRule.SINGLE_ORDERER},
+    {"consensus": ConsensusRule.LEADER},
     {"consensus": ConsensusRule.PROOF_OF_WORK, "work": WorkRule(difficulty=1 << 20, confirmations=3)},
 ]
 
 
 @pytest.mark.usefixtures("small_bounds")
-@pytest.mark.parametrize("rule", RULES, ids=["stake", "tree", "orderer", "work"])
+@pytest.mark.parametrize("rule", RULES, ids=["stake", "tree", "orderer", "leader", "work"])
 def test_twice_the_transactions_take_no_more_memory(rule: dict[str, Any]) -> None:
     assert grown(make_params(**rule), 300) == {}
 

@@ -112,10 +112,17 @@ def _reason(reason: str) -> str:
     return "<span class='badge good'>valid</span>"
 
 
+_CERTIFIERS: Final = {
+    "pos": "more than two thirds of the stake",
+    "single": "the single orderer",
+    "leader": "a leader, for a majority that has stored it",
+}
+
+
 def _certified(certificate: CertificateView) -> str:
     if certificate.rule == "pow":
         return f"proof of work, under {certificate.confirmations} more blocks"
-    rule = "more than two thirds of the stake" if certificate.rule == "pos" else "the single orderer"
+    rule = _CERTIFIERS[certificate.rule]
     return f"{rule}: {escape(', '.join(certificate.signed_by))}"
 
 

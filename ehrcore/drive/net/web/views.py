@@ -13,6 +13,7 @@ from ehrcore.block import (
     LOCATION_CHARS,
     CommitCertificate,
     EndorsedTransaction,
+    LeaderCertificate,
     RecordRef,
     StakeCertificate,
     Transaction,
@@ -203,6 +204,8 @@ def certificate_view(certificate: CommitCertificate, proposer: str) -> Certifica
             return CertificateView("pos", tuple(vote.node for vote in votes), 0)
         case WorkCertificate(successors=successors):
             return CertificateView("pow", (), len(successors))
+        case LeaderCertificate(leader=leader):
+            return CertificateView("leader", (leader,), 0)
         case _:
             return CertificateView("single", (proposer,), 0)
 
