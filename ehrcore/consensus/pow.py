@@ -265,7 +265,7 @@ class ProofOfWork:
         return first.block.header.previous == self._root.block_hash
 
     def _tell_stale(self, header: Header, block_hash: bytes, steps: list[Step]) -> None:
-        if block_hash not in self._closed:
+        if block_hash not in self._closed and self._seat.validators.find(header.proposer):
             self._closed.add(block_hash)
             steps.append(Observed(ObservedKind.STALE, (block_hash,), header.proposer))
 

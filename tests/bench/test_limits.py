@@ -146,7 +146,7 @@ def test_a_tool_that_fails_says_why(monkeypatch, tmp_path):
 # -- the search for a nonce in C -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("length", "blocks"), [(15, 1), (48, 2)])
+@pytest.mark.parametrize(("length", "blocks"), [(15, 1), (56, 2)])
 def test_the_search_in_c_finds_what_ours_finds(tmp_path, length, blocks):
     try:
         bare = MidstateSearch.compile(tmp_path)

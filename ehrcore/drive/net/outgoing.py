@@ -139,9 +139,16 @@ class Outgoing:
                 pass  # the tip is the journal's, and objects lie where whoever submits has put them
 
     def _observe(self, observed: Observed) -> None:
-        if observed.kind is ObservedKind.DROPPED:
+        counters = self._counters
+        counted = {
+            ObservedKind.DROPPED: counters.dropped,
+            ObservedKind.STALE: counters.stale,
+            ObservedKind.REORGANISED: counters.reorganisations,
+        }
+        counts = counted.get(observed.kind)
+        if counts is not None:
             reason = observed.detail.partition(":")[0]
-            self._counters.dropped[reason] = self._counters.dropped.get(reason, 0) + 1
+            counts[reason] = counts.get(reason, 0) + 1
         elif observed.kind is ObservedKind.SETTLED:
             self.settle(observed.subjects)
 

@@ -492,6 +492,10 @@ def test_orphans_are_bounded() -> None:
     assert sum(map(len, pit.machine._orphans.values())) == _ORPHAN_LIMIT
 
 
+def replace_header(block: Block, **changes: Any) -> Block:
+    return Block(msgspec.structs.replace(block.header, **changes), block.transactions)
+
+
 def test_a_stale_block_is_told_of_once_with_its_proposers_name() -> None:
     pit = Pit(confirmations=1)
     mine, theirs = pit.block(None, 50), pit.block(None, 60, proposer=2)
@@ -507,8 +511,8 @@ def test_a_stale_block_is_told_of_once_with_its_proposers_name() -> None:
 def test_a_stale_block_that_comes_late_is_told_of_and_one_without_work_is_not() -> None:
     pit = Pit(confirmations=0)
     mine, theirs, idle = pit.block(None, 50), pit.block(None, 60), pit.block(None, 70, nonce=bytes(8))
-    easy = pit.block(None, 80, difficulty=1)
-    pit.hear(mine, theirs, idle, easy)
+    easy, alien = pit.block(None, 80, difficulty=1), replace_header(pit.block(None, 90), proposer="somebody")
+    pit.hear(mine, theirs, idle, easy, alien)
     assert [item.subjects for item in pit.observed(ObservedKind.STALE)] == [(pit.hash(theirs),)]
 
 
