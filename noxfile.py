@@ -89,6 +89,8 @@ def slow(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """Run the longest tests: every byte, every part, a whole run; not before each change, but before a release."""
     install_with_project(session, "tests")
+    # What only the speed limits need is tested here too: numba.
+    install(session, "speed")
     session.run("pytest", "-n", "2", "--benchmark-disable", "-m", "long", *session.posargs)
 
 

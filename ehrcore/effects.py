@@ -99,7 +99,9 @@ class ObservedKind(StrEnum):
 
     ``COMMITTED`` is a contributor's word that its ledger holds the transactions, ``SETTLED`` a coordinator's
     or an agent's that it has seen them in a final block.  ``ACCUSED`` is an administrator's word that another has
-    contradicted itself: the detail names the offender and the height.
+    contradicted itself: the detail names the offender and the height.  Under proof of work, an administrator tells of
+    each ``STALE`` block (the detail is its proposer's name) once, and of each time it has ``REORGANISED``: which blocks
+    it left for a heavier chain, and how many (detail).
     """
 
     SUBMITTED = "submitted"
@@ -110,6 +112,8 @@ class ObservedKind(StrEnum):
     DECIDED = "decided"
     DROPPED = "dropped"
     ACCUSED = "accused"
+    STALE = "stale"
+    REORGANISED = "reorganised"
 
 
 class Observed(msgspec.Struct, frozen=True):

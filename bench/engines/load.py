@@ -6,7 +6,7 @@ instant that was *intended*; that finds how long it takes.  Load goes on until e
 no measured block waits for a rush that never comes.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,6 +50,9 @@ class Collector:
         self.finished = 0
         self.receipts = self.refused = self.invalid = self.decided = self.empty = 0
         self.dropped: dict[str, int] = {}
+        #: Blocks that proof of work has lost to others, with their proposers, and reorganisations by depth.
+        self.stale: dict[bytes, str] = {}
+        self.reorganisations = Counter[int]()
 
     def expect(self, intended: int, visitor: str) -> None:
         """A request is meant to be made through ``visitor``, which takes its requests in order."""
@@ -81,6 +84,10 @@ class Collector:
             case ObservedKind.DROPPED:
                 reason = observed.detail.partition(":")[0]
                 self.dropped[reason] = self.dropped.get(reason, 0) + 1
+            case ObservedKind.STALE:
+                self.stale[observed.subjects[0]] = observed.detail
+            case ObservedKind.REORGANISED:
+                self.reorganisations[len(observed.subjects)] += 1
             case ObservedKind.SETTLED | ObservedKind.ACCUSED:
                 pass  # the first is a coordinator's; what counts are the ledgers
         return False

@@ -221,5 +221,8 @@ def forks(loaded: LoadedSimulation) -> Row:
         "blocks": collector.decided / administrators,
         "empty_share": collector.empty / max(collector.decided, 1),
         "refused_blocks": collector.dropped.get("previous", 0),
+        "stale_blocks": len(collector.stale),
+        "reorganisations": collector.reorganisations.total(),
+        "deepest_reorganisation": max(collector.reorganisations, default=0),
         "tries_per_block": tries * administrators / max(collector.decided, 1),
     }

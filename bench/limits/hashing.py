@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.limits.base import BLOCKS, Demand, Finding, Metric, Part, Unavailable, cpu_ns, invert, take_turns
+from bench.limits.midstate import MidstateSearch
 from bench.limits.openssl import hash_ns, versions_note
 from ehrcore.block import Header
-from ehrcore.consensus.work import grind
+from ehrcore.consensus.work import Grind, grind
+from ehrcore.drive.grinders import find_grinder
+from ehrcore.errors import ParameterError
 from ehrcore.hashing import find_suite
 from ehrcore.merkle import MerkleTree, compute_root
 
@@ -21,6 +24,7 @@ _NODE_BYTES: Final = 65
 SIZES: Final = {64: 2.2, 1_024: 1.3, 30_720: 1.05}
 LEAVES: Final = (15, 1_000)
 _TRIES: Final = 20_000
+_LANE_TRIES: Final = 1 << 20
 
 
 def measure_hash(_folder: Path) -> list[Finding]:
@@ -96,18 +100,35 @@ def measure_proofs(_folder: Path) -> list[Finding]:
     return [Finding(invert(ours), invert(peers))]
 
 
-def grind_ns() -> float:
-    """Processor nanoseconds per try: no nonce works at this difficulty."""
-    suite, digest = find_suite("sha256"), bytes(32)
-    header = Header(digest, 1, digest, digest, 15, 0, "administrator-0", digest, digest, 1 << 61, bytes(8))
-    return cpu_ns(_SECONDS, grind, suite, header, 0, _TRIES) / _TRIES
+def hard_header() -> Header:
+    """A header that no nonce of a few billions solves."""
+    digest = bytes(32)
+    return Header(digest, 1, digest, digest, 15, 0, "administrator-0", digest, digest, 1 << 61, bytes(8))
 
 
-def measure_grind(_folder: Path) -> list[Finding]:
-    """Tries per second, and whole hashes of 64 bytes per second in C."""
-    ours, peers = take_turns(BLOCKS, grind_ns, lambda: hash_ns(64))
+def grind_ns(search: Grind = grind, tries: int = _TRIES) -> float:
+    """Processor nanoseconds per try."""
+    return cpu_ns(_SECONDS, search, find_suite("sha256"), hard_header(), 0, tries) / tries
+
+
+def measure_grind(folder: Path) -> list[Finding | Unavailable]:
+    """Tries per second in turns: hashlib beside whole hashes of 64 bytes in C, numba beside the same search in C."""
+    sides, missing = [grind_ns, lambda: hash_ns(64)], None
+    try:
+        lanes = find_grinder("numba", find_suite("sha256"))
+        bare = MidstateSearch.compile(folder)
+        sides += [lambda: grind_ns(lanes, _LANE_TRIES), lambda: bare.find(hard_header(), 0, _LANE_TRIES)[1]]
+    except ParameterError as error:
+        missing = Unavailable(str(error))
+    except Unavailable as error:
+        missing = error
+    rates = [[rate / 1e6 for rate in invert(side)] for side in take_turns(BLOCKS, *sides)]
+    (folder / "midstate").unlink(missing_ok=True)
     note = "a try copies the state before the nonce; the peer hashes 64 bytes from the start"
-    return [Finding([rate / 1e6 for rate in invert(ours)], [rate / 1e6 for rate in invert(peers)], note)]
+    return [
+        Finding(rates[0], rates[1], note),
+        missing or Finding(rates[2], rates[3], "both hash what comes before the last block once"),
+    ]
 
 
 _OPENSSL: Final = "openssl speed sha256"
@@ -126,5 +147,9 @@ PROOFS: Final = Part(
     (Metric("Merkle root and 1,000 proofs", "trees/s", "merkletools", Demand("at least", 2)),), measure_proofs
 )
 GRIND: Final = Part(
-    (Metric("proof of work", "million tries/s", _OPENSSL, Demand("at least", 2.7, "value")),), measure_grind
+    (
+        Metric("proof of work", "million tries/s", _OPENSSL, Demand("at least", 2.7, "value")),
+        Metric("proof of work, numba", "million tries/s", "the search in C on OpenSSL", Demand("at least", 1)),
+    ),
+    measure_grind,
 )

@@ -23,8 +23,9 @@ it, its own words and others', at growing intervals up to `LONGEST_REPEAT` times
 answers those who are stuck there with the final blocks.
 
 *Crashes.*  What a node says is durable before it is sent, and what it heard before anything that rests on it
-(`Heard`): this write-ahead log is handed back to it after a restart (`Seat.heard`).  The rounds that it has spoken in
-are over for it, and the lock of its last precommit holds (`_recall`), so it never says two things in one place.
+(`Heard`): this write-ahead log is handed back to it after a restart (`Seat.heard`).  It goes on in the phase of its
+last word, with the lock of its last precommit (`_recall`), so it never says two things in one place; and whoever waits
+for its next word in that round gets it.
 
 *Accountability.*  Two different words of one voter for one place convict it (`ehrcore.consensus.evidence`).  Evidence
 becomes a transaction; the offender's stake is slashed, and the set of voters changes two heights later
@@ -60,6 +61,10 @@ class Phase(IntEnum):
     PRECOMMIT = 3
 
 
+#: The phase that a vote in each step leads to.
+_AFTER: Final = {PREVOTE: Phase.PREVOTE, PRECOMMIT: Phase.PRECOMMIT}
+
+
 class ProofOfStake:
     """One administrator's state machine."""
 
@@ -71,7 +76,8 @@ class ProofOfStake:
 
     def _enter_height(self, tip: Tip) -> None:
         self._tip, self._height = tip, tip.height + 1
-        self._round, self._first_round, self._phase = 0, 0, Phase.IDLE
+        self._round, self._phase = 0, Phase.IDLE
+        self._begins_at = (0, Phase.PROPOSE)
         self._locked: bytes = b""
         self._locked_round = self._valid_round = _NONE
         self._valid: Block | None = None
@@ -83,8 +89,8 @@ class ProofOfStake:
     def _recall(self) -> None:
         """Go on after a restart with all that was said and heard at this height.
 
-        The rounds that this node has spoken in are over for it, and the lock of its last precommit holds: so it says
-        nothing that contradicts what it has said.
+        The height will begin in the phase that this node's last word led to, and the lock of its last precommit holds:
+        so it says nothing that contradicts what it has said.
         """
         for message in self._seat.heard:
             if not isinstance(message, Propose | Vote) or chain_of(message) != self._seat.chain:
@@ -98,7 +104,8 @@ class ProofOfStake:
             if speaker != self._seat.me:
                 continue
             self._said.append(message)
-            self._first_round = max(self._first_round, body.round + 1)
+            phase = _AFTER[message.body.step] if isinstance(message, Vote) else Phase.PROPOSE
+            self._begins_at = max(self._begins_at, (body.round, phase))
             if isinstance(message, Vote) and message.body.step == PRECOMMIT and body.block:
                 self._locked, self._locked_round = body.block, body.round
                 if (proposal := self._record.proposals.get(body.round)) is not None:
@@ -117,8 +124,8 @@ class ProofOfStake:
             if any(isinstance(step, Decided) for step in steps):
                 return steps
         if self._phase is Phase.IDLE and self._seat.pool.batch(now):
-            self._start_round(self._first_round, now, steps)
-        elif self._phase is Phase.PROPOSE and self._round not in self._record.proposals:
+            self._begin(now, steps)
+        elif self._phase is Phase.PROPOSE:
             self._propose(now, steps)
         return self._progress(now, steps)
 
@@ -147,8 +154,14 @@ class ProofOfStake:
         if not is_heard:
             return steps
         if self._phase is Phase.IDLE:
-            self._start_round(self._first_round, now, steps)
+            self._begin(now, steps)
         return self._progress(now, steps)
+
+    def _begin(self, now: int, steps: list[Step]) -> None:
+        """Leave IDLE: enter round 0, or go on where the log ends; what it says may not have left."""
+        steps += [Send(self._seat.peers, word) for word in self._said]
+        round_, phase = self._begins_at
+        self._start_round(round_, now, steps, phase)
 
     def _may_be_final(self, message: Finalised) -> bool:
         """Whether the certificate holds, as far as the voters of its height are known yet."""
@@ -255,13 +268,15 @@ class ProofOfStake:
         self._past.add(Finalised(decided.block, decided.certificate), now)
         self._enter_height(Tip(self._height, decided.block_hash, decided.block.header.timestamp))
 
-    def _start_round(self, round_: int, now: int, steps: list[Step]) -> None:
-        self._round, self._phase = round_, Phase.PROPOSE
-        self._propose(now, steps)
-        rule, proposal = self._seat.params.stake, self._record.proposals.get(round_)
-        # One that builds on an earlier round's prevotes cannot be answered before these have come.
-        if proposal is None or proposal.body.valid_round != _NONE:
-            self._set_timer("propose", rule.propose_timeout_ns, steps)
+    def _start_round(self, round_: int, now: int, steps: list[Step], phase: Phase = Phase.PROPOSE) -> None:
+        self._round, self._phase = round_, phase
+        rule = self._seat.params.stake
+        if phase is Phase.PROPOSE:
+            self._propose(now, steps)
+            proposal = self._record.proposals.get(round_)
+            # One that builds on an earlier round's prevotes cannot be answered before these have come.
+            if proposal is None or proposal.body.valid_round != _NONE:
+                self._set_timer("propose", rule.propose_timeout_ns, steps)
         if self._seat.peers:
             self._repeat_ns = rule.propose_timeout_ns + 2 * rule.vote_timeout_ns
             self._set_timer("repeat", self._repeat_ns, steps)
@@ -304,7 +319,7 @@ class ProofOfStake:
     def _propose(self, now: int, steps: list[Step]) -> None:
         """Lines 14 to 19; a proposer with nothing to order waits until it has something."""
         seat, round_, block = self._seat, self._round, self._valid
-        if self._record.proposer(round_).node != seat.me:
+        if round_ in self._record.proposals or self._record.proposer(round_).node != seat.me:
             return
         if block is None:
             batch = seat.pool.batch(now)
@@ -319,7 +334,7 @@ class ProofOfStake:
     def _vote(self, step: int, block: bytes, steps: list[Step]) -> None:
         """Sign, record and broadcast a vote, and move to the phase that follows it; who has no stake keeps silent."""
         seat = self._seat
-        self._phase = Phase.PREVOTE if step == PREVOTE else Phase.PRECOMMIT
+        self._phase = _AFTER[step]
         member = seat.validators.find(seat.me)
         if member is not None:
             body = VoteBody(seat.chain, self._height, self._round, step, block)

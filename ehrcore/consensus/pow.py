@@ -3,6 +3,14 @@
 Each administrator searches a nonce for a block on the heaviest chain that it knows.  A block is final once
 `WorkRule.confirmations` successors lie on it, and their headers are its certificate.  Empty blocks are mined only
 to confirm what is not final yet, so an idle network rests.  The search itself is the driver's, in bounded slices.
+
+How sure final is: `reversal.rule_risk`.  A final block is kept whatever comes later, so an attack that succeeds shows
+as administrators or ledger keepers that disagree for good.  Under retargeting an idle hour counts as a slow one: the
+difficulty falls, by at most `MAX_STEP` per window, and rises again.
+
+A block carries no signature: its work is what admits it, as in Nakamoto's design.  Its proposer's name is therefore a
+claim (of some administrator, or the block is refused) on which nothing rests: no reward, no penalty, no turn.  Counts
+by name are as good as the miners are honest.
 """
 
 from collections import deque
@@ -13,8 +21,8 @@ from typing import Final
 import msgspec
 
 from ehrcore.block import Block, Header, WorkCertificate
-from ehrcore.consensus.finality import check_work, header_hash
-from ehrcore.consensus.laggards import is_final
+from ehrcore.bounded import RecentSet
+from ehrcore.consensus.finality import check_work, header_hash, verify_certificate
 from ehrcore.consensus.seam import (
     ConsensusMessage,
     Decided,
@@ -25,12 +33,14 @@ from ehrcore.consensus.seam import (
     is_timely,
     validate_content,
 )
-from ehrcore.consensus.work import has_work, least_difficulty, next_difficulty
-from ehrcore.effects import Send, Work
+from ehrcore.consensus.work import LEAST_WINDOW, has_work, least_difficulty, next_difficulty
+from ehrcore.effects import Observed, ObservedKind, Send, Work
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Finalised, Mined
 
 _ORPHAN_LIMIT: Final = 256
+#: Blocks whose fate is remembered, so that each stale one is told of once.
+_CLOSED_LIMIT: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +54,17 @@ class _Node:
 
 
 class ProofOfWork:
-    """One administrator's state machine."""
+    """One administrator's state machine; after a restart it needs `Seat.recent` to know the difficulty."""
 
     def __init__(self, seat: Seat, tip: Tip) -> None:
         self._seat, self._root = seat, tip
-        self._recent: deque[Header] = deque(maxlen=max(seat.params.work.retarget_window, 1))
+        window = seat.params.work.retarget_window
+        if window >= LEAST_WINDOW and len(seat.recent) < min(window, tip.height):
+            raise ValueError(f"recent headers: expected {min(window, tip.height)}, found {len(seat.recent)}")
+        self._recent: deque[Header] = deque(seat.recent, maxlen=max(window, 1))
+        self._closed = RecentSet(_CLOSED_LIMIT)
+        for header in seat.recent[-_CLOSED_LIMIT:]:
+            self._closed.add(header_hash(seat.crypto, header))
         self._nodes: dict[bytes, _Node] = {}
         self._best = tip.block_hash
         self._root_work = 0
@@ -95,22 +111,37 @@ class ProofOfWork:
         self._adopt(block, now, steps)
         return self._go_on(steps, now)
 
-    def _follow(self, final: Finalised, steps: list[Step]) -> bool:
+    def _follow(self, final: Finalised, now: int, steps: list[Step]) -> bool:
         """Take over a final block that this node has missed; what it has itself beside that block is stale."""
-        header = final.block.header
-        if header.previous != self._root.block_hash or not is_final(self._seat, final):
+        header, block_hash = final.block.header, header_hash(self._seat.crypto, final.block.header)
+        if header.previous != self._root.block_hash or not self._is_final(final, block_hash, now):
             return False
-        block_hash = header_hash(self._seat.crypto, header)
+        before = [node.block_hash for node in self._path(self._best)]
         self._may_lack = True
         steps.append(Decided(final.block, final.certificate, block_hash))
-        self._recent.append(header)
-        self._root = Tip(header.height, block_hash, header.timestamp)
-        self._root_work += header.difficulty
-        self._nodes.pop(block_hash, None)
-        self._prune()
+        self._close(header, block_hash, self._root_work + header.difficulty)
+        self._prune(steps)
         heaviest = max(self._nodes.values(), key=lambda node: node.total_work, default=None)
         self._best = heaviest.block_hash if heaviest else block_hash
+        self._tell_left(before, steps, block_hash)
         return True
+
+    def _is_final(self, final: Finalised, block_hash: bytes, now: int) -> bool:
+        """Whether a successor of the last final block is final.
+
+        Its difficulty must be the chain's own, not only a possible one, and as no votes vouch for its content, that is
+        looked into as well.
+        """
+        seat, block = self._seat, final.block
+        try:
+            verify_certificate(
+                seat.crypto, seat.params, seat.validators, block.header, block_hash, final.certificate,
+                tuple(self._recent),
+            )  # fmt: skip
+            validate_content(seat, block, self._root)
+        except ValidationError:
+            return False
+        return is_timely(block, now)
 
     def _is_behind(self) -> bool:
         """Whether others are at work higher up, on blocks that this node has missed: to mine below them is in vain.
@@ -135,13 +166,13 @@ class ProofOfWork:
         waiting: list[Mined] = []
         if isinstance(message, Mined):
             waiting.append(message)
-        elif isinstance(message, Finalised) and self._follow(message, steps):
+        elif isinstance(message, Finalised) and self._follow(message, now, steps):
             waiting += self._orphans.pop(self._root.block_hash, ())
         while waiting:
             block = waiting.pop().block
             previous = block.header.previous
             if previous != self._root.block_hash and previous not in self._nodes:
-                self._keep_orphan(Mined(block))
+                self._keep_orphan(Mined(block), steps)
                 continue
             block_hash = self._adopt(block, now, steps)
             waiting += self._orphans.pop(block_hash, ())
@@ -189,7 +220,9 @@ class ProofOfWork:
         self._nodes[block_hash] = _Node(block, block_hash, tx_ids, work)
         best = self._nodes.get(self._best)
         if work > (best.total_work if best else self._root_work):
+            before = [node.block_hash for node in self._path(self._best)] if parent != self._best else []
             self._best = block_hash
+            self._tell_left(before, steps)
             self._may_lack = False
             self._finalise(steps)
         return block_hash
@@ -203,15 +236,23 @@ class ProofOfWork:
             header = node.block.header
             successors = tuple(later.block.header for later in path[:needed])
             steps.append(Decided(node.block, WorkCertificate(successors), node.block_hash))
-            self._recent.append(header)
-            self._root, self._root_work = Tip(header.height, node.block_hash, header.timestamp), node.total_work
-            del self._nodes[node.block_hash]
-        self._prune()
+            self._close(header, node.block_hash, node.total_work)
+        self._prune(steps)
 
-    def _prune(self) -> None:
-        """Forget what no longer descends from the last final block."""
-        kept = {node.block_hash for node in self._nodes.values() if self._is_rooted(node)}
-        self._nodes = {block_hash: node for block_hash, node in self._nodes.items() if block_hash in kept}
+    def _close(self, header: Header, block_hash: bytes, total_work: int) -> None:
+        """Make a final block the root of the tree."""
+        self._recent.append(header)
+        self._closed.add(block_hash)
+        self._root, self._root_work = Tip(header.height, block_hash, header.timestamp), total_work
+        self._nodes.pop(block_hash, None)
+
+    def _prune(self, steps: list[Step]) -> None:
+        """Forget what no longer descends from the last final block: it is stale."""
+        kept = {block_hash: node for block_hash, node in self._nodes.items() if self._is_rooted(node)}
+        for block_hash, node in self._nodes.items():
+            if block_hash not in kept:
+                self._tell_stale(node.block.header, block_hash, steps)
+        self._nodes = kept
         self._orphans = {
             previous: waiting
             for previous, waiting in self._orphans.items()
@@ -223,14 +264,27 @@ class ProofOfWork:
         first = next(iter(self._path(node.block_hash)))
         return first.block.header.previous == self._root.block_hash
 
-    def _keep_orphan(self, message: Mined) -> None:
+    def _tell_stale(self, header: Header, block_hash: bytes, steps: list[Step]) -> None:
+        if block_hash not in self._closed and self._seat.validators.find(header.proposer):
+            self._closed.add(block_hash)
+            steps.append(Observed(ObservedKind.STALE, (block_hash,), header.proposer))
+
+    def _tell_left(self, before: list[bytes], steps: list[Step], *final: bytes) -> None:
+        """Report a reorganisation if the heaviest chain has left some of the blocks ``before``."""
+        now_on = {node.block_hash for node in self._path(self._best)}.union(final)
+        left = tuple(block_hash for block_hash in before if block_hash not in now_on)
+        if left:
+            steps.append(Observed(ObservedKind.REORGANISED, left, str(len(left))))
+
+    def _keep_orphan(self, message: Mined, steps: list[Step]) -> None:
         # Work first: to fill this memory with blocks that lead nowhere must cost what blocks cost.
         if not has_work(self._seat.crypto, message.block.header):
             return
         header = message.block.header
-        if header.height <= self._root.height or header.difficulty < least_difficulty(
-            self._seat.params.work, header.height
-        ):
+        if header.difficulty < least_difficulty(self._seat.params.work, header.height):
+            return
+        if header.height <= self._root.height:
+            self._tell_stale(header, header_hash(self._seat.crypto, header), steps)
             return
         if sum(map(len, self._orphans.values())) >= _ORPHAN_LIMIT:
             del self._orphans[next(iter(self._orphans))]

@@ -74,7 +74,8 @@ class Seat:
     """What an administrator knows from the start.
 
     ``stakes`` are kept up to date by the pool, which settles each block before the next height begins.  ``heard`` is
-    what it had said and heard at the height after its last block before it was restarted.
+    what it had said and heard at the height after its last block before it was restarted; ``recent`` are the headers of
+    its last final blocks, oldest first: a retarget window of them, or all.
     """
 
     me: str
@@ -85,6 +86,7 @@ class Seat:
     crypto: Crypto
     pool: Pool
     heard: tuple[Word, ...] = ()
+    recent: tuple[Header, ...] = ()
 
     @property
     def validators(self) -> ValidatorSet:

@@ -3,7 +3,7 @@
 The target is ``2^bits / difficulty``, so ``difficulty`` is the expected number of hashes for any suite.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ehrcore.block import Header
@@ -12,10 +12,14 @@ from ehrcore.crypto import MODELLED_NONCE, Crypto
 from ehrcore.hashing import HashSuite
 from ehrcore.params import WorkRule
 
+#: A search for a nonce, as `grind`.
+Grind = Callable[[HashSuite, Header, int, int], bytes | None]
 NONCE_BYTES: Final = 8
 EMPTY_NONCE: Final = bytes(NONCE_BYTES)
 #: Bound on one retargeting step, either way (as Bitcoin's).
 MAX_STEP: Final = 4
+#: What a header can say.
+MOST_DIFFICULTY: Final = (1 << 62) - 1
 #: The shortest retarget window that has a duration.
 LEAST_WINDOW: Final = 2
 #: Nonces share all but their last two bytes with their neighbours.
@@ -79,9 +83,12 @@ def least_difficulty(rule: WorkRule, height: int) -> int:
 
 
 def next_difficulty(rule: WorkRule, recent: Sequence[Header]) -> int:
-    """Difficulty of the block after ``recent`` (headers in order, oldest first; none: the chain's first block).
+    """Difficulty of the block after ``recent``: headers in order, oldest first, a window of them or all.
 
-    At each multiple of the window it is scaled by wanted over real time since the window began, within `MAX_STEP`.
+    At each multiple of the window it is scaled by wanted over real time since the window began, within `MAX_STEP`
+    either way.  The window's first block has no duration of its own (the real time spans one interval less than there
+    are blocks), so a chain's first step is that at twice the window.  Times cannot go back from block to block, which
+    closes the hole that windows without a common block have in Bitcoin ("time warp").
     """
     if not recent:
         return rule.difficulty
@@ -89,6 +96,9 @@ def next_difficulty(rule: WorkRule, recent: Sequence[Header]) -> int:
     if window < LEAST_WINDOW or (parent.height + 1) % window or len(recent) < window:  # one block alone has no duration
         return parent.difficulty
     wanted = rule.block_interval_ns * (window - 1)
-    real = max(parent.timestamp - recent[-window].timestamp, 1)
-    real = min(max(real, -(-wanted // MAX_STEP)), wanted * MAX_STEP)
-    return max(parent.difficulty * wanted // real, 1)
+    real = parent.timestamp - recent[-window].timestamp
+    if real * MAX_STEP <= wanted:
+        return min(parent.difficulty * MAX_STEP, MOST_DIFFICULTY)
+    if real >= wanted * MAX_STEP:
+        return max(parent.difficulty // MAX_STEP, 1)
+    return min(max(parent.difficulty * wanted // real, 1), MOST_DIFFICULTY)

@@ -9,7 +9,7 @@ import math
 import random
 from typing import Final
 
-from ehrcore.consensus.work import grind
+from ehrcore.consensus.work import Grind, grind
 from ehrcore.crypto import MODELLED_NONCE, Crypto
 from ehrcore.effects import Work
 
@@ -17,10 +17,13 @@ SLICE: Final = 4_096
 
 
 class Miner:
-    """One administrator's search.  ``contenders`` miners share ``cores``; fewer miners than cores share nothing."""
+    """One administrator's search.  ``contenders`` miners share ``cores``; fewer miners than cores share nothing.
 
-    def __init__(self, seed: str, grind_ns: int, contenders: int, cores: int) -> None:
-        self._random, self._grind_ns = random.Random(seed), grind_ns
+    ``search`` (see `find_grinder`) is how nonces are really found, and changes nothing but how long that takes.
+    """
+
+    def __init__(self, seed: str, grind_ns: int, contenders: int, cores: int, search: Grind = grind) -> None:
+        self._random, self._grind_ns, self._search = random.Random(seed), grind_ns, search
         self._pace = max(contenders, cores), cores
         self.generation = 0
         self._found: tuple[int, bytes] | None = None
@@ -50,7 +53,7 @@ class Miner:
         if work.header is None:
             raise AssertionError("a search has a header")
         start = first = self._random.getrandbits(62)
-        while (nonce := grind(crypto.suite, work.header, start, SLICE)) is None:
+        while (nonce := self._search(crypto.suite, work.header, start, SLICE)) is None:
             start += SLICE
         return int.from_bytes(nonce) - first + 1, nonce
 

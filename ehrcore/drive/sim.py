@@ -14,6 +14,7 @@ from typing import Final
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.cost import CostModel, HostModel, snapshot
+from ehrcore.drive.grinders import HASHLIB, find_grinder
 from ehrcore.drive.kernel import Kernel
 from ehrcore.drive.links import LinkModel, Links, Partition
 from ehrcore.drive.mining import Miner
@@ -35,6 +36,7 @@ from ehrcore.effects import (
     Work,
     WorkFound,
 )
+from ehrcore.hashing import find_suite
 from ehrcore.ledger import Ledger
 from ehrcore.messages import Message
 from ehrcore.network import Network
@@ -75,7 +77,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class SimSetup:
-    """How a network is simulated; ``is_wired`` passes every message through its bytes (slower, stricter)."""
+    """How a network is simulated; ``is_wired`` passes every message through its bytes (slower, stricter).
+
+    ``grinder`` names the search for nonces on a chain that is not modelled; the trace is the same with each.
+    """
 
     seed: str
     costs: CostModel
@@ -83,6 +88,7 @@ class SimSetup:
     host: HostModel = field(default_factory=HostModel)
     partitions: tuple[Partition, ...] = ()
     is_wired: bool = False
+    grinder: str = HASHLIB
 
 
 class Simulation:
@@ -117,7 +123,8 @@ class Simulation:
             return None
         host, params = self.setup.host, self.network.params
         contenders = params.topology.administrators if host.is_shared else 1
-        return Miner(f"{self.setup.seed}|mine|{name}", self.setup.costs.grind_ns, contenders, host.cores)
+        search = find_grinder(self.setup.grinder, find_suite(params.hash_suite))
+        return Miner(f"{self.setup.seed}|mine|{name}", self.setup.costs.grind_ns, contenders, host.cores, search)
 
     # -- inputs ------------------------------------------------------------------------------------------------
 

@@ -5,15 +5,16 @@ crash may keep it or lose it, and the plan says which.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, get_args
 
 from ehrcore.block import Transaction
 from ehrcore.codec import encode
+from ehrcore.consensus.early import height_of
 from ehrcore.consensus.seam import Tip
 from ehrcore.effects import Effect, Heard, Persist, Send
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
-from ehrcore.messages import Endorse, Finalised, Propose, Vote
+from ehrcore.messages import Append, Ballot, Canvass, Endorse, Finalised, Propose, Stored, Vote, Word
 from ehrcore.roles.context import Context, Kept
 from ehrcore.state import is_order
 from ehrcore.types import Role
@@ -21,7 +22,7 @@ from ehrcore.types import Role
 #: As of the real ones: blocks whose transactions an administrator knows again, and most blocks in one answer.
 REMEMBERED_BLOCKS: Final = 1_024
 FETCHED_BLOCKS: Final = 32
-_WORDS: Final = frozenset({Finalised, Propose, Vote})
+_WORDS: Final = frozenset({Finalised, *get_args(Word)})
 
 
 def is_urgent(effect: Effect) -> bool:
@@ -40,8 +41,8 @@ class Log:
         self.height = 0
         self._finals: list[Finalised] = []
         self._persists: list[Persist] = []
-        # By signature: what is said again is kept once, in its first place.
-        self._said: dict[bytes, tuple[bool, Propose | Vote]] = {}
+        # What is said again is kept once, in its first place.
+        self._said: dict[Word | bytes, tuple[bool, Word]] = {}
         #: With the height of each one's block; 0 if it is not final.
         self._orders: dict[bytes, tuple[int, Transaction]] = {}
         self.pending: dict[bytes, Send] = {}
@@ -56,7 +57,8 @@ class Log:
             if type(effect) is Send:
                 self._note(effect)
             elif type(effect) is Heard:
-                self._said.setdefault(effect.message.signature, (False, effect.message))
+                # A vote that is carried over is written together with the block that ends its height.
+                self._say(effect.message, is_own=isinstance(effect.message, Ballot))
             elif type(effect) is Persist:
                 self._persists.append(effect)
                 self._add_final(Finalised(effect.block, effect.certificate))
@@ -65,10 +67,12 @@ class Log:
         message = send.message
         match message:
             case Propose() | Vote() if isinstance(message, Propose) or message.voter == self._name:
-                self._said.setdefault(message.signature, (True, message))
+                self._say(message, is_own=True)
+            case Canvass() | Ballot() | Append() | Stored():
+                self._say(message, is_own=True)
             case Finalised() if self._role is Role.ADMINISTRATOR and message.block.header.height > self.height:
                 self._add_final(message)
-                self._said = {key: item for key, item in self._said.items() if item[1].body.height > self.height}
+                self._said = {key: item for key, item in self._said.items() if height_of(item[1]) > self.height}
                 for item in message.block.transactions:
                     self._note_order(item.transaction, self.height)
             case Endorse(reason=Reason.ACCEPTED, transaction=tx):
@@ -89,6 +93,10 @@ class Log:
         """These are final: an agent need not say them again."""
         for tx_id in tx_ids:
             self.pending.pop(tx_id, None)
+
+    def _say(self, word: Word, *, is_own: bool) -> None:
+        # Where there is a signature it stands for all that it signs, and takes less time to look up.
+        self._said.setdefault(getattr(word, "signature", word), (is_own, word))
 
     def tear(self) -> None:
         """Lose what was written after the last own word: nothing that has left rests on it."""
@@ -121,7 +129,8 @@ class Log:
         tip = Tip(header.height, self._suite.hash(encode(header)), header.timestamp)
         blocks = [final.block for final in self._finals[-REMEMBERED_BLOCKS:]]
         settled = tuple(self.identify(item.transaction) for block in blocks for item in block.transactions)
-        return Kept(tip, None, orders, self._heard(tip.height + 1), settled)
+        recent = tuple(block.header for block in blocks)
+        return Kept(tip, None, orders, self._heard(tip.height + 1), settled, recent)
 
-    def _heard(self, height: int) -> tuple[Propose | Vote, ...]:
-        return tuple(message for _, message in self._said.values() if message.body.height == height)
+    def _heard(self, height: int) -> tuple[Word, ...]:
+        return tuple(word for _, word in self._said.values() if height_of(word) == height)

@@ -39,6 +39,7 @@ class Administrator:
         self._pool = ApprovalPool(context.params, context.chain, standing, context.crypto)
         self._pool.forget(context.kept.settled)
         peers = tuple(name for name in context.names(Role.ADMINISTRATOR) if name != context.me)
+        kept = context.kept
         seat = Seat(
             context.me,
             peers,
@@ -47,9 +48,10 @@ class Administrator:
             standing.stakes,
             context.crypto,
             self._pool,
-            context.kept.heard,
+            kept.heard,
+            kept.recent,
         )
-        tip = context.kept.tip or Tip(0, context.chain, context.params.genesis_time)
+        tip = kept.tip or Tip(0, context.chain, context.params.genesis_time)
         self._rule: Consensus = RULES[context.params.consensus](seat, tip)
         self._keepers = self._ledger_keepers()
         self._cut_at: int | None = None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ehrcore.block import Transaction
+from ehrcore.block import Header, Transaction
 from ehrcore.consensus.seam import Tip
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.crypto import Crypto
@@ -21,7 +21,8 @@ class Kept:
 
     ``tip`` is an administrator's last final block, ``heard`` what was said at the height after it, by whomever, and
     ``settled`` are the ids of the transactions in its last blocks; ``state`` is a ledger keeper's; ``orders`` are the
-    orders that were carried out, each with the height of its block (0 where that is not known), in order.
+    orders that were carried out, each with the height of its block (0 where that is not known), in order.  ``recent``
+    are the headers of an administrator's last final blocks, oldest first: a retarget window of them, or all.
     """
 
     tip: Tip | None = None
@@ -29,6 +30,7 @@ class Kept:
     orders: tuple[tuple[int, Transaction], ...] = ()
     heard: tuple[Word, ...] = ()
     settled: tuple[bytes, ...] = ()
+    recent: tuple[Header, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from bench.engines.base import Context
 from bench.engines.limits import run_limit
@@ -10,8 +11,10 @@ from bench.experiments import limits as experiment
 from bench.experiments.base import Case
 from bench.limits import PARTS, critical, hashing, kernel, network, openssl, startup, storage
 from bench.limits.base import Demand, Finding, Metric, Part, Unavailable, build_row, cpu_ns, take_turns
+from bench.limits.midstate import MidstateSearch
 from bench.scenario import load_scenario
 from ehrcore.codec import encode
+from ehrcore.consensus.work import grind
 from ehrcore.hashing import find_suite
 from ehrcore.merkle import verify_inclusion
 from ehrcore.spec.merkle import tree_hash
@@ -138,6 +141,36 @@ def test_a_tool_that_fails_says_why(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unavailable, match="unknown option -bytes$"):
         openssl.hash_ns(64)
+
+
+# -- the search for a nonce in C -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "blocks"), [(15, 1), (56, 2)])
+def test_the_search_in_c_finds_what_ours_finds(tmp_path, length, blocks):
+    try:
+        bare = MidstateSearch.compile(tmp_path)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    suite, header = find_suite("sha256"), replace(hashing.hard_header(), proposer="a" * length, difficulty=1_000)
+    size = len(encode(header))
+    assert -(-(size + 9) // 64) - (size - 8) // 64 == blocks
+    for start in (0, 123_456, (1 << 62) - 5):
+        nonce = grind(suite, header, start, 50_000)
+        assert nonce is not None
+        assert bare.find(header, start, 50_000)[0] == nonce
+        assert bare.find(header, start, int.from_bytes(nonce) - start)[0] is None
+
+
+def test_without_a_compiler_or_where_it_fails_it_is_said_why(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match="`cc` is not on the path"):
+        MidstateSearch.compile(tmp_path)
+    tool = tmp_path / "cc"
+    tool.write_text("#!/bin/sh\necho 'midstate.c:9:10: fatal error: openssl/sha.h: no such file' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    with pytest.raises(Unavailable, match="^cc: expected a C compiler that finds OpenSSL, found: .*openssl/sha.h"):
+        MidstateSearch.compile(tmp_path)
 
 
 # -- both sides of each comparison do the same -----------------------------------------------------------------

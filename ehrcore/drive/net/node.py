@@ -28,10 +28,9 @@ from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.sync import followers
 from ehrcore.errors import DeploymentError, EhrError
-from ehrcore.hashing import HashSuite
 from ehrcore.messages import Finalised, Word
 from ehrcore.network import build_machine
-from ehrcore.roles.context import Kept
+from ehrcore.roles.context import Context, Kept
 from ehrcore.types import Role, node_id
 
 #: Final blocks whose transactions an administrator knows again after a restart: approvals of them may still come.
@@ -81,7 +80,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             stack.callback(library.close)
         journal = Journal.open(home / "journal.sqlite", chain, name)
         stack.callback(journal.close)
-        context = dataclasses.replace(context, kept=_read_kept(journal, library, context.crypto.suite))
+        context = dataclasses.replace(context, kept=_read_kept(journal, library, context))
         machine = build_machine(role, context, FileStore(folder.objects))
         tls = None
         if plan.tls:
@@ -120,15 +119,18 @@ def _open_library(home: Path, genesis: Genesis, crypto: Crypto, name: str, role:
     return Library(home, genesis, crypto) if keeps_ledger else None
 
 
-def _read_kept(journal: Journal, library: Library | None, suite: HashSuite) -> Kept:
-    tip = journal.tip()
-    last = journal.finals(max(tip.height - REMEMBERED_BLOCKS, 0) + 1, REMEMBERED_BLOCKS) if tip else []
+def _read_kept(journal: Journal, library: Library | None, context: Context) -> Kept:
+    tip, suite = journal.tip(), context.crypto.suite
+    # No window is longer than what a journal keeps.
+    limit = max(REMEMBERED_BLOCKS, context.params.work.retarget_window)
+    last = journal.finals(max(tip.height - limit, 0) + 1, limit) if tip else []
     blocks = [decode(content, Finalised).block for content in last]
     settled = tuple(suite.hash(encode(item.transaction.body)) for block in blocks for item in block.transactions)
     said = journal.said((tip.height if tip else 0) + 1)
     heard: tuple[Word, ...] = tuple(decode(content, Word) for content in said)  # type: ignore[arg-type]  # a union is a type form
     orders = tuple((height, decode(content, Transaction)) for height, content in journal.orders())
-    return Kept(tip, library.state if library else None, orders, heard, settled)
+    recent = tuple(block.header for block in blocks)
+    return Kept(tip, library.state if library else None, orders, heard, settled, recent)
 
 
 async def serve(folder: NetworkFolder, plan: NetworkPlan, name: str) -> None:

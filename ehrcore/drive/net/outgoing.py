@@ -7,12 +7,15 @@ once, and coordinators refuse what the chain holds already.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 from ehrcore.block import Transaction
 from ehrcore.codec import encode
 from ehrcore.consensus.early import height_of
 from ehrcore.consensus.seam import Tip
+from ehrcore.drive.grinders import HASHLIB, find_grinder
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Library
 from ehrcore.drive.net.links import Links
@@ -37,6 +40,9 @@ from ehrcore.identity import Reason
 from ehrcore.messages import Append, Approve, Ballot, Canvass, Endorse, Finalised, Propose, Stored, Vote
 from ehrcore.state import is_order
 from ehrcore.types import SECOND, Role
+
+#: How an administrator's host searches nonces (`find_grinder`): its own choice, as all searches find the same.
+GRINDER_VARIABLE: Final = "EHRCORE_GRINDER"
 
 
 class Outgoing:
@@ -63,7 +69,8 @@ class Outgoing:
         self._journal, self._links, self._counters = journal, links, counters
         self._now, self._process = now, process
         self.repeats = Repeats()
-        self.search = Search(suite, lambda found: process((found,)))
+        grinder = os.environ.get(GRINDER_VARIABLE, HASHLIB) if role is Role.ADMINISTRATOR else HASHLIB
+        self.search = Search(suite, find_grinder(grinder, suite), lambda found: process((found,)))
         self._writer = Writer(journal, library, self._release, fail)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._firing: set[asyncio.Future[None]] = set()
@@ -135,9 +142,16 @@ class Outgoing:
                 pass  # the tip is the journal's, and objects lie where whoever submits has put them
 
     def _observe(self, observed: Observed) -> None:
-        if observed.kind is ObservedKind.DROPPED:
+        counters = self._counters
+        counted = {
+            ObservedKind.DROPPED: counters.dropped,
+            ObservedKind.STALE: counters.stale,
+            ObservedKind.REORGANISED: counters.reorganisations,
+        }
+        counts = counted.get(observed.kind)
+        if counts is not None:
             reason = observed.detail.partition(":")[0]
-            self._counters.dropped[reason] = self._counters.dropped.get(reason, 0) + 1
+            counts[reason] = counts.get(reason, 0) + 1
         elif observed.kind is ObservedKind.SETTLED:
             self.settle(observed.subjects)
 

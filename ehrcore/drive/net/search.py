@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from ehrcore.consensus.work import grind
+from ehrcore.consensus.work import Grind
 from ehrcore.effects import Work, WorkFound
 from ehrcore.hashing import HashSuite
 from ehrcore.types import MILLISECOND
@@ -15,10 +15,10 @@ SLICE_NS: Final = 2 * MILLISECOND
 
 
 class Search:
-    """At most one search at a time; ``found`` is told of the nonce."""
+    """At most one search at a time, by ``grind``; ``found`` is told of the nonce."""
 
-    def __init__(self, suite: HashSuite, found: Callable[[WorkFound], Awaitable[None]]) -> None:
-        self._suite, self._found = suite, found
+    def __init__(self, suite: HashSuite, grind: Grind, found: Callable[[WorkFound], Awaitable[None]]) -> None:
+        self._suite, self._grind, self._found = suite, grind, found
         self._task: asyncio.Task[None] | None = None
         self.tries = 0
 
@@ -39,7 +39,7 @@ class Search:
         start, count = 0, 1_024
         while True:
             begin = time.perf_counter_ns()
-            nonce = grind(self._suite, work.header, start, count)
+            nonce = self._grind(self._suite, work.header, start, count)
             start += count
             self.tries += count
             if nonce is not None:
@@ -48,5 +48,5 @@ class Search:
                 await self._found(WorkFound(work.job, nonce))
                 return
             spent = time.perf_counter_ns() - begin
-            count = min(max(count * SLICE_NS // max(spent, 1), 256), 1 << 16)
+            count = min(max(count * SLICE_NS // max(spent, 1), 256), 1 << 20)
             await asyncio.sleep(0)

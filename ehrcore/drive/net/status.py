@@ -22,13 +22,18 @@ _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(slots=True)
 class Counters:
-    """What a node has counted since it started; the web layer counts ``http`` and ``problems``."""
+    """What a node has counted since it started; the web layer counts ``http`` and ``problems``.
+
+    Under proof of work, ``stale`` counts blocks by proposer and ``reorganisations`` by the blocks that were left.
+    """
 
     received: dict[str, Traffic] = field(default_factory=dict)
     frames_in: int = 0
     http: dict[tuple[str, str, int], int] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    stale: dict[str, int] = field(default_factory=dict)
+    reorganisations: dict[str, int] = field(default_factory=dict)
     resent: int = 0
     expired: int = 0
     latencies_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LATENCIES))
@@ -87,6 +92,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     verifies: int
     hashes: int
     grind_tries: int
+    stale_blocks: dict[str, int] = {}
+    reorganisations: dict[str, int] = {}
     commit_latency_ms: CommitLatency | None
 
 
@@ -150,5 +157,7 @@ def build_status(host: "NodeHost") -> NodeStatus:
         verifies=meter.verifies,
         hashes=meter.hashes,
         grind_tries=host.out.search.tries,
+        stale_blocks=dict(counters.stale),
+        reorganisations=dict(counters.reorganisations),
         commit_latency_ms=summarise_latency(counters.latencies_ns),
     )

@@ -1,12 +1,21 @@
 import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ehrcore.block import WorkCertificate
+from ehrcore.codec import encode
 from ehrcore.consensus.seam import Tip
 from ehrcore.drive.net import journal as journal_module
 from ehrcore.drive.net.journal import Journal
+from ehrcore.drive.net.node import REMEMBERED_BLOCKS, _read_kept
 from ehrcore.errors import LedgerError
+from ehrcore.messages import Finalised
+from ehrcore.params import ConsensusRule, WorkRule
+from ehrcore.roles import Administrator
+from tests.core.protocol.conftest import Scribe, make_network, make_params
 
 CHAIN = bytes(32)
 
@@ -155,3 +164,26 @@ def test_a_journal_that_cannot_be_written_says_so(path: Path, journal: Journal) 
     journal.add_pending(b"1", b"one")
     with pytest.raises(LedgerError, match="expected a journal that can be written"):
         journal.commit()
+
+
+@pytest.mark.parametrize(
+    ("window", "count"), [(0, 20), (5, 20), (5, 3), (REMEMBERED_BLOCKS + 5, REMEMBERED_BLOCKS + 9)]
+)
+def test_the_headers_of_a_retarget_window_are_read_back(tmp_path, window, count):
+    """What an administrator under proof of work needs to know the difficulty when it starts again."""
+    scribe = Scribe(
+        make_network(make_params(consensus=ConsensusRule.PROOF_OF_WORK, work=WorkRule(retarget_window=window)))
+    )
+    blocks = [scribe.block([])]
+    for _ in range(count - 1):
+        blocks.append(scribe.block([], blocks[-1].header))
+    context = scribe.network.context("administrator-0")
+    with closing(Journal.open(tmp_path / "journal.sqlite", scribe.chain, "administrator-0")) as journal:
+        for block in blocks:
+            tip = Tip(block.header.height, scribe.hash(block), block.header.timestamp)
+            journal.add_final(tip, encode(Finalised(block, WorkCertificate(()))))
+        journal.commit()
+        kept = _read_kept(journal, None, context)
+    headers = [block.header for block in blocks]
+    assert list(kept.recent) == headers[-max(window, REMEMBERED_BLOCKS) :]
+    assert Administrator(replace(context, kept=kept))

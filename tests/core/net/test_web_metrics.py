@@ -20,6 +20,7 @@ FULL = NodeStatus(
     frames_in=17, frames_out=18, retries=19, resent=20, expired=30, dropped_messages=21, refused_messages=22,
     http={"GET /v1/health 200": 23, "POST /v1/frames 401": 24}, problems={"not-authentic": 24},
     dropped={'odd "reason"\n\\': 25}, signs=26, verifies=27, hashes=28, grind_tries=29,
+    stale_blocks={"administrator-1": 32}, reorganisations={"2": 33},
     commit_latency_ms=CommitLatency(10.0, 20.0, 30.0, 40.0, 5),
 )  # fmt: skip
 
@@ -57,6 +58,8 @@ def test_every_count_of_a_status_is_a_metric() -> None:
         ("signatures_verified_total",): 27,
         ("hashes_total",): 28,
         ("work_hashes_total",): 29,
+        ("stale_blocks_total", "administrator-1"): 32,
+        ("reorganisations_total", "2"): 33,
         ("messages_received_total", "agent"): 14,
         ("messages_received_total", "visitor"): 15,
         ("received_bytes_total", "agent"): 1_400,

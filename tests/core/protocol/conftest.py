@@ -419,6 +419,7 @@ class Run:
         partitions: tuple[Partition, ...] = (),
         is_wired: bool = False,
         keep: int = 100_000,
+        grinder: str = "hashlib",
     ) -> None:
         self.network = make_network(params, stakes)
         self.params = self.network.params
@@ -426,7 +427,7 @@ class Run:
         self.ledgers = {name: MemoryLedger(keep) for name in (*keepers, "coordinator-0")}
         self.seen: list[tuple[int, str, Observed]] = []
         self.submitted = 0
-        setup = SimSetup(seed, costs, links, host, partitions, is_wired)
+        setup = SimSetup(seed, costs, links, host, partitions, is_wired, grinder)
         self.sim = Simulation(self.network, setup, lambda *seen: self.seen.append(seen), dict(self.ledgers))
 
     def submit(self, count: int, start: int = 0, every: int = 1_000, visitor: str = "visitor-0") -> "Run":

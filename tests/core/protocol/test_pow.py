@@ -1,22 +1,27 @@
 """Proof of work (Algorithm 2 corrected, E19): a hash below its target, the heaviest chain, confirmations."""
 
 import hashlib
+import math
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ehrcore.block import Block, Header, WorkCertificate
 from ehrcore.codec import encode
 from ehrcore.consensus.finality import check_work, verify_certificate
 from ehrcore.consensus.pow import _ORPHAN_LIMIT, ProofOfWork
-from ehrcore.consensus.seam import CLOCK_TOLERANCE
-from ehrcore.consensus.work import MAX_STEP, grind, has_work, least_difficulty, next_difficulty
+from ehrcore.consensus.seam import CLOCK_TOLERANCE, Tip
+from ehrcore.consensus.work import MAX_STEP, MOST_DIFFICULTY, grind, has_work, least_difficulty, next_difficulty
 from ehrcore.crypto import MODELLED_NONCE
-from ehrcore.effects import Work
+from ehrcore.drive.links import LinkModel
+from ehrcore.effects import Observed, ObservedKind, Work
 from ehrcore.errors import ValidationError
 from ehrcore.hashing import find_suite
 from ehrcore.messages import Finalised, Mined
@@ -104,6 +109,42 @@ def test_difficulty_is_scaled_by_wanted_over_real_time(gap: int, factor: float) 
     chain = headers(8, rule, [gap * SECOND] * 8)
     assert chain[-1].difficulty == int(factor * (1 << 20))
     assert {header.difficulty for header in chain[:-1]} == {1 << 20}
+
+
+def naive_difficulty(rule: WorkRule, chain: list[Header]) -> int:
+    """The definition in whole blocks and exact fractions, from the chain's first block on."""
+    height, window = len(chain) + 1, rule.retarget_window
+    if not chain:
+        return rule.difficulty
+    before = Fraction(chain[-1].difficulty)
+    if window < 2 or height % window or height < 2 * window:
+        return int(before)
+    first, last = chain[height - window - 1], chain[height - 2]
+    real = Fraction(last.timestamp - first.timestamp, window - 1)
+    factor = Fraction(MAX_STEP) if real == 0 else Fraction(rule.block_interval_ns) / real
+    factor = min(max(factor, Fraction(1, MAX_STEP)), Fraction(MAX_STEP))
+    return min(max(math.floor(before * factor), 1), MOST_DIFFICULTY)
+
+
+@given(
+    window=st.integers(0, 6),
+    difficulty=st.integers(1, 1 << 40) | st.integers((1 << 62) - 9, (1 << 62) - 1),
+    interval=st.integers(1, 40) | st.integers(1, 1 << 40),
+    gaps=st.lists(st.integers(0, 160) | st.integers(0, 1 << 42), min_size=20, max_size=20),
+)
+@example(window=2, difficulty=1000, interval=5, gaps=[1] * 20)  # a bound rounded to whole nanoseconds gives 2500
+@example(window=2, difficulty=MOST_DIFFICULTY, interval=8, gaps=[0] * 20)
+@example(window=2, difficulty=3, interval=1, gaps=[9] * 20)
+def test_retargeting_is_the_definition_to_the_last_digit(
+    window: int, difficulty: int, interval: int, gaps: list[int]
+) -> None:
+    rule = WorkRule(difficulty=difficulty, block_interval_ns=interval, retarget_window=window)
+    chain = headers(20, rule, gaps)
+    for height in range(1, 21):
+        before = chain[: height - 1]
+        assert chain[height - 1].difficulty == naive_difficulty(rule, before)
+        # A node keeps no more than one window, and finds the same.
+        assert next_difficulty(rule, before[-max(window, 1) :]) == chain[height - 1].difficulty
 
 
 @pytest.mark.parametrize("window", [0, 1])
@@ -221,8 +262,8 @@ def test_a_block_of_another_difficulty_is_refused_by_who_knows_the_history(diffi
 class Pit:
     """One machine of four on a modelled chain; the test mines for itself and for the others."""
 
-    def __init__(self, confirmations: int = 2) -> None:
-        work = WorkRule(difficulty=1_000, confirmations=confirmations)
+    def __init__(self, confirmations: int = 2, **rule: Any) -> None:
+        work = WorkRule(difficulty=1_000, confirmations=confirmations, **rule)
         self.council = Council(4, rule=ProofOfWork, consensus=POW, work=work)
         self.scribe, self.me = self.council.scribe, "administrator-0"
         self.machine: Any = self.council.machines[self.me]
@@ -258,6 +299,15 @@ class Pit:
 
     def decided(self) -> list[bytes]:
         return [step.block_hash for step in self.council.decided[self.me]]
+
+    def observed(self, kind: ObservedKind) -> list[Observed]:
+        return [step for step in self.council.steps[self.me] if isinstance(step, Observed) and step.kind is kind]
+
+    def restart(self, *recent: Block) -> ProofOfWork:
+        """The machine anew, with what it has kept of the final blocks ``recent``."""
+        seat, last = self.machine._seat, recent[-1]
+        tip = Tip(last.header.height, self.hash(last), last.header.timestamp)
+        return ProofOfWork(replace(seat, recent=tuple(block.header for block in recent)), tip)
 
 
 def test_the_first_of_two_equal_chains_stays_and_the_heavier_wins() -> None:
@@ -442,6 +492,117 @@ def test_orphans_are_bounded() -> None:
     assert sum(map(len, pit.machine._orphans.values())) == _ORPHAN_LIMIT
 
 
+def replace_header(block: Block, **changes: Any) -> Block:
+    return Block(msgspec.structs.replace(block.header, **changes), block.transactions)
+
+
+def test_a_stale_block_is_told_of_once_with_its_proposers_name() -> None:
+    pit = Pit(confirmations=1)
+    mine, theirs = pit.block(None, 50), pit.block(None, 60, proposer=2)
+    child = pit.block(theirs, proposer=3)
+    pit.hear(mine, theirs, pit.block(mine))
+    assert pit.decided() == [pit.hash(mine)]
+    # A stale block's child, a stale block that comes again, and final ones that do.
+    pit.hear(child, theirs, theirs, child, mine)
+    told = [(item.subjects, item.detail) for item in pit.observed(ObservedKind.STALE)]
+    assert told == [((pit.hash(theirs),), "administrator-2")]
+
+
+def test_a_stale_block_that_comes_late_is_told_of_and_one_without_work_is_not() -> None:
+    pit = Pit(confirmations=0)
+    mine, theirs, idle = pit.block(None, 50), pit.block(None, 60), pit.block(None, 70, nonce=bytes(8))
+    easy, alien = pit.block(None, 80, difficulty=1), replace_header(pit.block(None, 90), proposer="somebody")
+    pit.hear(mine, theirs, idle, easy, alien)
+    assert [item.subjects for item in pit.observed(ObservedKind.STALE)] == [(pit.hash(theirs),)]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_reorganisation_names_the_blocks_that_it_leaves(depth: int) -> None:
+    pit = Pit(confirmations=6)
+    trunk = pit.block(None, 50)
+    left, right = [trunk], [trunk]
+    for number in range(depth):
+        left.append(pit.block(left[-1], 60 + number))
+        right.append(pit.block(right[-1], 70 + number))
+    pit.hear(*left, *right[1:])
+    assert not pit.observed(ObservedKind.REORGANISED)
+    pit.hear(pit.block(right[-1]))
+    (told,) = pit.observed(ObservedKind.REORGANISED)
+    assert (told.subjects, told.detail) == (tuple(map(pit.hash, left[1:])), str(depth))
+    assert not pit.observed(ObservedKind.STALE)
+
+
+def test_to_follow_a_final_block_beside_ones_own_is_a_reorganisation_too() -> None:
+    pit = Pit(confirmations=1)
+    mine, theirs = pit.block(None, 50), pit.block(None, 60)
+    pit.hear(mine)
+    pit.council.tell(pit.me, final(pit, [theirs, pit.block(theirs)], 0, 1))
+    assert [item.subjects for item in pit.observed(ObservedKind.REORGANISED)] == [(pit.hash(mine),)]
+    assert [item.subjects for item in pit.observed(ObservedKind.STALE)] == [(pit.hash(mine),)]
+
+
+def retargeted(pit: Pit, count: int) -> list[Block]:
+    """A chain of blocks that come twice as fast as wanted, in nanoseconds."""
+    rule, chain = pit.scribe.params.work, list[Block]()
+    for index in range(count):
+        difficulty = next_difficulty(rule, [block.header for block in chain])
+        parent = chain[-1] if chain else None
+        chain.append(pit.block(parent, timestamp=index * 5, difficulty=difficulty))
+    return chain
+
+
+def test_a_restarted_administrator_knows_the_difficulty_from_the_headers_that_it_has_kept() -> None:
+    pit = Pit(confirmations=1, retarget_window=4, block_interval_ns=10)
+    chain = retargeted(pit, 16)
+    assert [block.header.difficulty for block in chain] == [1_000] * 7 + [2_000] * 4 + [4_000] * 4 + [8_000]
+    pit.council.tell(pit.me, *(final(pit, chain, index, 1) for index in range(10)))
+    assert len(pit.decided()) == 10
+    for machine in (pit.machine, pit.restart(*chain[6:10])):
+        machine.on_message("administrator-1", Mined(chain[10]), 1_000)
+        machine.on_message("administrator-1", Mined(chain[11]), 1_000)
+        assert machine._best == pit.hash(chain[11])
+        (work,) = [step for step in machine.on_ready(1_000) if isinstance(step, Work)] or [None]
+        assert work is None or work.header.difficulty == 4_000
+
+
+@pytest.mark.parametrize(("kept", "is_enough"), [(4, True), (3, False), (0, False), (9, True)])
+def test_a_restart_without_the_window_is_refused(kept: int, is_enough: bool) -> None:
+    pit = Pit(retarget_window=4)
+    chain = retargeted(pit, 9)
+    seat, tip = pit.machine._seat, Tip(9, pit.hash(chain[-1]), 0)
+    seat = replace(seat, recent=tuple(block.header for block in chain[9 - kept :]))
+    if is_enough:
+        assert ProofOfWork(seat, tip)
+    else:
+        with pytest.raises(ValueError, match=f"^recent headers: expected 4, found {kept}$"):
+            ProofOfWork(seat, tip)
+
+
+def test_final_blocks_that_are_too_easy_are_not_followed() -> None:
+    """A mutation that asks for no more than a possible difficulty lets a quarter of the work pass for a whole."""
+    pit = Pit(confirmations=1, retarget_window=2)
+    chain = [pit.block(None)]
+    for _ in range(2):
+        chain.append(pit.block(chain[-1]))
+    easy = [chain[0], pit.block(chain[0], difficulty=250)]
+    easy.append(pit.block(easy[1], difficulty=250))
+    assert least_difficulty(pit.scribe.params.work, 2) == 250
+    pit.council.tell(pit.me, final(pit, chain, 0, 1), final(pit, easy, 1, 1))
+    assert pit.decided() == [pit.hash(chain[0])]
+    pit.council.tell(pit.me, final(pit, chain, 1, 1))
+    assert pit.decided() == list(map(pit.hash, chain[:2]))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"size": 9}, {"merkle_root": bytes(32)}, {"proposer": 9}, {"validators": bytes(32)}]
+)
+def test_a_final_block_whose_content_is_bad_is_not_followed(changes: dict[str, Any]) -> None:
+    pit = Pit(confirmations=1)
+    bad = pit.block(None, 50, **changes)
+    pit.council.tell(pit.me, final(pit, [bad, pit.block(bad)], 0, 1))
+    assert pit.decided() == []
+
+
 # -- networks ----------------------------------------------------------------------------------------------------------
 
 
@@ -464,3 +625,22 @@ def test_a_network_retargets_and_its_keepers_follow() -> None:
     found = [entry.block.header.difficulty for entry in run.ledgers["contributor-0"].entries]
     assert found[0] == 1 << 20 < found[-1]
     assert run.sim.kernel.pending == 0
+
+
+@pytest.mark.parametrize("seed", ["one", "two"])
+def test_forks_are_told_of_by_all_in_the_same_words(seed: str) -> None:
+    """Slow links beside fast blocks: forks come, and what they leave behind is no final block."""
+    work = WorkRule(difficulty=20_000, confirmations=12)
+    run = Run(make_params(consensus=POW, work=work), seed=seed, links=LinkModel(latency_ns=300_000)).submit(200).run()
+    check_invariants(run)
+    stale = run.of(ObservedKind.STALE)
+    proposers = {item.subjects[0]: item.detail for _, _, item in stale}
+    assert proposers
+    assert not set(proposers) & set(run.hashes())
+    for name, finals in run.decided().items():
+        told = [item.subjects[0] for _, node, item in stale if node == name]
+        assert set(Counter(told).values()) <= {1}
+        assert set(told) == set(proposers), name
+        left = [block for _, node, item in run.of(ObservedKind.REORGANISED) if node == name for block in item.subjects]
+        # What was left is stale by now, or was returned to, or lies among the last blocks, which are not final yet.
+        assert set(left) <= set(finals) | set(told) | set(run.node(name).machine._rule._nodes), name

@@ -79,6 +79,8 @@ class _StatusCollector(Collector):
             ("http_requests", "Requests answered.", ("method", "route", "status"), _requests(status.http)),
             ("problems", "Requests refused.", ("problem",), _plain(status.problems)),
             ("dropped", "What the role dropped.", ("reason",), _plain(status.dropped)),
+            ("stale_blocks", "Blocks that lost to others.", ("proposer",), _plain(status.stale_blocks)),
+            ("reorganisations", "Times that blocks were left.", ("blocks",), _plain(status.reorganisations)),
         ):
             yield self._fill(CounterMetricFamily(f"ehrcore_{name}", text, labels=("role", *labels)), rows)
 
