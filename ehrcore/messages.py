@@ -62,6 +62,13 @@ class Mined(msgspec.Struct, frozen=True, array_like=True, tag="mined"):
     block: Block
 
 
+class Missing(msgspec.Struct, frozen=True, array_like=True, tag="missing"):
+    """Administrator to one that knows more (proof of work): it lacks ``block``, and ``after`` is its last final one."""
+
+    block: Digest
+    after: Digest
+
+
 class Finalised(msgspec.Struct, frozen=True, array_like=True, tag="finalised"):
     """Administrator to ledger keepers (step 4), and down the contributors' hierarchy: a final block."""
 
@@ -90,4 +97,4 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
     trail: tuple[Change, ...] = ()
 
 
-Message = Submit | Endorse | Refused | Approve | Propose | Vote | Mined | Finalised | Receipt
+Message = Submit | Endorse | Refused | Approve | Propose | Vote | Mined | Missing | Finalised | Receipt

@@ -17,7 +17,7 @@ from ehrcore.consensus.work import EMPTY_NONCE
 from ehrcore.crypto import Crypto
 from ehrcore.effects import Effect
 from ehrcore.errors import ValidationError
-from ehrcore.messages import Finalised, Mined, Propose, Vote
+from ehrcore.messages import Finalised, Mined, Missing, Propose, Vote
 from ehrcore.params import ChainParams
 from ehrcore.types import SECOND
 
@@ -40,7 +40,7 @@ class Accused(msgspec.Struct, frozen=True):
 
 
 Step = Effect | Decided | Accused
-ConsensusMessage = Propose | Vote | Mined | Finalised
+ConsensusMessage = Propose | Vote | Mined | Missing | Finalised
 
 
 class Pool(Protocol):

@@ -20,7 +20,7 @@ from ehrcore.effects import (
     TimerFired,
     WorkFound,
 )
-from ehrcore.messages import Approve, Finalised, Mined, Propose, Submit, Vote
+from ehrcore.messages import Approve, Finalised, Mined, Missing, Propose, Submit, Vote
 from ehrcore.params import Dissemination
 from ehrcore.roles.context import Context
 from ehrcore.roles.pool import ApprovalPool
@@ -75,7 +75,7 @@ class Administrator:
                 if not self._pool.add(message, now):
                     return ()
                 return self._carry_out(self._rule.on_ready(now), now)
-            case Received(sender=sender, message=Propose() | Vote() | Mined() | Finalised() as message):
+            case Received(sender=sender, message=Propose() | Vote() | Mined() | Missing() | Finalised() as message):
                 return self._carry_out(self._rule.on_message(sender, message, now), now)
             case TimerFired(name=name) if name == _CUT:
                 self._cut_at = None
