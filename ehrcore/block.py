@@ -61,7 +61,7 @@ class VoteBody(msgspec.Struct, frozen=True, array_like=True, tag="vote"):
     block: Annotated[bytes, msgspec.Meta(max_length=32)]
 
 
-class Word(msgspec.Struct, frozen=True, array_like=True):
+class Statement(msgspec.Struct, frozen=True, array_like=True):
     """What an administrator has signed in some round."""
 
     body: VoteBody | ProposalBody
@@ -89,8 +89,8 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, tag="evidence"):
     """An administrator's proof that another has said two things where it may say one."""
 
     offender: NodeId
-    first: Word
-    second: Word
+    first: Statement
+    second: Statement
 
 
 Payload = RecordRef | Enrolment | Revocation | Bond | Unbond | Evidence

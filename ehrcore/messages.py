@@ -117,6 +117,13 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, tag="committed"):
     certificate: LeaderCertificate
 
 
+class Missing(msgspec.Struct, frozen=True, array_like=True, tag="missing"):
+    """Administrator to one that knows more (proof of work): it lacks ``block``, and ``after`` is its last final one."""
+
+    block: Digest
+    after: Digest
+
+
 class Finalised(msgspec.Struct, frozen=True, array_like=True, tag="finalised"):
     """Administrator to ledger keepers (step 4), and down the contributors' hierarchy: a final block."""
 
@@ -148,4 +155,4 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
 #: What an administrator must not contradict after a restart: durable before it leaves, and known again.
 Word = Propose | Vote | Canvass | Ballot | Append | Stored
 
-Message = Submit | Endorse | Refused | Approve | Word | Commit | Mined | Finalised | Receipt
+Message = Submit | Endorse | Refused | Approve | Word | Commit | Mined | Missing | Finalised | Receipt

@@ -5,7 +5,7 @@ for one place, both signed by the same key for the same chain, can show the guil
 a node that keeps to the protocol, crashes and restarts included (its log, `ehrcore.consensus.pos`).
 """
 
-from ehrcore.block import Evidence, ProposalBody, VoteBody, Word
+from ehrcore.block import Evidence, ProposalBody, Statement, VoteBody
 from ehrcore.crypto import Crypto
 from ehrcore.messages import Propose, Vote
 
@@ -15,9 +15,9 @@ def place_of(body: VoteBody | ProposalBody) -> tuple[int, int, int]:
     return body.height, body.round, body.step if isinstance(body, VoteBody) else 0
 
 
-def word_of(message: Propose | Vote) -> Word:
+def statement_of(message: Propose | Vote) -> Statement:
     """What a message's author has signed."""
-    return Word(message.body, message.signature)
+    return Statement(message.body, message.signature)
 
 
 def is_contradiction(crypto: Crypto, chain: bytes, public_key: bytes, evidence: Evidence) -> bool:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from ehrcore.block import Evidence, Validator
-from ehrcore.consensus.evidence import word_of
+from ehrcore.consensus.evidence import statement_of
 from ehrcore.consensus.finality import header_hash
 from ehrcore.consensus.seam import Seat, Tip, validate_content
 from ehrcore.consensus.validators import ValidatorSet
@@ -141,7 +141,7 @@ class HeightRecord:
         if node in self._accused or node == self._seat.me:
             return None
         self._accused.add(node)
-        return Evidence(node, word_of(first), word_of(second))
+        return Evidence(node, statement_of(first), statement_of(second))
 
     def add_proposal(self, message: Propose, *, is_own: bool = False) -> None:
         """Record a verified proposal; one's own is valid."""

@@ -4,7 +4,10 @@ It keeps the hash of the last block and no ledger (section 3, item 1).  How admi
 rule's business; this role feeds it and hands out what it decides.
 """
 
-from ehrcore.block import Evidence, Transaction, TransactionBody
+from dataclasses import dataclass
+from typing import Final
+
+from ehrcore.block import Block, Evidence, Transaction, TransactionBody
 from ehrcore.consensus import RULES, Consensus, Seat, Tip
 from ehrcore.consensus.seam import Accused, ConsensusMessage, Decided, Step
 from ehrcore.effects import (
@@ -28,6 +31,21 @@ from ehrcore.rules import nonce_of
 from ehrcore.types import Role
 
 _CUT = "cut"
+#: Evidence that is not on the chain and is remembered; beyond it the oldest is given up.
+_ACCUSATIONS: Final = 256
+
+
+@dataclass(slots=True)
+class _Accusation:
+    """Evidence on its way, of an offence at some height."""
+
+    submit: Submit
+    offence: int
+
+    def is_due(self, height: int) -> bool:
+        """Whether it should be said again: 1, 2, 4, ... heights after the offence."""
+        age = height - self.offence
+        return age > 0 and age & (age - 1) == 0
 
 
 class Administrator:
@@ -55,6 +73,7 @@ class Administrator:
         self._rule: Consensus = RULES[context.params.consensus](seat, tip)
         self._keepers = self._ledger_keepers()
         self._cut_at: int | None = None
+        self._accusations: dict[bytes, _Accusation] = {}
 
     def _ledger_keepers(self) -> tuple[str, ...]:
         contributors = self._context.names(Role.CONTRIBUTOR)
@@ -112,15 +131,28 @@ class Administrator:
         nonce = nonce_of(sorted(context.names(Role.ADMINISTRATOR)), evidence)
         body = TransactionBody(context.chain, context.me, nonce, now, evidence)
         tx = Transaction(body, context.crypto.sign(body))
-        place = evidence.first.body
+        tx_id, offence = context.crypto.hash_struct(body), evidence.first.body.height
+        if len(self._accusations) >= _ACCUSATIONS:
+            del self._accusations[next(iter(self._accusations))]
+        self._accusations[tx_id] = _Accusation(Submit(tx), offence)
         return (
-            Observed(ObservedKind.ACCUSED, (context.crypto.hash_struct(body),), f"{evidence.offender}/{place.height}"),
+            Observed(ObservedKind.ACCUSED, (tx_id,), f"{evidence.offender}/{offence}"),
             Send(context.names(Role.AGENT), Submit(tx)),
         )
+
+    def _insist(self, block: Block) -> Effects:
+        """Accuse again, ever more rarely, who is not on the chain yet: messages get lost."""
+        if not self._accusations:
+            return ()
+        for item in block.transactions:
+            self._accusations.pop(self._context.crypto.hash_struct(item.transaction.body), None)
+        due = [item for item in self._accusations.values() if item.is_due(block.header.height)]
+        return tuple(Send(self._context.names(Role.AGENT), item.submit) for item in due)
 
     def _decided(self, decided: Decided) -> Effects:
         self._pool.settle(decided.block)
         return (
+            *self._insist(decided.block),
             PersistTip(decided.block.header.height, decided.block_hash),
             Observed(ObservedKind.DECIDED, (decided.block_hash,), str(len(decided.block.transactions))),
             Send(self._keepers, Finalised(decided.block, decided.certificate)),

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ehrcore.block import Evidence, Word
-from ehrcore.consensus.evidence import is_contradiction, word_of
+from ehrcore.block import Evidence, Statement
+from ehrcore.consensus.evidence import is_contradiction, statement_of
 from ehrcore.consensus.seam import Accused
 from ehrcore.identity import Reason, Registry
 from ehrcore.rules import AUTHORITY, check_transaction
@@ -21,7 +21,7 @@ def evidence(scribe: Scribe, *, other: dict[str, Any] | None = None, signer: str
     """Two prevotes for one place; ``other`` replaces fields of the second one's body."""
     first = scribe.vote(GUILTY, A, 0, PREVOTE)
     body = msgspec.structs.replace(scribe.vote(GUILTY, B, 0, PREVOTE).body, **(other or {}))
-    return Evidence(GUILTY, word_of(first), Word(body, scribe.cryptos[signer].sign(body)))
+    return Evidence(GUILTY, statement_of(first), Statement(body, scribe.cryptos[signer].sign(body)))
 
 
 def is_shown(scribe: Scribe, shown: Evidence) -> bool:
@@ -48,7 +48,7 @@ def test_what_another_has_signed_convicts_nobody(scribe: Scribe) -> None:
 def test_two_proposals_in_one_round_convict(scribe: Scribe) -> None:
     blocks = [scribe.block([scribe.endorsed(scribe.transaction(nonce))]) for nonce in (1, 2)]
     proposer = scribe.validators.proposer(scribe.crypto, scribe.chain, 1, 0).node
-    first, second = (word_of(scribe.propose(block)) for block in blocks)
+    first, second = (statement_of(scribe.propose(block)) for block in blocks)
     key = scribe.network.keys[proposer].public_bytes
     assert is_contradiction(scribe.crypto, scribe.chain, key, Evidence(proposer, first, second))
     assert not is_contradiction(scribe.crypto, scribe.chain, key, Evidence(proposer, first, first))

@@ -147,5 +147,6 @@ def test_the_lock_of_the_last_precommit_holds_after_a_restart() -> None:
     assert hear(scribe.propose(x)) == [(0, PREVOTE, scribe.hash(x))]
     assert hear(*votes(scribe.hash(x), 0, PREVOTE, 4)) == [(0, PRECOMMIT, scribe.hash(x))]
     world.restart(me)
-    # In the next round another block is proposed: the lock forbids a vote for it.
-    assert hear(scribe.propose(y, 1)) == [(1, PREVOTE, NIL)]
+    # It says again what it has said, and in the next round, where another block is proposed, the lock forbids a vote.
+    assert hear(scribe.propose(y, 1)) == [(0, PREVOTE, scribe.hash(x)), (0, PRECOMMIT, scribe.hash(x))]
+    assert hear(*votes(NIL, 1, PREVOTE, 3)) == [(1, PREVOTE, NIL)]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ehrcore.block import Bond, Evidence, Unbond, Validator
-from ehrcore.consensus.evidence import word_of
+from ehrcore.consensus.evidence import statement_of
 from ehrcore.consensus.stakes import StakeOrder, Stakes
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.effects import ObservedKind, Received
@@ -30,7 +30,7 @@ def make_scribe(**rule: int) -> Scribe:
 def show(scribe: Scribe, node: str, height: int = 1) -> Evidence:
     """Two prevotes of one node for one round."""
     first, second = (scribe.vote(node, bytes([mark]) * 32, 0, PREVOTE, height) for mark in (1, 2))
-    return Evidence(node, word_of(first), word_of(second))
+    return Evidence(node, statement_of(first), statement_of(second))
 
 
 def held(voters: ValidatorSet) -> dict[str, int]:
