@@ -4,6 +4,9 @@ Each administrator searches a nonce for a block on the heaviest chain that it kn
 `WorkRule.confirmations` successors lie on it, and their headers are its certificate.  Empty blocks are mined only
 to confirm what is not final yet, so an idle network rests.  The search itself is the driver's, in bounded slices.
 
+Who hears of a block whose parent it lacks asks for that, back to where the branches part: so a cut that ends before
+either side's blocks are final leaves no more than a reorganisation.
+
 How sure final is: `reversal.rule_risk`.  A final block is kept whatever comes later, so an attack that succeeds shows
 as administrators or ledger keepers that disagree for good.  Under retargeting an idle hour counts as a slow one: the
 difficulty falls, by at most `MAX_STEP` per window, and rises again.
@@ -23,6 +26,7 @@ import msgspec
 from ehrcore.block import Block, Header, WorkCertificate
 from ehrcore.bounded import RecentSet
 from ehrcore.consensus.finality import check_work, header_hash, verify_certificate
+from ehrcore.consensus.laggards import CATCH_UP_LIMIT
 from ehrcore.consensus.seam import (
     ConsensusMessage,
     Decided,
@@ -36,7 +40,7 @@ from ehrcore.consensus.seam import (
 from ehrcore.consensus.work import LEAST_WINDOW, has_work, least_difficulty, next_difficulty
 from ehrcore.effects import Observed, ObservedKind, Send, Work
 from ehrcore.errors import ValidationError
-from ehrcore.messages import Finalised, Mined
+from ehrcore.messages import Finalised, Mined, Missing
 
 _ORPHAN_LIMIT: Final = 256
 #: Blocks whose fate is remembered, so that each stale one is told of once.
@@ -62,6 +66,8 @@ class ProofOfWork:
         if window >= LEAST_WINDOW and len(seat.recent) < min(window, tip.height):
             raise ValueError(f"recent headers: expected {min(window, tip.height)}, found {len(seat.recent)}")
         self._recent: deque[Header] = deque(seat.recent, maxlen=max(window, 1))
+        #: The last final blocks, for those that have missed them.
+        self._finals: deque[Finalised] = deque(maxlen=CATCH_UP_LIMIT)
         self._closed = RecentSet(_CLOSED_LIMIT)
         for header in seat.recent[-_CLOSED_LIMIT:]:
             self._closed.add(header_hash(seat.crypto, header))
@@ -118,8 +124,7 @@ class ProofOfWork:
             return False
         before = [node.block_hash for node in self._path(self._best)]
         self._may_lack = True
-        steps.append(Decided(final.block, final.certificate, block_hash))
-        self._close(header, block_hash, self._root_work + header.difficulty)
+        self._decide(final, block_hash, self._root_work + header.difficulty, steps)
         self._prune(steps)
         heaviest = max(self._nodes.values(), key=lambda node: node.total_work, default=None)
         self._best = heaviest.block_hash if heaviest else block_hash
@@ -160,23 +165,60 @@ class ProofOfWork:
         return steps
 
     def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
-        """A block of another administrator, and the orphans that waited for it."""
-        del sender  # the work says that it was done, and that is all that counts
+        """A block of another administrator, and the orphans that waited for it; whose it is, its work says.
+
+        The sender is asked for what an orphan descends from, and shown the heaviest chain if it has been left behind.
+        """
         steps: list[Step] = []
         waiting: list[Mined] = []
         if isinstance(message, Mined):
             waiting.append(message)
+        elif isinstance(message, Missing):
+            return self._answer(sender, message)
         elif isinstance(message, Finalised) and self._follow(message, now, steps):
             waiting += self._orphans.pop(self._root.block_hash, ())
         while waiting:
             block = waiting.pop().block
             previous = block.header.previous
             if previous != self._root.block_hash and previous not in self._nodes:
-                self._keep_orphan(Mined(block), steps)
+                is_kept = self._keep_orphan(Mined(block), steps)
+                if sender in self._seat.peers:
+                    steps += self._ask(sender, previous) if is_kept else self._show(sender, block.header.height)
                 continue
             block_hash = self._adopt(block, now, steps)
             waiting += self._orphans.pop(block_hash, ())
         return self._go_on(steps, now)
+
+    def _ask(self, peer: str, missing: bytes) -> list[Step]:
+        return [Send((peer,), Missing(self._earliest(missing), self._root.block_hash))]
+
+    def _show(self, peer: str, height: int) -> list[Step]:
+        """The last block, for a peer at ``height`` where a block is final already: it will ask for those before."""
+        best = self._nodes.get(self._best)
+        if height > self._root.height or not (best or self._finals):
+            return []
+        return [Send((peer,), Mined(best.block if best else self._finals[-1].block))]
+
+    def _answer(self, peer: str, asked: Missing) -> list[Step]:
+        """The block that a peer lacks, or where it is final, all final ones after the peer's last."""
+        node = self._nodes.get(asked.block)
+        if node is not None:
+            return [Send((peer,), Mined(node.block))]
+        finals = list(self._finals)
+        while finals and finals[0].block.header.previous != asked.after:
+            finals.pop(0)
+        return [Send((peer,), final) for final in finals]
+
+    def _earliest(self, missing: bytes) -> bytes:
+        """The parent, which is not known, of the earliest orphan that ``missing`` descends from, if it is one."""
+        parents = {
+            header_hash(self._seat.crypto, item.block.header): item.block.header.previous
+            for held in self._orphans.values()
+            for item in held
+        }
+        while missing in parents:
+            missing = parents[missing]
+        return missing
 
     def on_timer(self, name: str, now: int) -> list[Step]:
         """No timers of its own."""
@@ -233,14 +275,15 @@ class ProofOfWork:
         path = list(self._path(self._best))
         while len(path) > needed:
             node = path.pop(0)
-            header = node.block.header
-            successors = tuple(later.block.header for later in path[:needed])
-            steps.append(Decided(node.block, WorkCertificate(successors), node.block_hash))
-            self._close(header, node.block_hash, node.total_work)
+            certificate = WorkCertificate(tuple(later.block.header for later in path[:needed]))
+            self._decide(Finalised(node.block, certificate), node.block_hash, node.total_work, steps)
         self._prune(steps)
 
-    def _close(self, header: Header, block_hash: bytes, total_work: int) -> None:
+    def _decide(self, final: Finalised, block_hash: bytes, total_work: int, steps: list[Step]) -> None:
         """Make a final block the root of the tree."""
+        header = final.block.header
+        steps.append(Decided(final.block, final.certificate, block_hash))
+        self._finals.append(final)
         self._recent.append(header)
         self._closed.add(block_hash)
         self._root, self._root_work = Tip(header.height, block_hash, header.timestamp), total_work
@@ -276,19 +319,21 @@ class ProofOfWork:
         if left:
             steps.append(Observed(ObservedKind.REORGANISED, left, str(len(left))))
 
-    def _keep_orphan(self, message: Mined, steps: list[Step]) -> None:
+    def _keep_orphan(self, message: Mined, steps: list[Step]) -> bool:
+        """Whether a block may yet be of use; one that comes too late is stale."""
         # Work first: to fill this memory with blocks that lead nowhere must cost what blocks cost.
         if not has_work(self._seat.crypto, message.block.header):
-            return
+            return False
         header = message.block.header
         if header.difficulty < least_difficulty(self._seat.params.work, header.height):
-            return
+            return False
         if header.height <= self._root.height:
             self._tell_stale(header, header_hash(self._seat.crypto, header), steps)
-            return
+            return False
         if sum(map(len, self._orphans.values())) >= _ORPHAN_LIMIT:
             del self._orphans[next(iter(self._orphans))]
         self._orphans.setdefault(message.block.header.previous, []).append(message)
+        return True
 
     def _stop(self, steps: list[Step]) -> None:
         if self._mining is not None:

@@ -33,7 +33,7 @@ from ehrcore.effects import (
 from ehrcore.errors import EhrError, IdentityError
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry
-from ehrcore.messages import Approve, Commit, Endorse, Finalised, Message, Mined, Receipt, Refused, Submit, Word
+from ehrcore.messages import Approve, Commit, Endorse, Finalised, Message, Mined, Missing, Receipt, Refused, Submit, Word
 from ehrcore.params import ChainParams
 from ehrcore.roles import Agent, Contributor, Coordinator
 from ehrcore.state import ChainState
@@ -52,7 +52,7 @@ MAY_SAY: Final = {
     Role.VISITOR: (Submit,),
     Role.AGENT: (Endorse, Refused),
     Role.COORDINATOR: (Approve, Refused),
-    Role.ADMINISTRATOR: (Word, Commit, Mined, Finalised, Submit),
+    Role.ADMINISTRATOR: (Word, Commit, Mined, Missing, Finalised, Submit),
     Role.CONTRIBUTOR: (Finalised, Receipt),
 }
 
