@@ -72,6 +72,13 @@ class Mined(msgspec.Struct, frozen=True, array_like=True, tag="mined"):
     block: Block
 
 
+class Missing(msgspec.Struct, frozen=True, array_like=True, tag="missing"):
+    """Administrator to one that knows more (proof of work): it lacks ``block``, and ``after`` is its last final one."""
+
+    block: Digest
+    after: Digest
+
+
 class Canvass(msgspec.Struct, frozen=True, array_like=True, tag="canvass"):
     """Candidate to the other administrators: a request for their votes in ``term``, or, on trial, after it.
 

@@ -52,6 +52,7 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ehrcore.roles.coordinator.PENDING_LIMIT", LIMIT)
     monkeypatch.setattr("ehrcore.roles.pool.CANDIDATE_LIMIT", LIMIT)
     monkeypatch.setattr("ehrcore.consensus.laggards.CATCH_UP_LIMIT", 4)
+    monkeypatch.setattr("ehrcore.consensus.pow.CATCH_UP_LIMIT", 4)
     monkeypatch.setattr("ehrcore.consensus.pow._CLOSED_LIMIT", 8)
     monkeypatch.setattr("ehrcore.roles.visitor.RecentSet", lambda _: RecentSet(8))
     monkeypatch.setattr("ehrcore.network.Crypto", lambda *given: Crypto(*given, memo_size=32))
