@@ -136,8 +136,8 @@ class ElectedLeader:
             self._is_armed = False
             if self._part is not Part.LEADER and self._restless_at != _NEVER and now >= self._due():
                 self._attempts += 1
-                self._restless_at = now
-                self._ask(now, steps)
+                self._restless_at, self._part = now, Part.ASKING
+                self._stand(now, steps)
         return self._go_on(now, steps)
 
     def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
@@ -189,10 +189,6 @@ class ElectedLeader:
             self._term, self._voted = term, ""
             if self._part is not Part.ASKING:
                 self._part = Part.FOLLOWER
-
-    def _ask(self, now: int, steps: list[Step]) -> None:
-        self._part = Part.ASKING
-        self._stand(now, steps)
 
     def _campaign(self, now: int, steps: list[Step]) -> None:
         self._adopt(self._term + 1)

@@ -240,7 +240,9 @@ def test_a_configuration_is_one_row_with_every_measure(context: Context) -> None
     assert json.loads(json.dumps(row)) == row
 
 
-@pytest.mark.parametrize("case", [variant("pos"), variant("single"), variant("pow", 12, "md5")], ids=lambda c: c.label)
+@pytest.mark.parametrize(
+    "case", [variant("pos"), variant("single"), variant("leader"), variant("pow", 12, "md5")], ids=lambda c: c.label
+)
 def test_a_variant_is_one_row_with_every_measure(context: Context, case: Case) -> None:
     (row,) = run_variant(context, case)
     assert row["is_overloaded"] is (row["saturated_tx_per_s"] < 100)
