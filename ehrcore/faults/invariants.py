@@ -49,11 +49,17 @@ class InvariantError(AssertionError):
 
 
 class Invariants:
-    """Watches one run; hand `saw` to the driver.  ``faulty`` are the nodes that may lie: nothing is asked of them."""
+    """Watches one run; hand `saw` to the driver.
 
-    def __init__(self, network: Network, faulty: frozenset[str] = frozenset()) -> None:
+    ``faulty`` are the nodes that may lie: nothing is asked of them.  ``overlooked`` are rules that are not asked, for
+    controls in which what comes of their breach is to be seen.
+    """
+
+    def __init__(
+        self, network: Network, faulty: frozenset[str] = frozenset(), overlooked: frozenset[str] = frozenset()
+    ) -> None:
         params, self._genesis, self._faulty = network.params, network.chain, faulty
-        self._params, self._roles = params, network.roles
+        self._params, self._roles, self._overlooked = params, network.roles, overlooked
         self._is_certain = params.consensus is not ConsensusRule.PROOF_OF_WORK
         self._suite = find_suite(params.hash_suite)
         self._crypto = Crypto(self._suite, find_scheme(network.scheme))
@@ -125,11 +131,15 @@ class Invariants:
                 count = sum(ids.count(tx_id) for ids in self._ledgers[node].values())
                 if count != 1:
                     detail = f"holds {tx_id.hex()[:16]}, which was accepted, {count} times"
-                    raise InvariantError("once" if count else "lost", detail, nodes=(node,))
+                    self._fail("once" if count else "lost", detail, nodes=(node,))
 
     def _keepers(self, down: Collection[str]) -> list[str]:
         keepers = [name for name, role in self._roles.items() if role is Role.CONTRIBUTOR]
         return [name for name in (node_id(Role.COORDINATOR, 0), *keepers) if name not in self._faulty | set(down)]
+
+    def _fail(self, rule: str, detail: str, height: int = -1, round_: int = -1, nodes: Collection[str] = ()) -> None:
+        if rule not in self._overlooked:
+            raise InvariantError(rule, detail, height, round_, nodes)
 
     # -- arithmetic --------------------------------------------------------------------------------------------
 
@@ -165,28 +175,28 @@ class Invariants:
         voter, body = vote.voter, vote.body
         height, round_, block = body.height, body.round, body.block
         if node != voter:
-            raise InvariantError("quorum", f"{node} has a vote that {voter} never gave", height, round_, (voter,))
+            self._fail("quorum", f"{node} has a vote that {voter} never gave", height, round_, (voter,))
         if said:
             both = " and ".join(item.hex()[:16] or "none" for item in (*said, block))
-            raise InvariantError("double-sign", f"voted for {both} in step {body.step}", height, round_, (voter,))
+            self._fail("double-sign", f"voted for {both} in step {body.step}", height, round_, (voter,))
         self.rounds[height] = max(self.rounds.get(height, 0), round_)
         if block and body.step == PREVOTE:
             self._check_lock(voter, height, round_, block)
         elif block:
             if not self._is_quorum(self._voters[height, round_, PREVOTE, block]):
-                raise InvariantError("quorum", "precommitted without a quorum of prevotes", height, round_, (voter,))
+                self._fail("quorum", "precommitted without a quorum of prevotes", height, round_, (voter,))
             self._precommits[voter, height].append((round_, block))
 
     def _check_lock(self, voter: str, height: int, round_: int, block: bytes) -> None:
         if (height, round_, block) not in self._proposed:
             detail = f"prevoted {block.hex()[:16]}, which {self._proposer(height, round_)} has not proposed"
-            raise InvariantError("validity", detail, height, round_, (voter,))
+            self._fail("validity", detail, height, round_, (voter,))
         for locked_in, locked in self._precommits[voter, height]:
             since = range(locked_in, round_)
             if locked == block or any(self._is_quorum(self._voters[height, v, PREVOTE, block]) for v in since):
                 continue
             detail = f"prevoted {block.hex()[:16]} after its precommit for {locked.hex()[:16]} in round {locked_in}"
-            raise InvariantError("lock", detail, height, round_, (voter,))
+            self._fail("lock", detail, height, round_, (voter,))
 
     def _propose(self, node: str, proposal: Propose) -> None:
         body = proposal.body
@@ -197,13 +207,13 @@ class Invariants:
         if not self._is_signed(proposer, body, proposal.signature):
             if node not in self._faulty:
                 detail = f"sent a proposal that is not {proposer}'s"
-                raise InvariantError("validity", detail, height, round_, (node,))
+                self._fail("validity", detail, height, round_, (node,))
             return
         said = self._proposals[proposer, height, round_]
         said.add((body.block, body.valid_round))
         self._proposed.add((height, round_, body.block))
         if len(said) > 1 and proposer not in self._faulty:
-            raise InvariantError("double-sign", f"made {len(said)} proposals", height, round_, (proposer,))
+            self._fail("double-sign", f"made {len(said)} proposals", height, round_, (proposer,))
 
     # -- what is accepted --------------------------------------------------------------------------------------
 
@@ -213,13 +223,13 @@ class Invariants:
             return
         mine = self._accepted[node]
         if mine.setdefault(height, block_hash) != block_hash:
-            raise InvariantError("finality", "replaced a block that it had accepted", height, nodes=(node,))
+            self._fail("finality", "replaced a block that it had accepted", height, nodes=(node,))
         if height - 1 not in mine:
-            raise InvariantError("finality", "accepted a block without the one before it", height, nodes=(node,))
+            self._fail("finality", "accepted a block without the one before it", height, nodes=(node,))
         if self.chain.setdefault(height, block_hash) != block_hash:
             others = [name for name, held in self._accepted.items() if held.get(height) == self.chain[height]]
             both = f"{block_hash.hex()[:16]} and {self.chain[height].hex()[:16]}"
-            raise InvariantError("agreement", f"accepted {both}", height, nodes=(node, *others))
+            self._fail("agreement", f"accepted {both}", height, nodes=(node, *others))
 
     def _final(self, node: str, block: Block, certificate: CommitCertificate) -> bytes:
         """Everything about a block that an honest node takes to be final; its hash."""
@@ -235,7 +245,7 @@ class Invariants:
     def _check_certificate(self, node: str, header: Header, block_hash: bytes, certificate: CommitCertificate) -> None:
         if isinstance(certificate, OrdererCertificate):
             if not self._is_signed(min(self._members), header, certificate.signature):
-                raise InvariantError("quorum", "accepted what the orderer has not signed", header.height, nodes=(node,))
+                self._fail("quorum", "accepted what the orderer has not signed", header.height, nodes=(node,))
         elif isinstance(certificate, StakeCertificate):
             self._count(node, header, block_hash, certificate)
 
@@ -246,11 +256,11 @@ class Invariants:
         if len(set(voters)) != len(certificate.votes) or not self._is_quorum(voters):
             stake = sum(self._members[name].stake for name in set(voters))
             detail = f"accepted a certificate of {stake} of the stake of {self._total}"
-            raise InvariantError("quorum", detail, height, round_, (node,))
+            self._fail("quorum", detail, height, round_, (node,))
         for voter in set(voters) - self._faulty:
             if block_hash not in self._said[voter, height, round_, PRECOMMIT]:
                 detail = f"accepted a precommit that {voter} never gave"
-                raise InvariantError("quorum", detail, height, round_, (node,))
+                self._fail("quorum", detail, height, round_, (node,))
         self.decided_in[height] = round_
 
     def _check_block(self, node: str, block: Block, block_hash: bytes) -> None:
@@ -259,9 +269,9 @@ class Invariants:
         if self._is_certain:
             self.chain.setdefault(height, block_hash)
             if (header.chain, header.previous) != (self._genesis, self.chain.get(height - 1)):
-                raise InvariantError("validity", "accepted a block that does not link", height, nodes=(node,))
+                self._fail("validity", "accepted a block that does not link", height, nodes=(node,))
         if (header.merkle_root, header.size) != (tree_hash(self._suite, [encode(item) for item in items]), len(items)):
-            raise InvariantError("validity", "accepted a block with another content", height, nodes=(node,))
+            self._fail("validity", "accepted a block with another content", height, nodes=(node,))
         for item in items:
             tx = item.transaction
             tx_id, endorsers = self._tx_id(tx), {given.node for given in item.endorsements}
@@ -271,15 +281,15 @@ class Invariants:
             is_submitted = tx_id in self._submitted or tx.body.author == AUTHORITY
             if not (is_endorsed and is_approved and is_submitted):
                 detail = f"accepted {tx_id.hex()[:16]}, which was not submitted, endorsed and approved"
-                raise InvariantError("validity", detail, height, nodes=(node,))
+                self._fail("validity", detail, height, nodes=(node,))
             if self._is_certain and tx_id in self._place:
                 detail = f"accepted {tx_id.hex()[:16]} again, which is in block {self._place[tx_id]}"
-                raise InvariantError("once", detail, height, nodes=(node,))
+                self._fail("once", detail, height, nodes=(node,))
             self._place[tx_id] = height
 
     def _persist(self, node: str, entry: Persist) -> None:
         height = entry.block.header.height
         self._accept(node, height, self._final(node, entry.block, entry.certificate))
         if self._is_certain and self._states.setdefault(height, entry.state) != entry.state:
-            raise InvariantError("state", "has another state after the same block", height, nodes=(node,))
+            self._fail("state", "has another state after the same block", height, nodes=(node,))
         self._ledgers[node][height] = tuple(self._tx_id(item.transaction) for item in entry.block.transactions)

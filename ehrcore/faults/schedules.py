@@ -12,7 +12,20 @@ import msgspec
 
 from ehrcore.drive.links import LinkModel
 from ehrcore.errors import ParameterError
-from ehrcore.faults.plan import Behaviour, Byzantine, Crash, Cut, Fault, FaultPlan, Lossy, Pause, Skew, Slow, Twin, partition
+from ehrcore.faults.plan import (
+    Behaviour,
+    Byzantine,
+    Crash,
+    Cut,
+    Fault,
+    FaultPlan,
+    Lossy,
+    Pause,
+    Skew,
+    Slow,
+    Twin,
+    partition,
+)
 from ehrcore.network import Network, found_network
 from ehrcore.params import ChainParams, ConsensusRule, Limits, StakeRule, Topology, WorkRule
 from ehrcore.types import MILLISECOND, SECOND, Role, node_id
@@ -53,6 +66,13 @@ class Schedule(msgspec.Struct, frozen=True):
     def down(self) -> frozenset[str]:
         """Nodes that crash and do not come back."""
         return frozenset(f.node for f in self.plan.faults if isinstance(f, Crash) and f.restart_ns is None)
+
+    @property
+    def is_tolerable(self) -> bool:
+        """Whether less than a third of the stake is lying or down for good: more, and nothing need ever be decided."""
+        held = dict(zip(administrators(len(self.stakes)), self.stakes, strict=True))
+        lost = sum(stake for name, stake in held.items() if name in self.plan.faulty | self.down)
+        return 3 * lost < sum(self.stakes)
 
     def network(self) -> Network:
         """Two of every other role, small blocks, and any one endorsement and approval: so one of each may crash."""

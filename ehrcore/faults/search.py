@@ -1,42 +1,25 @@
-"""Runs schedules, asks whether everything held, and shows what happened: one at a time or thousands.
-
-Safety is asked after every effect (`ehrcore.faults.invariants`).  Liveness is asked after the last fault that heals:
-within `LIVE_WITHIN_NS` of virtual time every honest administrator that is up decides new heights, none of them later
-than `ROUND_LIMIT` rounds after the one it stood in, and every ledger that is up holds all that was accepted.
-"""
+"""Runs schedules by the thousand, in several processes, and asks the negative controls whether they are caught."""
 
 import hashlib
 import multiprocessing
 import signal
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from ehrcore.drive.cost import EXAMPLE
-from ehrcore.drive.sim import SimSetup
-from ehrcore.effects import Effect, Observed, Persist, PersistTip, Requested, Send, SetTimer
 from ehrcore.errors import ParameterError
-from ehrcore.faults.driver import FaultySimulation
-from ehrcore.faults.invariants import InvariantError, Invariants
-from ehrcore.faults.mutants import planted
+from ehrcore.faults.mutants import MUTANTS, Mutant, find_mutant, planted
 from ehrcore.faults.schedules import Schedule, count_splits, make_random, make_split
-from ehrcore.ledger import Ledger, MemoryLedger
-from ehrcore.messages import Finalised, Propose, Vote
-from ehrcore.network import Network
+from ehrcore.faults.trial import Show, Trial, Verdict
 from ehrcore.params import ConsensusRule
-from ehrcore.records import ClinicalRecord, RecordKind
-from ehrcore.types import SECOND, Role
 
-#: How long after the last fault has healed (ns), and how many rounds after the one that was on, all is decided.
-LIVE_WITHIN_NS: Final = 240 * SECOND
-ROUND_LIMIT: Final = 16
-#: How many of the last effects a verdict shows.
-CONTEXT: Final = 12
-_PROBE_NS: Final = SECOND
+#: Among how many random schedules the search has to find a mutant that has none made for it.
+CONTROL_SEEDS: Final = 200
 _CHUNK: Final = 8
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -51,6 +34,7 @@ class Search(msgspec.Struct, frozen=True):
 
     def validate(self) -> None:
         """Raise `ParameterError` for what does not exist."""
+        find_mutant(self.mutant)
         most = count_splits(self.nodes) if self.is_split else 1 << 53
         if not 0 <= self.first < self.end <= most:
             found = f"{self.first}:{self.end}"
@@ -59,7 +43,8 @@ class Search(msgspec.Struct, frozen=True):
     def schedule(self, seed: int) -> Schedule:
         """The schedule of one seed."""
         make = make_split if self.is_split else make_random
-        return make(seed, self.nodes, self.rule)
+        schedule, mutant = make(seed, self.nodes, self.rule), find_mutant(self.mutant)
+        return mutant.change(schedule) if mutant and mutant.change else schedule
 
     def command(self, seed: int) -> str:
         """What replays it, word for word."""
@@ -68,149 +53,67 @@ class Search(msgspec.Struct, frozen=True):
         return " ".join(["ehrcore check --seed", str(seed), *["--splits"] * self.is_split, *words, "--trace"])
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What came of one schedule; ``rule`` is the invariant that broke, "" if all held; ``heights`` were decided.
-
-    ``live_ns`` is how long after the last fault had healed all was decided, ``rounds`` the most that a height took
-    after it; ``context`` are the last effects before the break.
-    """
-
-    seed: int
-    digest: str
-    heights: int
-    rounds: int = 0
-    live_ns: int = 0
-    rule: str = ""
-    detail: str = ""
-    context: tuple[str, ...] = ()
-
-
-Show = Callable[[str], None]
-
-
-class Trial:
-    """One schedule in one simulation under watch; ``show`` gets every effect as a line."""
-
-    def __init__(self, schedule: Schedule, show: Show | None = None) -> None:
-        self.schedule, self._show = schedule, show
-        self.network: Network = schedule.network()
-        self.invariants = Invariants(self.network, schedule.plan.faulty)
-        self._last: deque[tuple[int, str, Effect]] = deque(maxlen=CONTEXT)
-        keepers = [name for name, role in self.network.roles.items() if role is Role.CONTRIBUTOR]
-        ledgers: dict[str, Ledger] = {name: MemoryLedger() for name in ("coordinator-0", *keepers)}
-        setup = SimSetup(schedule.label, EXAMPLE, schedule.links)
-        self.simulation = FaultySimulation(
-            self.network, setup, ledgers=ledgers, plan=schedule.plan, watch=self._saw
-        )
-        self._inject()
-        administrators = [name for name, role in self.network.roles.items() if role is Role.ADMINISTRATOR]
-        self._live = [name for name in administrators if name not in schedule.down | schedule.plan.faulty]
-        self.live_ns = self.rounds = 0
-
-    def _inject(self) -> None:
-        pseudonym = self.network.authority.pseudonym("patient")
-        for number, at in enumerate(self.schedule.load):
-            record = ClinicalRecord(RecordKind.SENSOR, "patient", "Observation", f"/r/{number}", b"%d" % number)
-            self.simulation.inject(at, "visitor-0", Requested(record, pseudonym))
-
-    def _saw(self, now: int, node: str, effect: Effect) -> None:
-        if isinstance(effect, SetTimer):
-            return
-        self._last.append((now, node, effect))
-        if self._show is not None and (line := describe(now, node, effect)):
-            self._show(line)
-        self.invariants.saw(now, node, effect)
-
-    def run(self) -> None:
-        """To the end, or to `InvariantError`."""
-        healed, invariants = self.schedule.healed_ns, self.invariants
-        self.simulation.run(healed)
-        before = {name: invariants.height(name) for name in self._live}
-        rounds = dict(invariants.rounds)
-        loaded = max(self.schedule.load, default=0)
-        now = healed
-        while now < loaded or not self._is_done(before):
-            now += _PROBE_NS
-            if now > max(loaded, healed) + LIVE_WITHIN_NS:
-                self._complain(before)
-            self.simulation.run(now)
-        self.live_ns = now - healed
-        self._check_rounds(rounds)
-        invariants.finish(self.schedule.down)
-
-    def _is_done(self, before: dict[str, int]) -> bool:
-        heights = {self.invariants.height(name) for name in self._live}
-        is_level = len(heights) <= 1 and all(self.invariants.height(name) > last for name, last in before.items())
-        return is_level and not self.invariants.waiting(self.schedule.down)
-
-    def _complain(self, before: dict[str, int]) -> None:
-        heights = ", ".join(f"{name} from {last} to {self.invariants.height(name)}" for name, last in before.items())
-        waiting = len(self.invariants.waiting(self.schedule.down))
-        detail = f"{LIVE_WITHIN_NS // SECOND} s after all had healed: {heights}; {waiting} transactions wait"
-        raise InvariantError("liveness", detail, nodes=self._live)
-
-    def _check_rounds(self, before: dict[int, int]) -> None:
-        last = max(before, default=0)
-        for height, round_ in self.invariants.decided_in.items():
-            if height >= last:
-                took = round_ - before.get(height, 0)
-                self.rounds = max(self.rounds, took)
-                if took > ROUND_LIMIT:
-                    raise InvariantError("liveness", f"decided {took} rounds after all had healed", height, round_)
-
-    def verdict(self, seed: int) -> Verdict:
-        """Run; an invariant that breaks is a verdict, anything else that is raised is a bug."""
-        rule, detail, context = "", "", ()
-        try:
-            self.run()
-        except InvariantError as error:
-            rule, detail = error.rule, str(error)
-            context = tuple(filter(None, (describe(*seen) for seen in self._last)))
-        heights = max(self.invariants.chain, default=0)
-        digest = self.simulation.trace_digest()
-        return Verdict(seed, digest, heights, self.rounds, self.live_ns, rule, detail, context)
-
-
-def describe(now: int, node: str, effect: Effect) -> str:
-    """An effect as a line of a trace; "" for what tells nothing."""
-    match effect:
-        case Send(message=Vote(body=body, voter=voter)):
-            step = "prevote" if body.step == 1 else "precommit"
-            relayed = "" if voter == node else f" of {voter}"
-            what = f"{step}{relayed} for {body.block.hex()[:8] or 'none'} in {body.height}/{body.round}"
-        case Send(message=Propose(body=body)):
-            since = f", valid since {body.valid_round}" if body.valid_round >= 0 else ""
-            what = f"proposes {body.block.hex()[:8]} in {body.height}/{body.round}{since}"
-        case Send(to=to, message=Finalised(block=block)):
-            what = f"sends final block {block.header.height} to {len(to)}"
-        case PersistTip(height=height, block=block_hash):
-            what = f"accepts {block_hash.hex()[:8]} as block {height}"
-        case Persist(block=block):
-            what = f"appends block {block.header.height} of {len(block.transactions)}"
-        case Observed(kind=kind, subjects=subjects, detail=detail):
-            what = " ".join([kind.value, *(subject.hex()[:8] for subject in subjects), detail]).rstrip()
-        case Send(message=message):
-            what = type(message).__name__.lower()
-        case _:
-            return ""
-    return f"{now / SECOND:11.6f}  {node:<16} {what}"
+def run_schedule(schedule: Schedule, seed: int, mutant: Mutant | None = None, show: Show | None = None) -> Verdict:
+    """One schedule, with a bug or without."""
+    with planted(mutant):
+        return Trial(schedule, show, mutant.overlooked if mutant else frozenset()).verdict(seed)
 
 
 def run_seed(search: Search, seed: int, show: Show | None = None) -> Verdict:
     """One schedule of a search."""
-    with planted(search.mutant):
-        return Trial(search.schedule(seed), show).verdict(seed)
+    try:
+        return run_schedule(search.schedule(seed), seed, find_mutant(search.mutant), show)
+    except Exception as error:
+        error.add_note(f"replay: {search.command(seed)}")
+        raise
 
 
 def run_many(search: Search, jobs: int) -> Iterator[Verdict]:
     """Every schedule of a search, in order, in ``jobs`` processes; closing the iterator ends them."""
     search.validate()
-    seeds = range(search.first, search.end)
+    yield from _in_processes(partial(run_seed, search), range(search.first, search.end), jobs)
+
+
+def _in_processes(task: Callable[[_In], _Out], items: Iterable[_In], jobs: int) -> Iterator[_Out]:
     if jobs == 1:
-        yield from map(partial(run_seed, search), seeds)
+        yield from map(task, items)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from pool.imap(partial(run_seed, search), seeds, _CHUNK)
+    context = multiprocessing.get_context("spawn")
+    # Ctrl-C is for the parent alone, which keeps what it has.
+    with context.Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield from pool.imap(task, items, _CHUNK)
+
+
+class Control(msgspec.Struct, frozen=True):
+    """What became of a negative control: the schedule that caught it, by which rule, and whether that is in order.
+
+    ``is_caught``: one of the invariants broke that have to, and none under the same schedule without the bug.
+    """
+
+    name: str
+    label: str
+    rule: str
+    is_caught: bool
+
+
+def run_control(name: str) -> Control:
+    """Look for a mutant under the schedule made for it, else under random ones."""
+    mutant = MUTANTS[name]
+    for seed in range(CONTROL_SEEDS):
+        sound = mutant.made or make_random(seed, mutant.nodes, ConsensusRule.PROOF_OF_STAKE)
+        worse = mutant.change(sound) if mutant.change else sound
+        verdict = run_schedule(worse, seed, mutant)
+        if verdict.rule:
+            is_clean = not run_schedule(sound, seed).rule
+            return Control(name, worse.label, verdict.rule, is_caught=is_clean and verdict.rule in mutant.rules)
+        if mutant.made:
+            break
+    return Control(name, "", "", is_caught=False)
+
+
+def run_controls(jobs: int) -> Iterator[Control]:
+    """Every negative control, in order."""
+    yield from _in_processes(run_control, MUTANTS, jobs)
 
 
 def compute_digest(verdicts: Sequence[Verdict]) -> str:
