@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 
 from ehrcore.errors import ParameterError
@@ -64,7 +64,7 @@ def _check_many(search: Search, jobs: int) -> int:
     return int(any(verdict.rule for verdict in verdicts))
 
 
-def _reported(search: Search, verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
+def _reported(search: Search, verdicts: Generator[Verdict]) -> Generator[Verdict]:
     """The same, with a line on standard error now and then of how far it is."""
     total, is_shown = search.end - search.first, sys.stderr.isatty()
     for done, verdict in enumerate(verdicts, start=1):

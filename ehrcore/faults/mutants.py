@@ -76,23 +76,19 @@ def _find_head(self: ValidatorSet, node: str) -> Validator | None:
     return Validator(member.node, 1, member.public_key) if member else None
 
 
-def _proposer_by_turns(self: ValidatorSet, crypto: Any, chain: bytes, height: int, round_: int) -> Validator:
+def _proposer_by_turns(self: ValidatorSet, _crypto: Any, _chain: bytes, height: int, round_: int) -> Validator:
     return self.members[(height + round_) % len(self.members)]
 
 
-def _accept_any(*_: Any) -> None:
-    return None
+def _do_nothing(*_: Any) -> None:
+    """Instead of a check that raises, or of something that matters."""
 
 
-def _is_acceptable(self: ProofOfStake, proposal: Any) -> bool:
+def _say_yes(*_: Any) -> bool:
     return True
 
 
-def _repeat_nothing(self: ProofOfStake, steps: list[Any]) -> None:
-    return None
-
-
-# -- schedules -----------------------------------------------------------------------------------------------------------
+# -- schedules ---------------------------------------------------------------------------------------------------------
 
 
 def _make_fork(nodes: int, liars: int) -> Schedule:
@@ -115,7 +111,7 @@ def _add_liar(schedule: Schedule) -> Schedule:
     one, two, *liars = names
     kept = [fault for fault in schedule.plan.faults if not isinstance(fault, Byzantine | Twin)]
     lies: list[Fault] = [
-        Twin(name, (one,), (two,)) if chance.random() < 0.5 else Byzantine(name, Behaviour.EQUIVOCATE) for name in liars
+        Twin(name, (one,), (two,)) if chance.getrandbits(1) else Byzantine(name, Behaviour.EQUIVOCATE) for name in liars
     ]
     return msgspec.structs.replace(schedule, stakes=(1,) * 4, plan=FaultPlan((*kept, *lies)))
 
@@ -142,10 +138,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "no-lock": Mutant(
         "who has precommitted a block prevotes any other", ("lock", "agreement"),
-        ((ProofOfStake, "_may_accept", _is_acceptable),),
+        ((ProofOfStake, "_may_accept", _say_yes),),
     ),
     "no-log": Mutant(
-        "who restarts has forgotten what it said", ("double-sign",), ((ProofOfStake, "_recall", _accept_any),)
+        "who restarts has forgotten what it said", ("double-sign",), ((ProofOfStake, "_recall", _do_nothing),)
     ),
     "heads": Mutant(
         "votes are counted, not stake", ("quorum",),
@@ -156,9 +152,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "blind": Mutant(
         "certificates are not verified", ("quorum", "agreement", "validity"),
-        ((finality, "_verify_stake", _accept_any),),
+        ((finality, "_verify_stake", _do_nothing),),
     ),
     "mute": Mutant(
-        "nobody says anything twice", ("liveness",), ((ProofOfStake, "_repeat", _repeat_nothing),)
+        "nobody says anything twice", ("liveness",), ((ProofOfStake, "_repeat", _do_nothing),)
     ),
 }  # fmt: skip

@@ -3,15 +3,16 @@
 import hashlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 
 from ehrcore.errors import ParameterError
+from ehrcore.faults.mixtures import make_random
 from ehrcore.faults.mutants import MUTANTS, Mutant, find_mutant, planted
-from ehrcore.faults.schedules import Schedule, count_splits, make_random, make_split
+from ehrcore.faults.schedules import Schedule, count_splits, make_split
 from ehrcore.faults.trial import Show, Trial, Verdict
 from ehrcore.params import ConsensusRule
 
@@ -68,13 +69,13 @@ def run_seed(search: Search, seed: int, show: Show | None = None) -> Verdict:
         raise
 
 
-def run_many(search: Search, jobs: int) -> Iterator[Verdict]:
+def run_many(search: Search, jobs: int) -> Generator[Verdict]:
     """Every schedule of a search, in order, in ``jobs`` processes; closing the iterator ends them."""
     search.validate()
     yield from _in_processes(partial(run_seed, search), range(search.first, search.end), jobs)
 
 
-def _in_processes(task: Callable[[_In], _Out], items: Iterable[_In], jobs: int) -> Iterator[_Out]:
+def _in_processes(task: Callable[[_In], _Out], items: Iterable[_In], jobs: int) -> Generator[_Out]:
     if jobs == 1:
         yield from map(task, items)
         return
@@ -111,7 +112,7 @@ def run_control(name: str) -> Control:
     return Control(name, "", "", is_caught=False)
 
 
-def run_controls(jobs: int) -> Iterator[Control]:
+def run_controls(jobs: int) -> Generator[Control]:
     """Every negative control, in order."""
     yield from _in_processes(run_control, MUTANTS, jobs)
 

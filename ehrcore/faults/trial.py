@@ -124,7 +124,7 @@ class Trial:
 
     def verdict(self, seed: int) -> Verdict:
         """Run; an invariant that breaks is a verdict, anything else that is raised is a bug."""
-        rule, detail, context = "", "", ()
+        rule, detail, context = "", "", tuple[str, ...]()
         try:
             self.run()
         except InvariantError as error:
