@@ -10,6 +10,7 @@ from the recursive definition of RFC 6962 in `ehrcore.spec`, and whatever was ev
 - double-sign: an honest node has one block per height, round and step, and one proposal per round;
 - lock: an honest node that precommitted a block in a round prevotes another one later only if more than two thirds of
   the stake prevoted that one in a round since (Buchman et al., arXiv:1807.04938, line 28);
+- evidence: nobody who keeps to the protocol is accused or punished;
 - once: the chain holds no transaction twice; state: ledgers that hold the same blocks have the same state;
 - lost: what an agent accepted, or a visitor was told is final, lies in every ledger in the end, once.
 
@@ -21,13 +22,25 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
-from ehrcore.block import Block, CommitCertificate, Header, OrdererCertificate, StakeCertificate, VoteBody
+from ehrcore.block import (
+    Block,
+    Bond,
+    CommitCertificate,
+    EndorsedTransaction,
+    Evidence,
+    Header,
+    OrdererCertificate,
+    Payload,
+    StakeCertificate,
+    Unbond,
+    VoteBody,
+)
 from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
 from ehrcore.effects import Effect, Observed, ObservedKind, Persist, PersistTip, Send
 from ehrcore.hashing import find_suite
 from ehrcore.identity import Reason
-from ehrcore.messages import Approve, Endorse, Finalised, Propose, Vote
+from ehrcore.messages import Approve, Endorse, Finalised, Propose, Submit, Vote
 from ehrcore.network import Network
 from ehrcore.params import ConsensusRule
 from ehrcore.rules import AUTHORITY
@@ -63,8 +76,12 @@ class Invariants:
         self._is_certain = params.consensus is not ConsensusRule.PROOF_OF_WORK
         self._suite = find_suite(params.hash_suite)
         self._crypto = Crypto(self._suite, find_scheme(network.scheme))
-        self._members = {item.body.subject: item.body for item in network.certificates if item.body.stake}
-        self._total = sum(body.stake for body in self._members.values())
+        members = {item.body.subject: item.body for item in network.certificates if item.body.stake}
+        self._keys = {name: members[name].public_key for name in sorted(members)}
+        #: Stake now, and by height: what a block orders is in force two heights later.
+        self._bonded = {name: members[name].stake for name in sorted(members)}
+        self._weights = {height: dict(self._bonded) for height in (1, 2)}
+        self._punished: set[tuple[str, int]] = set()
         #: Who said what: the blocks by voter, height, round and step; the voters by height, round, step and block.
         self._said: dict[tuple[str, int, int, int], set[bytes]] = defaultdict(set)
         self._voters: dict[tuple[int, int, int, bytes], set[str]] = defaultdict(set)
@@ -108,8 +125,10 @@ class Invariants:
                 self._persist(node, effect)
             case PersistTip(height=height, block=block) if is_honest:
                 self._accept(node, height, block)
-            case Observed(kind=ObservedKind.SUBMITTED, subjects=subjects):
-                self._submitted.update(subjects)
+            case Send(message=Submit(transaction=transaction)):
+                self._submitted.add(self._tx_id(transaction))
+            case Observed(kind=ObservedKind.ACCUSED, detail=detail) if is_honest:
+                self._require_guilt(detail.partition("/")[0], node, "accused")
             case Observed(kind=ObservedKind.FINAL, subjects=subjects) if is_honest:
                 self._acknowledged.update(subjects)
             case _:
@@ -149,15 +168,22 @@ class Invariants:
     def _tx_id(self, transaction: object) -> bytes:
         return self._hash(transaction.body)  # type: ignore[attr-defined]
 
-    def _is_quorum(self, nodes: Collection[str]) -> bool:
-        return 3 * sum(self._members[node].stake for node in set(nodes)) > 2 * self._total
+    def _stake(self, nodes: Collection[str], height: int) -> int:
+        return sum(self._weights[height].get(node, 0) for node in set(nodes))
+
+    def _is_quorum(self, nodes: Collection[str], height: int) -> bool:
+        return 3 * self._stake(nodes, height) > 2 * sum(self._weights[height].values())
 
     def _proposer(self, height: int, round_: int) -> str:
-        draw = int.from_bytes(self._hash(("proposer", self._genesis, height, round_))) % self._total
-        return [name for name in sorted(self._members) for _ in range(self._members[name].stake)][draw]
+        tickets = [name for name, stake in self._weights[height].items() for _ in range(stake)]
+        return tickets[int.from_bytes(self._hash(("proposer", self._genesis, height, round_))) % len(tickets)]
+
+    def _voters_digest(self, height: int) -> bytes:
+        weights = self._weights[height]
+        return self._hash(("validators", tuple((name, weights[name], self._keys[name]) for name in weights)))
 
     def _is_signed(self, node: str, body: object, signature: bytes) -> bool:
-        return node in self._members and self._crypto.verify(self._members[node].public_key, body, signature)
+        return node in self._keys and self._crypto.verify(self._keys[node], body, signature)
 
     # -- proof of stake: what administrators say ---------------------------------------------------------------
 
@@ -183,7 +209,7 @@ class Invariants:
         if block and body.step == PREVOTE:
             self._check_lock(voter, height, round_, block)
         elif block:
-            if not self._is_quorum(self._voters[height, round_, PREVOTE, block]):
+            if not self._is_quorum({voter, *self._voters[height, round_, PREVOTE, block]}, height):
                 self._fail("quorum", "precommitted without a quorum of prevotes", height, round_, (voter,))
             self._precommits[voter, height].append((round_, block))
 
@@ -193,7 +219,9 @@ class Invariants:
             self._fail("validity", detail, height, round_, (voter,))
         for locked_in, locked in self._precommits[voter, height]:
             since = range(locked_in, round_)
-            if locked == block or any(self._is_quorum(self._voters[height, v, PREVOTE, block]) for v in since):
+            if locked == block or any(
+                self._is_quorum(self._voters[height, v, PREVOTE, block], height) for v in since
+            ):
                 continue
             detail = f"prevoted {block.hex()[:16]} after its precommit for {locked.hex()[:16]} in round {locked_in}"
             self._fail("lock", detail, height, round_, (voter,))
@@ -201,6 +229,8 @@ class Invariants:
     def _propose(self, node: str, proposal: Propose) -> None:
         body = proposal.body
         height, round_ = body.height, body.round
+        if height not in self._weights:
+            return  # nobody can know yet whose turn it is
         proposer = self._proposer(height, round_)
         if (height, round_, body.block) in self._proposed and node != proposer:
             return
@@ -244,7 +274,7 @@ class Invariants:
 
     def _check_certificate(self, node: str, header: Header, block_hash: bytes, certificate: CommitCertificate) -> None:
         if isinstance(certificate, OrdererCertificate):
-            if not self._is_signed(min(self._members), header, certificate.signature):
+            if not self._is_signed(min(self._keys), header, certificate.signature):
                 self._fail("quorum", "accepted what the orderer has not signed", header.height, nodes=(node,))
         elif isinstance(certificate, StakeCertificate):
             self._count(node, header, block_hash, certificate)
@@ -253,12 +283,14 @@ class Invariants:
         height, round_ = header.height, certificate.round
         body = VoteBody(self._genesis, height, round_, PRECOMMIT, block_hash)
         voters = [vote.node for vote in certificate.votes if self._is_signed(vote.node, body, vote.signature)]
-        if len(set(voters)) != len(certificate.votes) or not self._is_quorum(voters):
-            stake = sum(self._members[name].stake for name in set(voters))
-            detail = f"accepted a certificate of {stake} of the stake of {self._total}"
+        if len(set(voters)) != len(certificate.votes) or not self._is_quorum(voters, height):
+            total = sum(self._weights[height].values())
+            detail = f"accepted a certificate of {self._stake(voters, height)} of the stake of {total}"
             self._fail("quorum", detail, height, round_, (node,))
         for voter in set(voters) - self._faulty:
-            if block_hash not in self._said[voter, height, round_, PRECOMMIT]:
+            if voter == node:
+                self._said[voter, height, round_, PRECOMMIT].add(block_hash)
+            elif block_hash not in self._said[voter, height, round_, PRECOMMIT]:
                 detail = f"accepted a precommit that {voter} never gave"
                 self._fail("quorum", detail, height, round_, (node,))
         self.decided_in[height] = round_
@@ -272,24 +304,63 @@ class Invariants:
                 self._fail("validity", "accepted a block that does not link", height, nodes=(node,))
         if (header.merkle_root, header.size) != (tree_hash(self._suite, [encode(item) for item in items]), len(items)):
             self._fail("validity", "accepted a block with another content", height, nodes=(node,))
+        if self._voters_digest(height) != header.validators or self._voters_digest(height + 1) != header.next_validators:
+            self._fail("validity", "accepted a block of other voters", height, nodes=(node,))
         for item in items:
-            tx = item.transaction
-            tx_id, endorsers = self._tx_id(tx), {given.node for given in item.endorsements}
-            approvers = {given.node for given in item.approvals}
-            is_endorsed = self._params.endorsements <= len(endorsers & self._endorsed[tx_id])
-            is_approved = self._params.approvals <= len(approvers & self._approved[tx_id, item.outcome])
-            is_submitted = tx_id in self._submitted or tx.body.author == AUTHORITY
-            if not (is_endorsed and is_approved and is_submitted):
-                detail = f"accepted {tx_id.hex()[:16]}, which was not submitted, endorsed and approved"
-                self._fail("validity", detail, height, nodes=(node,))
-            if self._is_certain and tx_id in self._place:
-                detail = f"accepted {tx_id.hex()[:16]} again, which is in block {self._place[tx_id]}"
-                self._fail("once", detail, height, nodes=(node,))
-            self._place[tx_id] = height
+            self._check_item(node, height, item)
+            self._carry_out(node, height, item.transaction.body.payload)
+        self._weights[height + 2] = {name: stake for name, stake in self._bonded.items() if stake}
+
+    def _check_item(self, node: str, height: int, item: EndorsedTransaction) -> None:
+        tx_id, author = self._tx_id(item.transaction), item.transaction.body.author
+        endorsers, approvers = ({given.node for given in words} for words in (item.endorsements, item.approvals))
+        is_endorsed = self._params.endorsements <= len(endorsers & self._endorsed[tx_id])
+        is_approved = self._params.approvals <= len(approvers & self._approved[tx_id, item.outcome])
+        if not (is_endorsed and is_approved and (tx_id in self._submitted or author == AUTHORITY)):
+            detail = f"accepted {tx_id.hex()[:16]}, which was not submitted, endorsed and approved"
+            self._fail("validity", detail, height, nodes=(node,))
+        if self._is_certain and tx_id in self._place:
+            detail = f"accepted {tx_id.hex()[:16]} again, which is in block {self._place[tx_id]}"
+            self._fail("once", detail, height, nodes=(node,))
+        self._place[tx_id] = height
+
+    # -- stake ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, node: str, height: int, payload: Payload) -> None:
+        """What a final block orders about stake, as `ehrcore.stakes` says that it is to be done."""
+        bonded, total = self._bonded, sum(self._bonded.values())
+        match payload:
+            case Evidence(offender=offender, first=first) if self._convicts(payload) and first.body.height <= height:
+                self._require_guilt(offender, node, "convicted")
+                if (offender, first.body.height) not in self._punished:
+                    self._punished.add((offender, first.body.height))
+                    lost = -(-bonded[offender] * self._params.stake.slash_percent // 100)
+                    bonded[offender] -= lost if lost < total else 0
+            case Bond(node=name, amount=amount) if name in bonded:
+                bonded[name] += amount
+            case Unbond(node=name, amount=amount) if amount <= bonded.get(name, 0) and amount < total:
+                bonded[name] -= amount
+            case _:
+                pass
+
+    def _convicts(self, evidence: Evidence) -> bool:
+        bodies = evidence.first.body, evidence.second.body
+        places = {(body.chain, body.height, body.round, getattr(body, "step", 0)) for body in bodies}
+        words = (evidence.first, evidence.second)
+        are_signed = all(self._is_signed(evidence.offender, word.body, word.signature) for word in words)
+        return bodies[0] != bodies[1] and len(places) == 1 and bodies[0].chain == self._genesis and are_signed
+
+    def _require_guilt(self, offender: str, node: str, verb: str) -> None:
+        if offender not in self._faulty:
+            self._fail("evidence", f"{verb} {offender}, which has kept to the protocol", nodes=(node,))
 
     def _persist(self, node: str, entry: Persist) -> None:
         height = entry.block.header.height
         self._accept(node, height, self._final(node, entry.block, entry.certificate))
         if self._is_certain and self._states.setdefault(height, entry.state) != entry.state:
             self._fail("state", "has another state after the same block", height, nodes=(node,))
+        for item, reason in zip(entry.block.transactions, entry.reasons, strict=True):
+            payload = item.transaction.body.payload
+            if reason is Reason.ACCEPTED and isinstance(payload, Evidence):
+                self._require_guilt(payload.offender, node, "punished")
         self._ledgers[node][height] = tuple(self._tx_id(item.transaction) for item in entry.block.transactions)

@@ -12,10 +12,11 @@ from typing import Final
 import msgspec
 
 from ehrcore.drive.cost import EXAMPLE
-from ehrcore.drive.sim import SimSetup
+from ehrcore.drive.sim import Node, SimSetup
 from ehrcore.effects import Effect, Observed, Persist, PersistTip, Requested, Send, SetTimer
 from ehrcore.faults.driver import FaultySimulation
 from ehrcore.faults.invariants import PREVOTE, InvariantError, Invariants
+from ehrcore.faults.place import Place, Step
 from ehrcore.faults.schedules import Schedule
 from ehrcore.ledger import Ledger, MemoryLedger
 from ehrcore.messages import Finalised, Propose, Vote
@@ -51,6 +52,15 @@ class Verdict(msgspec.Struct, frozen=True):
 Show = Callable[[str], None]
 
 
+class _Watched(FaultySimulation):
+    """What a crash lets become durable but not leave counts as said: the node's next process builds on it."""
+
+    def _write(self, node: Node, place: Place, step: Step) -> None:
+        super()._write(node, place, step)
+        for effect in step.logged:
+            self._watch(self.kernel.now, node.name, effect)
+
+
 class Trial:
     """One schedule in one simulation under watch; ``show`` gets every effect as a line."""
 
@@ -62,7 +72,7 @@ class Trial:
         keepers = [name for name, role in self.network.roles.items() if role is Role.CONTRIBUTOR]
         ledgers: dict[str, Ledger] = {name: MemoryLedger() for name in ("coordinator-0", *keepers)}
         setup = SimSetup(schedule.label, EXAMPLE, schedule.links)
-        self.simulation = FaultySimulation(self.network, setup, ledgers=ledgers, plan=schedule.plan, watch=self._saw)
+        self.simulation = _Watched(self.network, setup, ledgers=ledgers, plan=schedule.plan, watch=self._saw)
         self._inject()
         administrators = [name for name, role in self.network.roles.items() if role is Role.ADMINISTRATOR]
         self._live = [name for name in administrators if name not in schedule.down | schedule.plan.faulty]

@@ -11,8 +11,6 @@ from ehrcore.consensus.seam import Tip
 from ehrcore.effects import (
     Effects,
     Heard,
-    Observed,
-    ObservedKind,
     PersistTip,
     Received,
     Send,
@@ -21,7 +19,7 @@ from ehrcore.effects import (
 )
 from ehrcore.faults.invariants import InvariantError, Invariants
 from ehrcore.faults.mutants import MUTANTS, planted
-from ehrcore.messages import Finalised, Propose, Vote
+from ehrcore.messages import Finalised, Propose, Submit, Vote
 from ehrcore.params import Limits
 from ehrcore.roles import Administrator
 from ehrcore.roles.context import Context, Kept
@@ -96,7 +94,7 @@ class Council(RuleBasedStateMachine):
         """A transaction that all coordinators approve reaches everyone, whoever hears of it first."""
         tx = self.scribe.transaction(self.count)
         self.count += 1
-        self.watch.saw(0, "visitor-0", Observed(ObservedKind.SUBMITTED, (self.scribe.tx_id(tx),)))
+        self.watch.saw(0, "visitor-0", Send((), Submit(tx)))
         for index in range(2):
             self.watch.saw(0, f"agent-{index}", Send((), self.scribe.endorse(tx, f"agent-{index}")))
         for name in (*NAMES[first % 4 :], *NAMES[: first % 4]):
