@@ -219,9 +219,7 @@ class Invariants:
             self._fail("validity", detail, height, round_, (voter,))
         for locked_in, locked in self._precommits[voter, height]:
             since = range(locked_in, round_)
-            if locked == block or any(
-                self._is_quorum(self._voters[height, v, PREVOTE, block], height) for v in since
-            ):
+            if locked == block or any(self._is_quorum(self._voters[height, v, PREVOTE, block], height) for v in since):
                 continue
             detail = f"prevoted {block.hex()[:16]} after its precommit for {locked.hex()[:16]} in round {locked_in}"
             self._fail("lock", detail, height, round_, (voter,))
@@ -304,7 +302,10 @@ class Invariants:
                 self._fail("validity", "accepted a block that does not link", height, nodes=(node,))
         if (header.merkle_root, header.size) != (tree_hash(self._suite, [encode(item) for item in items]), len(items)):
             self._fail("validity", "accepted a block with another content", height, nodes=(node,))
-        if self._voters_digest(height) != header.validators or self._voters_digest(height + 1) != header.next_validators:
+        if (
+            self._voters_digest(height) != header.validators
+            or self._voters_digest(height + 1) != header.next_validators
+        ):
             self._fail("validity", "accepted a block of other voters", height, nodes=(node,))
         for item in items:
             self._check_item(node, height, item)

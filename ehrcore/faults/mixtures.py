@@ -29,6 +29,8 @@ LONGEST_NS: Final = 10 * SECOND
 #: How far off a clock may be (ns): two of them by less than what nodes forgive each other.
 CLOCK_ERROR_NS: Final = 4_500 * MILLISECOND
 _LOAD: Final = 14
+#: A third sound node hands on what a cut link between two others does not.
+_ENOUGH_TO_RELAY: Final = 2
 
 
 def make_random(seed: int, nodes: int, rule: ConsensusRule) -> Schedule:
@@ -97,7 +99,7 @@ class _Mixture:
         """Now and then a node that does not come back, or a link that stays cut one way."""
         if _happens(self._chance, 0.15) and (node := self._lose()) is not None:
             self.faults.append(Crash(node, self._instant(), None))
-        if _happens(self._chance, 0.15) and len(self._sound) > 1:
+        if _happens(self._chance, 0.15) and len(self._sound) > _ENOUGH_TO_RELAY:
             sender, receiver = self._chance.sample(self._sound, 2)
             self.faults.append(Cut((sender,), (receiver,), self._instant(), None))
 

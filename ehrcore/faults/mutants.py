@@ -11,14 +11,17 @@ from typing import Any, Final
 
 import msgspec
 
+from ehrcore.block import Validator
 from ehrcore.consensus import finality
 from ehrcore.consensus.pos import ProofOfStake
-from ehrcore.consensus.validators import Validator, ValidatorSet
+from ehrcore.consensus.rounds import HeightVotes
+from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.errors import ParameterError
 from ehrcore.faults.plan import Behaviour, Byzantine, Fault, FaultPlan, Twin, partition
 from ehrcore.faults.schedules import Schedule, administrators
+from ehrcore.messages import Vote
 from ehrcore.params import ConsensusRule
-from ehrcore.types import MILLISECOND, SECOND
+from ehrcore.types import MILLISECOND
 
 Patch = tuple[Any, str, Any]
 
@@ -88,40 +91,44 @@ def _say_yes(*_: Any) -> bool:
     return True
 
 
+def _find_any_of_round(self: HeightVotes, vote: Vote) -> Vote | None:
+    mine = [
+        held for (round_, _, voter), held in self._first.items() if (round_, voter) == (vote.body.round, vote.voter)
+    ]
+    return mine[0] if mine else None
+
+
 # -- schedules ---------------------------------------------------------------------------------------------------------
 
 
-def _make_fork(nodes: int, liars: int) -> Schedule:
-    """Twins work on two groups of honest nodes that do not hear each other until the end."""
+def _make_fork(nodes: int) -> Schedule:
+    """A third of the nodes lies to each half of the others as that half likes it: one as a twin, more in concert."""
     names = administrators(nodes)
-    honest, twins = names[: nodes - liars], names[nodes - liars :]
-    half = (len(honest) + 1) // 2
-    one, two = honest[:half], honest[half:]
-    faults: list[Fault] = [*partition(one, two, 0, 60 * SECOND), *(Twin(name, one, two) for name in twins)]
+    liars, honest = names[: nodes // 3], names[nodes // 3 :]
+    half = len(honest) // 2
+    faults: list[Fault] = [*partition(honest[:half], honest[half:])]
+    if len(liars) == 1:
+        faults.append(Twin(liars[0], honest[:half], honest[half:]))
+    else:
+        faults = [Byzantine(name, Behaviour.EQUIVOCATE) for name in liars]
     load = tuple(number * 100 * MILLISECOND for number in range(60))
     plan = FaultPlan(tuple(faults))
     return Schedule(f"fork {nodes}", ConsensusRule.PROOF_OF_STAKE, (1,) * nodes, MILLISECOND, 0, load, plan)
 
 
-def _add_liar(schedule: Schedule) -> Schedule:
-    """Two liars of four that split the other two."""
-    chance = random.Random(f"{schedule.label}|two liars")
+def _add_liars(schedule: Schedule) -> Schedule:
+    """Two liars of four, who split the other two between them."""
     names = list(administrators(4))
-    chance.shuffle(names)
-    one, two, *liars = names
+    random.Random(f"{schedule.label}|two liars").shuffle(names)
     kept = [fault for fault in schedule.plan.faults if not isinstance(fault, Byzantine | Twin)]
-    lies: list[Fault] = [
-        Twin(name, (one,), (two,)) if chance.getrandbits(1) else Byzantine(name, Behaviour.EQUIVOCATE) for name in liars
-    ]
+    lies = [Byzantine(name, Behaviour.EQUIVOCATE) for name in names[:2]]
     return msgspec.structs.replace(schedule, stakes=(1,) * 4, plan=FaultPlan((*kept, *lies)))
 
 
 _TWO_THIRDS: Final[tuple[Patch, ...]] = ((ValidatorSet, "is_quorum", _is_two_thirds),)
 #: The negative controls by name.
 MUTANTS: Final[dict[str, Mutant]] = {
-    "two-liars": Mutant(
-        "two of four administrators lie", ("agreement",), change=_add_liar, made=_make_fork(4, 2)
-    ),
+    "two-liars": Mutant("two of four administrators lie", ("agreement",), change=_add_liars),
     "two-thirds-of-3": Mutant(
         "a quorum is at least two thirds, of 3", ("quorum",), _TWO_THIRDS, nodes=3
     ),
@@ -130,11 +137,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "fork-of-3": Mutant(
         "the same, and only what comes of it is looked at", ("agreement",), _TWO_THIRDS, nodes=3,
-        made=_make_fork(3, 1), overlooked=frozenset({"quorum"}),
+        made=_make_fork(3), overlooked=frozenset({"quorum"}),
     ),
     "fork-of-6": Mutant(
         "the same, and only what comes of it is looked at", ("agreement",), _TWO_THIRDS, nodes=6,
-        made=_make_fork(6, 2), overlooked=frozenset({"quorum"}),
+        made=_make_fork(6), overlooked=frozenset({"quorum"}),
     ),
     "no-lock": Mutant(
         "who has precommitted a block prevotes any other", ("lock", "agreement"),
@@ -149,6 +156,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "turns": Mutant(
         "proposers take turns whatever their stake", ("validity",), ((ValidatorSet, "proposer", _proposer_by_turns),)
+    ),
+    "hasty": Mutant(
+        "a prevote and a precommit of one round are taken for a contradiction", ("evidence",),
+        ((HeightVotes, "first", _find_any_of_round),),
     ),
     "blind": Mutant(
         "certificates are not verified", ("quorum", "agreement", "validity"),

@@ -1,5 +1,6 @@
 """Four administrators whose every message, timer and restart hypothesis decides; all invariants after each step."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ from ehrcore.consensus.seam import Tip
 from ehrcore.effects import (
     Effects,
     Heard,
-    PersistTip,
     Received,
     Send,
     SetTimer,
@@ -32,13 +32,14 @@ NODE = st.sampled_from(NAMES)
 
 
 class Member:
-    """One administrator with its log: what it said, what it heard, and its last block, durable before anything leaves."""
+    """One administrator with its log: what it said, what it heard, and its last block."""
 
     def __init__(self, scribe: Scribe, name: str) -> None:
         self.scribe, self.name = scribe, name
         self.tip = Tip(0, scribe.chain, 0)
         self.heard: list[Propose | Vote] = []
         self.settled: list[bytes] = []
+        self.finals: list[Finalised] = []
         self.start()
 
     def start(self) -> None:
@@ -59,8 +60,9 @@ class Member:
                     self.heard.append(message)
                 case Send(message=Vote(voter=voter) as vote) if voter == self.name:
                     self.heard.append(vote)
-                case Send(message=Finalised(block=block)) if block.header.height == self.tip.height + 1:
+                case Send(message=Finalised(block=block) as final) if block.header.height == self.tip.height + 1:
                     header = block.header
+                    self.finals.append(final)
                     self.tip = Tip(header.height, self.scribe.hash(block), header.timestamp)
                     self.settled += [self.scribe.tx_id(item.transaction) for item in block.transactions]
 
@@ -129,7 +131,9 @@ class Council(RuleBasedStateMachine):
     @rule(choice=CHOICE)
     def fire(self, choice: int) -> None:
         """Any timer: clocks may differ."""
-        timers = sorted((at, name, timer) for name, member in self.members.items() for timer, at in member.timers.items())
+        timers = sorted(
+            (at, name, timer) for name, member in self.members.items() for timer, at in member.timers.items()
+        )
         at, name, timer = timers[choice % len(timers)]
         del self.members[name].timers[timer]
         self.now = max(self.now, min(at, self.now + 10 * SECOND))
@@ -144,6 +148,12 @@ class Council(RuleBasedStateMachine):
             for index in range(2):
                 self.take(name, Received(f"coordinator-{index}", self.scribe.approve(tx, f"coordinator-{index}")))
 
+    @rule(name=NODE, peer=NODE)
+    def fetch(self, name: str, peer: str) -> None:
+        """It asks another for the blocks that it has missed, as nodes do now and then."""
+        for final in self.members[peer].finals[self.members[name].tip.height :]:
+            self.take(name, Received(peer, final))
+
     def teardown(self) -> None:
         """Then all goes well: everyone decides everything."""
         if not hasattr(self, "members"):
@@ -155,6 +165,8 @@ class Council(RuleBasedStateMachine):
                 self.deliver(0, is_kept=False)
             else:
                 self.fire(0)
+                for name, peer in pairwise((*NAMES, NAMES[0])):
+                    self.fetch(name, peer)
         heights = {name: member.tip.height for name, member in self.members.items()}
         raise InvariantError("liveness", f"expected {self.count} blocks everywhere, found {heights}")
 
