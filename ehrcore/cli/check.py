@@ -25,13 +25,15 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> Search:
-    nodes = options.nodes or (MUTANTS[options.mutant].nodes if options.mutant in MUTANTS else 4)
+    nodes = options.nodes
+    if nodes is None:
+        nodes = MUTANTS[options.mutant].nodes if options.mutant in MUTANTS else 4
     if options.seed is not None:
         first, end = options.seed, options.seed + 1
     elif options.seeds:
         first, end = options.seeds
     else:
-        first, end = 0, count_splits(nodes) if options.splits else _SEEDS
+        first, end = 0, count_splits(max(nodes, 1)) if options.splits else _SEEDS
     search = Search(first, end, nodes, ConsensusRule(options.rule), options.splits, options.mutant)
     search.validate()
     if options.trace and end - first > 1:

@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from ehrcore.errors import ParameterError
 from ehrcore.faults.plan import (
     Behaviour,
     Byzantine,
@@ -36,8 +35,6 @@ _ENOUGH_TO_RELAY: Final = 2
 def make_random(seed: int, nodes: int, rule: ConsensusRule) -> Schedule:
     """A seeded mixture of every kind of fault that the rule is to stand."""
     chance = random.Random(f"{seed}|schedule|{nodes}|{rule.value}")
-    if nodes < 1:
-        raise ParameterError(f"nodes: expected at least 1, found {nodes}")
     stakes = (1,) * nodes if _happens(chance, 0.5) else tuple(chance.randint(1, 5) for _ in range(nodes))
     load = tuple(sorted(chance.randrange(HORIZON_NS) for _ in range(_LOAD)))
     mixture = _Mixture(chance, stakes, load)

@@ -15,6 +15,7 @@ from ehrcore.faults.mutants import MUTANTS, Mutant, find_mutant, planted
 from ehrcore.faults.schedules import Schedule, count_splits, make_split
 from ehrcore.faults.trial import Show, Trial, Verdict
 from ehrcore.params import ConsensusRule
+from ehrcore.types import require_count
 
 #: Among how many random schedules the search has to find a mutant that has none made for it.
 CONTROL_SEEDS: Final = 200
@@ -36,6 +37,7 @@ class Search(msgspec.Struct, frozen=True):
     def validate(self) -> None:
         """Raise `ParameterError` for what does not exist."""
         find_mutant(self.mutant)
+        require_count("nodes", self.nodes, 1)
         most = count_splits(self.nodes) if self.is_split else 1 << 53
         if not 0 <= self.first < self.end <= most:
             found = f"{self.first}:{self.end}"
