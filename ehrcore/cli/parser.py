@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from ehrcore import __version__
+from ehrcore.params import ConsensusRule
 
 FOLDER: Final = Path("ehr-network")
 ROLES: Final = ("agents", "coordinators", "administrators", "contributors", "visitors")
@@ -31,6 +32,7 @@ def build_parser() -> Parser:
     _add_audit(commands)
     _add_ledger(commands)
     _add(commands, "protocol", "protocol:show", "print the rules of proof of stake, as they run", has_folder=False)
+    _add_check(commands)
     return parser
 
 
@@ -144,6 +146,40 @@ def _add_ledger(commands: Any) -> None:
         if name == "verify":
             action.add_argument("--chain", metavar="HEX", help="the chain's id, if it is known from elsewhere")
             action.add_argument("--tip", metavar="HEX", help="the last block's hash, if it is known from elsewhere")
+
+
+def _add_check(commands: Any) -> None:
+    text = "simulate networks under faults and check that everything holds; code 1 if it does not"
+    check = _add(commands, "check", "check:check", text, has_folder=False)
+    which = check.add_mutually_exclusive_group()
+    which.add_argument("--seeds", type=_range, metavar="A:B", help="schedules A to B - 1 (0:1000, or all splits)")
+    which.add_argument("--seed", type=int, metavar="N", help="this schedule alone")
+    which.add_argument("--mutants", action="store_true", help="the negative controls: planted bugs that must be caught")
+    check.add_argument("--splits", action="store_true", help="every two-way split over three rounds, not random faults")
+    check.add_argument("--nodes", type=int, metavar="N", help="administrators (4)")
+    check.add_argument("--rule", choices=list(ConsensusRule), default="pos", help="how blocks become final (pos)")
+    check.add_argument("--mutant", default="", metavar="NAME", help="with this bug planted")
+    check.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes (1)")
+    check.add_argument("--trace", action="store_true", help="show all that happens under one seed")
+
+
+def _range(text: str) -> tuple[int, int]:
+    """Two integers, the first and the one after the last."""
+    first, _, end = text.partition(":")
+    return int(first), int(end)
+
+
+_range.__name__ = "range A:B"
+
+
+def _jobs(text: str) -> int:
+    """A number of processes."""
+    if (value := int(text)) < 1:
+        raise ValueError(text)
+    return value
+
+
+_jobs.__name__ = "number of processes"
 
 
 def _seconds(text: str) -> float:

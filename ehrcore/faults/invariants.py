@@ -1,0 +1,367 @@
+"""What must hold at every instant, whatever goes wrong: checked on ids, from what nodes say and keep.
+
+Naive on purpose and independent of the code under test: votes lie in plain sets, quorums are counted here, roots come
+from the recursive definition of RFC 6962 in `ehrcore.spec`, and whatever was ever said is remembered.
+
+- agreement: honest nodes have one block per height;
+- validity: blocks link, have a proposer whose turn it was, and hold only what was submitted, endorsed and approved;
+- quorum: who accepts a block, or precommits, has more than two thirds of the stake for it, and no vote is invented;
+- finality: what a node has accepted it never replaces and never skips, over restarts either;
+- double-sign: an honest node has one block per height, round and step, and one proposal per round;
+- lock: an honest node that precommitted a block in a round prevotes another one later only if more than two thirds of
+  the stake prevoted that one in a round since (Buchman et al., arXiv:1807.04938, line 28);
+- evidence: nobody who keeps to the protocol is accused or punished;
+- once: the chain holds no transaction twice; state: ledgers that hold the same blocks have the same state;
+- lost: what an agent accepted, or a visitor was told is final, lies in every ledger in the end, once.
+
+Proof of work promises agreement only up to its confirmations, with a probability: agreement, finality and what rests on
+them are left out there.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Final
+
+from ehrcore.block import (
+    Block,
+    Bond,
+    CommitCertificate,
+    EndorsedTransaction,
+    Evidence,
+    Header,
+    OrdererCertificate,
+    Payload,
+    StakeCertificate,
+    Unbond,
+    VoteBody,
+)
+from ehrcore.codec import encode
+from ehrcore.crypto import Crypto
+from ehrcore.effects import Effect, Observed, ObservedKind, Persist, PersistTip, Send
+from ehrcore.hashing import find_suite
+from ehrcore.identity import Reason
+from ehrcore.messages import Approve, Endorse, Finalised, Propose, Submit, Vote
+from ehrcore.network import Network
+from ehrcore.params import ConsensusRule
+from ehrcore.rules import AUTHORITY
+from ehrcore.signing import find_scheme
+from ehrcore.spec.merkle import tree_hash
+from ehrcore.types import Role, node_id
+
+PREVOTE: Final = 1
+PRECOMMIT: Final = 2
+
+
+class InvariantError(AssertionError):
+    """An invariant that does not hold: ``rule`` names it; height and round are -1 where there is none."""
+
+    def __init__(self, rule: str, detail: str, height: int = -1, round_: int = -1, nodes: Collection[str] = ()) -> None:
+        place = f"height {height}" * (height >= 0) + f", round {round_}" * (round_ >= 0)
+        super().__init__(": ".join(filter(None, (rule, place, ", ".join(nodes), detail))))
+        self.rule, self.height, self.round, self.nodes = rule, height, round_, tuple(nodes)
+
+
+class Invariants:
+    """Watches one run; hand `saw` to the driver.
+
+    ``faulty`` are the nodes that may lie: nothing is asked of them.  ``overlooked`` are rules that are not asked, for
+    controls in which what comes of their breach is to be seen.
+    """
+
+    def __init__(
+        self, network: Network, faulty: frozenset[str] = frozenset(), overlooked: frozenset[str] = frozenset()
+    ) -> None:
+        params, self._genesis, self._faulty = network.params, network.chain, faulty
+        self._params, self._roles, self._overlooked = params, network.roles, overlooked
+        self._is_certain = params.consensus is not ConsensusRule.PROOF_OF_WORK
+        self._suite = find_suite(params.hash_suite)
+        self._crypto = Crypto(self._suite, find_scheme(network.scheme))
+        members = {item.body.subject: item.body for item in network.certificates if item.body.stake}
+        self._keys = {name: members[name].public_key for name in sorted(members)}
+        #: Stake now, and by height: what a block orders is in force two heights later.
+        self._bonded = {name: members[name].stake for name in sorted(members)}
+        self._weights = {height: dict(self._bonded) for height in (1, 2)}
+        self._punished: set[tuple[str, int]] = set()
+        #: Who said what: the blocks by voter, height, round and step; the voters by height, round, step and block.
+        self._said: dict[tuple[str, int, int, int], set[bytes]] = defaultdict(set)
+        self._voters: dict[tuple[int, int, int, bytes], set[str]] = defaultdict(set)
+        self._precommits: dict[tuple[str, int], list[tuple[int, bytes]]] = defaultdict(list)
+        self._proposals: dict[tuple[str, int, int], set[tuple[bytes, int]]] = defaultdict(set)
+        self._proposed: set[tuple[int, int, bytes]] = set()
+        self._endorsed: dict[bytes, set[str]] = defaultdict(set)
+        self._approved: dict[tuple[bytes, bytes], set[str]] = defaultdict(set)
+        self._submitted: set[bytes] = set()
+        #: The one chain, as honest nodes have accepted it: hashes by height, and where each transaction lies.
+        self.chain: dict[int, bytes] = {0: network.chain}
+        self._place: dict[bytes, int] = {}
+        self._checked: set[bytes] = set()
+        self._certified: set[tuple[bytes, CommitCertificate]] = set()
+        self._accepted: dict[str, dict[int, bytes]] = defaultdict(lambda: {0: network.chain})
+        self._states: dict[int, bytes] = {}
+        self._ledgers: dict[str, dict[int, tuple[bytes, ...]]] = defaultdict(dict)
+        self._acknowledged: set[bytes] = set()
+        #: By height: the latest round that an honest node voted in, and the round of the certificate.
+        self.rounds: dict[int, int] = {}
+        self.decided_in: dict[int, int] = {}
+
+    # -- what is seen ------------------------------------------------------------------------------------------
+
+    def saw(self, now: int, node: str, effect: Effect) -> None:
+        """An effect of ``node`` has left it at ``now`` (ns); raises `InvariantError`."""
+        del now
+        is_honest = node not in self._faulty
+        match effect:
+            case Send(message=Vote() as vote):
+                self._vote(node, vote)
+            case Send(message=Propose() as proposal):
+                self._propose(node, proposal)
+            case Send(message=Endorse(reason=Reason.ACCEPTED) as message):
+                self._endorsed[self._tx_id(message.transaction)].add(node)
+            case Send(message=Approve() as message):
+                self._approved[self._tx_id(message.transaction), message.outcome].add(node)
+            case Send(message=Finalised() as final) if is_honest:
+                self._final(node, final.block, final.certificate)
+            case Persist() if is_honest:
+                self._persist(node, effect)
+            case PersistTip(height=height, block=block) if is_honest:
+                self._accept(node, height, block)
+            case Send(message=Submit(transaction=transaction)):
+                self._submitted.add(self._tx_id(transaction))
+            case Observed(kind=ObservedKind.ACCUSED, detail=detail) if is_honest:
+                self._require_guilt(detail.partition("/")[0], node, "accused")
+            case Observed(kind=ObservedKind.FINAL, subjects=subjects) if is_honest:
+                self._acknowledged.update(subjects)
+            case _:
+                pass
+
+    def height(self, node: str) -> int:
+        """The last height that an honest node has accepted."""
+        return max(self._accepted[node]) if node in self._accepted else 0
+
+    def waiting(self, down: Collection[str] = ()) -> set[bytes]:
+        """The transactions that an agent has accepted and that some honest ledger lacks, ``down`` nodes' aside."""
+        held = [{tx_id for ids in self._ledgers[node].values() for tx_id in ids} for node in self._keepers(down)]
+        return self._endorsed.keys() - set.intersection(*held)
+
+    def finish(self, down: Collection[str] = ()) -> None:
+        """Check what holds once all has been delivered; ``down`` are the nodes that are not there to hear it."""
+        for tx_id in self._endorsed.keys() | self._acknowledged:
+            for node in self._keepers(down):
+                count = sum(ids.count(tx_id) for ids in self._ledgers[node].values())
+                if count != 1:
+                    detail = f"holds {tx_id.hex()[:16]}, which was accepted, {count} times"
+                    self._fail("once" if count else "lost", detail, nodes=(node,))
+
+    def _keepers(self, down: Collection[str]) -> list[str]:
+        keepers = [name for name, role in self._roles.items() if role is Role.CONTRIBUTOR]
+        return [name for name in (node_id(Role.COORDINATOR, 0), *keepers) if name not in self._faulty | set(down)]
+
+    def _fail(self, rule: str, detail: str, height: int = -1, round_: int = -1, nodes: Collection[str] = ()) -> None:
+        if rule not in self._overlooked:
+            raise InvariantError(rule, detail, height, round_, nodes)
+
+    # -- arithmetic --------------------------------------------------------------------------------------------
+
+    def _hash(self, value: Header | object) -> bytes:
+        return self._suite.hash(encode(value))
+
+    def _tx_id(self, transaction: object) -> bytes:
+        return self._hash(transaction.body)  # type: ignore[attr-defined]
+
+    def _stake(self, nodes: Collection[str], height: int) -> int:
+        return sum(self._weights[height].get(node, 0) for node in set(nodes))
+
+    def _is_quorum(self, nodes: Collection[str], height: int) -> bool:
+        return 3 * self._stake(nodes, height) > 2 * sum(self._weights[height].values())
+
+    def _proposer(self, height: int, round_: int) -> str:
+        tickets = [name for name, stake in self._weights[height].items() for _ in range(stake)]
+        return tickets[int.from_bytes(self._hash(("proposer", self._genesis, height, round_))) % len(tickets)]
+
+    def _voters_digest(self, height: int) -> bytes:
+        weights = self._weights[height]
+        return self._hash(("validators", tuple((name, weights[name], self._keys[name]) for name in weights)))
+
+    def _is_signed(self, node: str, body: object, signature: bytes) -> bool:
+        return node in self._keys and self._crypto.verify(self._keys[node], body, signature)
+
+    # -- proof of stake: what administrators say ---------------------------------------------------------------
+
+    def _vote(self, node: str, vote: Vote) -> None:
+        voter, body = vote.voter, vote.body
+        said = self._said[voter, body.height, body.round, body.step]
+        if body.block in said or not self._is_signed(voter, body, vote.signature):
+            return
+        if voter not in self._faulty:
+            self._check_vote(node, vote, said)
+        said.add(body.block)
+        self._voters[body.height, body.round, body.step, body.block].add(voter)
+
+    def _check_vote(self, node: str, vote: Vote, said: set[bytes]) -> None:
+        voter, body = vote.voter, vote.body
+        height, round_, block = body.height, body.round, body.block
+        if node != voter:
+            self._fail("quorum", f"{node} has a vote that {voter} never gave", height, round_, (voter,))
+        if said:
+            both = " and ".join(item.hex()[:16] or "none" for item in (*said, block))
+            self._fail("double-sign", f"voted for {both} in step {body.step}", height, round_, (voter,))
+        self.rounds[height] = max(self.rounds.get(height, 0), round_)
+        if block and body.step == PREVOTE:
+            self._check_lock(voter, height, round_, block)
+        elif block:
+            if not self._is_quorum({voter, *self._voters[height, round_, PREVOTE, block]}, height):
+                self._fail("quorum", "precommitted without a quorum of prevotes", height, round_, (voter,))
+            self._precommits[voter, height].append((round_, block))
+
+    def _check_lock(self, voter: str, height: int, round_: int, block: bytes) -> None:
+        if (height, round_, block) not in self._proposed:
+            detail = f"prevoted {block.hex()[:16]}, which {self._proposer(height, round_)} has not proposed"
+            self._fail("validity", detail, height, round_, (voter,))
+        for locked_in, locked in self._precommits[voter, height]:
+            since = range(locked_in, round_)
+            if locked == block or any(self._is_quorum(self._voters[height, v, PREVOTE, block], height) for v in since):
+                continue
+            detail = f"prevoted {block.hex()[:16]} after its precommit for {locked.hex()[:16]} in round {locked_in}"
+            self._fail("lock", detail, height, round_, (voter,))
+
+    def _propose(self, node: str, proposal: Propose) -> None:
+        body = proposal.body
+        height, round_ = body.height, body.round
+        if height not in self._weights:
+            return  # nobody can know yet whose turn it is
+        proposer = self._proposer(height, round_)
+        if (height, round_, body.block) in self._proposed and node != proposer:
+            return
+        if not self._is_signed(proposer, body, proposal.signature):
+            if node not in self._faulty:
+                detail = f"sent a proposal that is not {proposer}'s"
+                self._fail("validity", detail, height, round_, (node,))
+            return
+        said = self._proposals[proposer, height, round_]
+        said.add((body.block, body.valid_round))
+        self._proposed.add((height, round_, body.block))
+        if len(said) > 1 and proposer not in self._faulty:
+            self._fail("double-sign", f"made {len(said)} proposals", height, round_, (proposer,))
+
+    # -- what is accepted --------------------------------------------------------------------------------------
+
+    def _accept(self, node: str, height: int, block_hash: bytes) -> None:
+        """Agreement and finality."""
+        if not self._is_certain:
+            return
+        mine = self._accepted[node]
+        if mine.setdefault(height, block_hash) != block_hash:
+            self._fail("finality", "replaced a block that it had accepted", height, nodes=(node,))
+        if height - 1 not in mine:
+            self._fail("finality", "accepted a block without the one before it", height, nodes=(node,))
+        if self.chain.setdefault(height, block_hash) != block_hash:
+            others = [name for name, held in self._accepted.items() if held.get(height) == self.chain[height]]
+            both = f"{block_hash.hex()[:16]} and {self.chain[height].hex()[:16]}"
+            self._fail("agreement", f"accepted {both}", height, nodes=(node, *others))
+
+    def _final(self, node: str, block: Block, certificate: CommitCertificate) -> bytes:
+        """Everything about a block that an honest node takes to be final; its hash."""
+        block_hash = self._hash(block.header)
+        if (block_hash, certificate) not in self._certified:
+            self._check_certificate(node, block.header, block_hash, certificate)
+            self._certified.add((block_hash, certificate))
+        if block_hash not in self._checked:
+            self._check_block(node, block, block_hash)
+            self._checked.add(block_hash)
+        return block_hash
+
+    def _check_certificate(self, node: str, header: Header, block_hash: bytes, certificate: CommitCertificate) -> None:
+        if isinstance(certificate, OrdererCertificate):
+            if not self._is_signed(min(self._keys), header, certificate.signature):
+                self._fail("quorum", "accepted what the orderer has not signed", header.height, nodes=(node,))
+        elif isinstance(certificate, StakeCertificate):
+            self._count(node, header, block_hash, certificate)
+
+    def _count(self, node: str, header: Header, block_hash: bytes, certificate: StakeCertificate) -> None:
+        height, round_ = header.height, certificate.round
+        body = VoteBody(self._genesis, height, round_, PRECOMMIT, block_hash)
+        voters = [vote.node for vote in certificate.votes if self._is_signed(vote.node, body, vote.signature)]
+        if len(set(voters)) != len(certificate.votes) or not self._is_quorum(voters, height):
+            total = sum(self._weights[height].values())
+            detail = f"accepted a certificate of {self._stake(voters, height)} of the stake of {total}"
+            self._fail("quorum", detail, height, round_, (node,))
+        for voter in set(voters) - self._faulty:
+            if voter == node:
+                self._said[voter, height, round_, PRECOMMIT].add(block_hash)
+            elif block_hash not in self._said[voter, height, round_, PRECOMMIT]:
+                detail = f"accepted a precommit that {voter} never gave"
+                self._fail("quorum", detail, height, round_, (node,))
+        self.decided_in[height] = round_
+
+    def _check_block(self, node: str, block: Block, block_hash: bytes) -> None:
+        header, items = block.header, block.transactions
+        height = header.height
+        if self._is_certain:
+            self.chain.setdefault(height, block_hash)
+            if (header.chain, header.previous) != (self._genesis, self.chain.get(height - 1)):
+                self._fail("validity", "accepted a block that does not link", height, nodes=(node,))
+        if (header.merkle_root, header.size) != (tree_hash(self._suite, [encode(item) for item in items]), len(items)):
+            self._fail("validity", "accepted a block with another content", height, nodes=(node,))
+        if (
+            self._voters_digest(height) != header.validators
+            or self._voters_digest(height + 1) != header.next_validators
+        ):
+            self._fail("validity", "accepted a block of other voters", height, nodes=(node,))
+        for item in items:
+            self._check_item(node, height, item)
+            self._carry_out(node, height, item.transaction.body.payload)
+        self._weights[height + 2] = {name: stake for name, stake in self._bonded.items() if stake}
+
+    def _check_item(self, node: str, height: int, item: EndorsedTransaction) -> None:
+        tx_id, author = self._tx_id(item.transaction), item.transaction.body.author
+        endorsers, approvers = ({given.node for given in words} for words in (item.endorsements, item.approvals))
+        is_endorsed = self._params.endorsements <= len(endorsers & self._endorsed[tx_id])
+        is_approved = self._params.approvals <= len(approvers & self._approved[tx_id, item.outcome])
+        if not (is_endorsed and is_approved and (tx_id in self._submitted or author == AUTHORITY)):
+            detail = f"accepted {tx_id.hex()[:16]}, which was not submitted, endorsed and approved"
+            self._fail("validity", detail, height, nodes=(node,))
+        if self._is_certain and tx_id in self._place:
+            detail = f"accepted {tx_id.hex()[:16]} again, which is in block {self._place[tx_id]}"
+            self._fail("once", detail, height, nodes=(node,))
+        self._place[tx_id] = height
+
+    # -- stake ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, node: str, height: int, payload: Payload) -> None:
+        """What a final block orders about stake, as `ehrcore.stakes` says that it is to be done."""
+        bonded, total = self._bonded, sum(self._bonded.values())
+        match payload:
+            case Evidence(offender=offender, first=first) if self._convicts(payload) and first.body.height <= height:
+                self._require_guilt(offender, node, "convicted")
+                if (offender, first.body.height) not in self._punished:
+                    self._punished.add((offender, first.body.height))
+                    lost = -(-bonded[offender] * self._params.stake.slash_percent // 100)
+                    bonded[offender] -= lost if lost < total else 0
+            case Bond(node=name, amount=amount) if name in bonded:
+                bonded[name] += amount
+            case Unbond(node=name, amount=amount) if amount <= bonded.get(name, 0) and amount < total:
+                bonded[name] -= amount
+            case _:
+                pass
+
+    def _convicts(self, evidence: Evidence) -> bool:
+        bodies = evidence.first.body, evidence.second.body
+        places = {(body.chain, body.height, body.round, getattr(body, "step", 0)) for body in bodies}
+        words = (evidence.first, evidence.second)
+        are_signed = all(self._is_signed(evidence.offender, word.body, word.signature) for word in words)
+        return bodies[0] != bodies[1] and len(places) == 1 and bodies[0].chain == self._genesis and are_signed
+
+    def _require_guilt(self, offender: str, node: str, verb: str) -> None:
+        if offender not in self._faulty:
+            self._fail("evidence", f"{verb} {offender}, which has kept to the protocol", nodes=(node,))
+
+    def _persist(self, node: str, entry: Persist) -> None:
+        height = entry.block.header.height
+        self._accept(node, height, self._final(node, entry.block, entry.certificate))
+        if self._is_certain and self._states.setdefault(height, entry.state) != entry.state:
+            self._fail("state", "has another state after the same block", height, nodes=(node,))
+        for item, reason in zip(entry.block.transactions, entry.reasons, strict=True):
+            payload = item.transaction.body.payload
+            if reason is Reason.ACCEPTED and isinstance(payload, Evidence):
+                self._require_guilt(payload.offender, node, "punished")
+        self._ledgers[node][height] = tuple(self._tx_id(item.transaction) for item in entry.block.transactions)

@@ -1,0 +1,170 @@
+"""One schedule, simulated under watch: what came of it, and every effect of it as a line.
+
+Safety is asked after every effect (`ehrcore.faults.invariants`).  Liveness is asked after the last fault that heals:
+within `LIVE_WITHIN_NS` of virtual time every honest administrator that is up decides new heights, none of them later
+than `ROUND_LIMIT` rounds after the one it stood in, and every ledger that is up holds all that was accepted.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from ehrcore.drive.cost import EXAMPLE
+from ehrcore.drive.sim import Node, SimSetup
+from ehrcore.effects import Effect, Observed, Persist, PersistTip, Requested, Send, SetTimer
+from ehrcore.faults.driver import FaultySimulation
+from ehrcore.faults.invariants import PREVOTE, InvariantError, Invariants
+from ehrcore.faults.place import Place, Step
+from ehrcore.faults.schedules import Schedule
+from ehrcore.ledger import Ledger, MemoryLedger
+from ehrcore.messages import Finalised, Propose, Vote
+from ehrcore.network import Network
+from ehrcore.records import ClinicalRecord, RecordKind
+from ehrcore.types import SECOND, Role
+
+#: How long after the last fault has healed (ns), and how many rounds after the one that was on, all is decided.
+LIVE_WITHIN_NS: Final = 240 * SECOND
+ROUND_LIMIT: Final = 16
+#: How many of the last effects a verdict shows.
+CONTEXT: Final = 12
+_PROBE_NS: Final = SECOND
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What came of one schedule; ``rule`` is the invariant that broke, "" if all held; ``heights`` were decided.
+
+    ``live_ns`` is how long after the last fault had healed all was decided, ``rounds`` the most that a height took
+    after it; ``context`` are the last effects before the break.
+    """
+
+    seed: int
+    digest: str
+    heights: int
+    rounds: int = 0
+    live_ns: int = 0
+    rule: str = ""
+    detail: str = ""
+    context: tuple[str, ...] = ()
+
+
+Show = Callable[[str], None]
+
+
+class _Watched(FaultySimulation):
+    """What a crash lets become durable but not leave counts as said: the node's next process builds on it."""
+
+    def _write(self, node: Node, place: Place, step: Step) -> None:
+        super()._write(node, place, step)
+        for effect in step.logged:
+            self._watch(self.kernel.now, node.name, effect)
+
+
+class Trial:
+    """One schedule in one simulation under watch; ``show`` gets every effect as a line."""
+
+    def __init__(self, schedule: Schedule, show: Show | None = None, overlooked: frozenset[str] = frozenset()) -> None:
+        self.schedule, self._show = schedule, show
+        self.network: Network = schedule.network()
+        self.invariants = Invariants(self.network, schedule.plan.faulty, overlooked)
+        self._last: deque[tuple[int, str, Effect]] = deque(maxlen=CONTEXT)
+        keepers = [name for name, role in self.network.roles.items() if role is Role.CONTRIBUTOR]
+        ledgers: dict[str, Ledger] = {name: MemoryLedger() for name in ("coordinator-0", *keepers)}
+        setup = SimSetup(schedule.label, EXAMPLE, schedule.links)
+        self.simulation = _Watched(self.network, setup, ledgers=ledgers, plan=schedule.plan, watch=self._saw)
+        self._inject()
+        administrators = [name for name, role in self.network.roles.items() if role is Role.ADMINISTRATOR]
+        self._live = [name for name in administrators if name not in schedule.down | schedule.plan.faulty]
+        self.live_ns = self.rounds = 0
+
+    def _inject(self) -> None:
+        pseudonym = self.network.authority.pseudonym("patient")
+        for number, at in enumerate(self.schedule.load):
+            record = ClinicalRecord(RecordKind.SENSOR, "patient", "Observation", f"/r/{number}", b"%d" % number)
+            self.simulation.inject(at, "visitor-0", Requested(record, pseudonym))
+
+    def _saw(self, now: int, node: str, effect: Effect) -> None:
+        if isinstance(effect, SetTimer):
+            return
+        self._last.append((now, node, effect))
+        if self._show is not None and (line := describe(now, node, effect)):
+            self._show(line)
+        self.invariants.saw(now, node, effect)
+
+    def run(self) -> None:
+        """To the end, or to `InvariantError`."""
+        healed, invariants = self.schedule.healed_ns, self.invariants
+        self.simulation.run(healed)
+        if not self.schedule.is_tolerable:
+            self.simulation.run(healed + LIVE_WITHIN_NS)
+            return
+        before = {name: invariants.height(name) for name in self._live}
+        rounds = dict(invariants.rounds)
+        loaded = max(self.schedule.load, default=0)
+        now = healed
+        while now < loaded or not self._is_done(before):
+            now += _PROBE_NS
+            if now > max(loaded, healed) + LIVE_WITHIN_NS:
+                self._complain(before)
+            self.simulation.run(now)
+        self.live_ns = now - healed
+        self._check_rounds(rounds)
+        invariants.finish(self.schedule.down)
+
+    def _is_done(self, before: dict[str, int]) -> bool:
+        heights = {self.invariants.height(name) for name in self._live}
+        is_level = len(heights) <= 1 and all(self.invariants.height(name) > last for name, last in before.items())
+        return is_level and not self.invariants.waiting(self.schedule.down)
+
+    def _complain(self, before: dict[str, int]) -> None:
+        heights = ", ".join(f"{name} from {last} to {self.invariants.height(name)}" for name, last in before.items())
+        waiting = len(self.invariants.waiting(self.schedule.down))
+        detail = f"{LIVE_WITHIN_NS // SECOND} s after all had healed: {heights}; {waiting} transactions wait"
+        raise InvariantError("liveness", detail, nodes=self._live)
+
+    def _check_rounds(self, before: dict[int, int]) -> None:
+        last = max(before, default=0)
+        for height, round_ in self.invariants.decided_in.items():
+            if height >= last:
+                took = round_ - before.get(height, 0)
+                self.rounds = max(self.rounds, took)
+                if took > ROUND_LIMIT:
+                    raise InvariantError("liveness", f"decided {took} rounds after all had healed", height, round_)
+
+    def verdict(self, seed: int) -> Verdict:
+        """Run; an invariant that breaks is a verdict, anything else that is raised is a bug."""
+        rule, detail, context = "", "", tuple[str, ...]()
+        try:
+            self.run()
+        except InvariantError as error:
+            rule, detail = error.rule, str(error)
+            context = tuple(filter(None, (describe(*seen) for seen in self._last)))
+        heights = max(self.invariants.chain, default=0)
+        digest = self.simulation.trace_digest()
+        return Verdict(seed, digest, heights, self.rounds, self.live_ns, rule, detail, context)
+
+
+def describe(now: int, node: str, effect: Effect) -> str:
+    """An effect as a line of a trace; "" for what tells nothing."""
+    match effect:
+        case Send(message=Vote(body=body, voter=voter)):
+            step = "prevote" if body.step == PREVOTE else "precommit"
+            relayed = "" if voter == node else f" of {voter}"
+            what = f"{step}{relayed} for {body.block.hex()[:8] or 'none'} in {body.height}/{body.round}"
+        case Send(message=Propose(body=body)):
+            since = f", valid since {body.valid_round}" if body.valid_round >= 0 else ""
+            what = f"proposes {body.block.hex()[:8]} in {body.height}/{body.round}{since}"
+        case Send(to=to, message=Finalised(block=block)):
+            what = f"sends final block {block.header.height} to {len(to)}"
+        case PersistTip(height=height, block=block_hash):
+            what = f"accepts {block_hash.hex()[:8]} as block {height}"
+        case Persist(block=block):
+            what = f"appends block {block.header.height} of {len(block.transactions)}"
+        case Observed(kind=kind, subjects=subjects, detail=detail):
+            what = " ".join([kind.value, *(subject.hex()[:8] for subject in subjects), detail]).rstrip()
+        case Send(message=message):
+            what = type(message).__name__.lower()
+        case _:
+            return ""
+    return f"{now / SECOND:11.6f}  {node:<16} {what}"
