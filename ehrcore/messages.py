@@ -124,13 +124,6 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, tag="committed"):
     certificate: LeaderCertificate
 
 
-class Missing(msgspec.Struct, frozen=True, array_like=True, tag="missing"):
-    """Administrator to one that knows more (proof of work): it lacks ``block``, and ``after`` is its last final one."""
-
-    block: Digest
-    after: Digest
-
-
 class Finalised(msgspec.Struct, frozen=True, array_like=True, tag="finalised"):
     """Administrator to ledger keepers (step 4), and down the contributors' hierarchy: a final block."""
 
