@@ -16,7 +16,7 @@ from ehrcore.block import (
     VoteBody,
 )
 from ehrcore.identity import Reason
-from ehrcore.types import Digest, Height, NodeId, Signature, Term
+from ehrcore.types import Digest, Height, NodeId, Round, Signature, Term
 
 
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag="submit"):
@@ -64,6 +64,18 @@ class Vote(msgspec.Struct, frozen=True, array_like=True, tag="signed-vote"):
     body: VoteBody
     voter: NodeId
     signature: Signature
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
+    """Administrator to the others (proof of stake): hand on what was said here; it has the votes of ``voters``.
+
+    Step 0 asks for the round's proposal, and all votes with it.
+    """
+
+    height: Height
+    round: Round
+    step: Annotated[int, msgspec.Meta(ge=0, le=2)]
+    voters: tuple[NodeId, ...]
 
 
 class Mined(msgspec.Struct, frozen=True, array_like=True, tag="mined"):
@@ -155,4 +167,4 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
 #: What an administrator must not contradict after a restart: durable before it leaves, and known again.
 Word = Propose | Vote | Canvass | Ballot | Append | Stored
 
-Message = Submit | Endorse | Refused | Approve | Word | Commit | Mined | Missing | Finalised | Receipt
+Message = Submit | Endorse | Refused | Approve | Word | Ask | Commit | Mined | Missing | Finalised | Receipt

@@ -18,9 +18,10 @@ prevotes nothing else in later rounds unless it is shown a later quorum of prevo
 to be.
 
 *Liveness*, once messages arrive within the time-outs: the algorithm assumes that what an honest node says arrives in
-the end, by whatever way.  Links lose messages, so a node that stays in a round for long repeats all that it holds of
-it, its own words and others', at growing intervals up to `LONGEST_REPEAT` times the first; and whoever is past a height
-answers those who are stuck there with the final blocks.
+the end, by whatever way.  Links lose messages.  So a node that has to wait, because it lacks a proposal or votes that
+would make a quorum, asks the others for what they have heard (`Ask`), within the time-out; one that stays in a round
+for long repeats all that it holds of it, its own words and others', at growing intervals up to `LONGEST_REPEAT` times
+the first; and whoever is past a height answers those who are stuck there with the final blocks.
 
 *Crashes.*  What a node says is durable before it is sent, and what it heard before anything that rests on it
 (`Heard`): this write-ahead log is handed back to it after a restart (`Seat.heard`).  It goes on in the phase of its
@@ -43,7 +44,7 @@ from ehrcore.consensus.laggards import RecentBlocks, has_finality
 from ehrcore.consensus.rounds import ROUND_LIMIT, HeightRecord
 from ehrcore.consensus.seam import Accused, ConsensusMessage, Decided, Seat, Step, Tip, build_block, is_timely
 from ehrcore.effects import Heard, Send, SetTimer
-from ehrcore.messages import Finalised, Propose, Vote
+from ehrcore.messages import Ask, Finalised, Propose, Vote
 
 PREVOTE: Final = 1
 PRECOMMIT: Final = 2
@@ -84,6 +85,7 @@ class ProofOfStake:
         self._record = HeightRecord(self._seat, tip)
         self._timed: set[tuple[str, int]] = set()
         self._said: list[Propose | Vote] = []
+        self._helped: set[tuple[str, int, int]] = set()
         self._repeat_ns = 0
 
     def _recall(self) -> None:
@@ -132,6 +134,8 @@ class ProofOfStake:
     def on_message(self, sender: str, message: ConsensusMessage, now: int) -> list[Step]:
         """A proposal, a vote or a final block; kept if its height is to come, dropped if it does not verify."""
         steps: list[Step] = []
+        if isinstance(message, Ask):
+            return self._help(sender, message, now)
         if not isinstance(message, StakeMessage) or chain_of(message) != self._seat.chain:
             return steps
         height = height_of(message)
@@ -163,6 +167,16 @@ class ProofOfStake:
         round_, phase = self._begins_at
         self._start_round(round_, now, steps, phase)
 
+    def _help(self, peer: str, ask: Ask, now: int) -> list[Step]:
+        """Hand on what a peer lacks, once for each step of a round: nobody has to be answered for ever."""
+        key = peer, ask.round, ask.step
+        if ask.height < self._height:
+            return self._past.answer(peer, ask.height, now)
+        if ask.height > self._height or ask.round > self._round or peer not in self._seat.peers or key in self._helped:
+            return []
+        self._helped.add(key)
+        return [Send((peer,), word) for word in self._record.words(ask.round) if _is_asked_for(ask, word)]
+
     def _may_be_final(self, message: Finalised) -> bool:
         """Whether the certificate holds, as far as the voters of its height are known yet."""
         seat, digest = self._seat, message.block.header.validators
@@ -186,6 +200,8 @@ class ProofOfStake:
             return steps
         if kind == "repeat":
             self._repeat(steps)
+        elif kind == "ask" and self._phase is Phase.PROPOSE and self._round not in self._record.proposals:
+            self._ask(0, steps)
         for rule in RULES:
             if rule.timer == kind and self._phase in rule.phases:
                 rule.act(self, None, now, steps)
@@ -277,6 +293,8 @@ class ProofOfStake:
             # One that builds on an earlier round's prevotes cannot be answered before these have come.
             if proposal is None or proposal.body.valid_round != _NONE:
                 self._set_timer("propose", rule.propose_timeout_ns, steps)
+            if self._seat.peers and proposal is None:
+                self._set_timer("ask", rule.propose_timeout_ns // 4, steps)
         if self._seat.peers:
             self._repeat_ns = rule.propose_timeout_ns + 2 * rule.vote_timeout_ns
             self._set_timer("repeat", self._repeat_ns, steps)
@@ -312,6 +330,7 @@ class ProofOfStake:
 
     def _await(self, kind: str, _: int, steps: list[Step]) -> None:
         self._timed.add((kind, self._round))
+        self._ask(PREVOTE if kind == "prevote" else PRECOMMIT, steps)
         self._set_timer(kind, self._seat.params.stake.vote_timeout_ns, steps)
 
     # -- outputs -----------------------------------------------------------------------------------------------
@@ -342,6 +361,11 @@ class ProofOfStake:
             self._record.votes.add(vote, member.stake)
             self._broadcast(vote, steps)
 
+    def _ask(self, step: int, steps: list[Step]) -> None:
+        voters = self._record.votes.voters(self._round, step)
+        if len(voters) < len(self._seat.validators.members):
+            steps.append(Send(self._seat.peers, Ask(self._height, self._round, step, voters)))
+
     def _broadcast(self, message: Propose | Vote, steps: list[Step]) -> None:
         if self._seat.peers:
             self._said.append(message)
@@ -362,6 +386,12 @@ class ProofOfStake:
         first = rule.propose_timeout_ns + 2 * rule.vote_timeout_ns
         self._repeat_ns = min(2 * self._repeat_ns, LONGEST_REPEAT * first)
         self._set_timer("repeat", self._repeat_ns, steps)
+
+
+def _is_asked_for(ask: Ask, word: Propose | Vote) -> bool:
+    if isinstance(word, Propose) or not ask.step:
+        return not ask.step
+    return word.body.step == ask.step and word.voter not in ask.voters
 
 
 class Rule(NamedTuple):
@@ -404,9 +434,9 @@ RULES: Final = (
     Rule("give-up", (Phase.PREVOTE,), Phase.PRECOMMIT, "44-46", "prevotes: quorum for nil",
          "precommit nil", _P._find_nil, _P._precommit_nil),
     Rule("await-prevotes", (Phase.PREVOTE,), None, "34-35", "prevotes: quorum for whatever, first time",
-         "start the prevote time-out", _P._find_prevotes, _P._await),
+         "start the prevote time-out; ask for the others' votes", _P._find_prevotes, _P._await),
     Rule("await-precommits", _AWAKE, None, "47-48", "precommits: quorum for whatever, first time",
-         "start the precommit time-out", _P._find_precommits, _P._await),
+         "start the precommit time-out; ask for the others' votes", _P._find_precommits, _P._await),
     Rule("no-proposal", (Phase.PROPOSE,), Phase.PREVOTE, "57-60", "propose time-out",
          "prevote nil", _never, _P._prevote_nil, "propose"),
     Rule("no-polka", (Phase.PREVOTE,), Phase.PRECOMMIT, "61-64", "prevote time-out",

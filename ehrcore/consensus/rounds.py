@@ -78,6 +78,10 @@ class HeightVotes:
         """The votes for ``block`` there, by voter."""
         return sorted(self._by_block.get((round_, step, block), {}).values(), key=lambda vote: vote.voter)
 
+    def voters(self, round_: int, step: int) -> tuple[str, ...]:
+        """Who voted there, for whatever, by name."""
+        return tuple(sorted(voter for at, kind, voter in self._first if (at, kind) == (round_, step)))
+
     def in_round(self, round_: int) -> list[Vote]:
         """All votes of a round, in order."""
         keys = sorted(key for key in self._by_block if key[0] == round_)

@@ -17,7 +17,7 @@ from ehrcore.consensus.work import EMPTY_NONCE
 from ehrcore.crypto import Crypto
 from ehrcore.effects import Effect
 from ehrcore.errors import ValidationError
-from ehrcore.messages import Commit, Finalised, Mined, Missing, Word
+from ehrcore.messages import Ask, Commit, Finalised, Mined, Missing, Word
 from ehrcore.params import ChainParams
 from ehrcore.types import SECOND
 
@@ -40,7 +40,7 @@ class Accused(msgspec.Struct, frozen=True):
 
 
 Step = Effect | Decided | Accused
-ConsensusMessage = Word | Commit | Mined | Missing | Finalised
+ConsensusMessage = Word | Ask | Commit | Mined | Missing | Finalised
 
 
 class Pool(Protocol):

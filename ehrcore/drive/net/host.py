@@ -35,6 +35,7 @@ from ehrcore.identity import Reason
 from ehrcore.ledger import Entry
 from ehrcore.messages import (
     Approve,
+    Ask,
     Commit,
     Endorse,
     Finalised,
@@ -64,7 +65,7 @@ MAY_SAY: Final = {
     Role.VISITOR: (Submit,),
     Role.AGENT: (Endorse, Refused),
     Role.COORDINATOR: (Approve, Refused),
-    Role.ADMINISTRATOR: (Word, Commit, Mined, Missing, Finalised, Submit),
+    Role.ADMINISTRATOR: (Word, Ask, Commit, Mined, Missing, Finalised, Submit),
     Role.CONTRIBUTOR: (Finalised, Receipt),
 }
 

@@ -16,7 +16,7 @@ def test_a_mutant_is_caught_and_its_schedule_holds_without_it(name: str) -> None
 
 
 def test_the_search_finds_a_mutant_among_its_seeds_in_other_processes() -> None:
-    verdicts = list(run_many(Search(0, 16, mutant="no-lock"), 2))
+    verdicts = list(run_many(Search(24, 32, mutant="no-lock"), 2))
     assert {verdict.rule for verdict in verdicts} == {"", "lock"}
 
 

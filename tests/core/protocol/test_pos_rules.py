@@ -9,7 +9,7 @@ import pytest
 import ehrcore.consensus.pos as module
 from ehrcore.consensus.pos import RULES, Phase, Rule
 from ehrcore.consensus.seam import Step
-from tests.core.protocol.conftest import NIL, PREVOTE, Council
+from tests.core.protocol.conftest import NIL, PRECOMMIT, PREVOTE, Council
 from tests.core.protocol.test_pos_safety import Liar, play
 
 Moves = Counter[tuple[str, Phase]]
@@ -56,6 +56,11 @@ def test_every_move_is_in_the_table_and_every_row_happens(moves: Moves) -> None:
     council.ready(late)
     others = [name for name in council.names if name != late]
     council.tell(late, *(council.scribe.vote(name, NIL, 1, PREVOTE) for name in others))
+    council = Council(4)
+    late = council.bystander(1)
+    council.ready(late)
+    council.tell(late, *(council.scribe.vote(name, NIL, 0, PRECOMMIT) for name in council.names if name != late))
+    council.fire_all(late, "precommit")
     assert set(moves) == {(rule.name, phase) for rule in RULES for phase in rule.phases}
 
 
