@@ -5,7 +5,8 @@ from the recursive definition of RFC 6962 in `ehrcore.spec`, and whatever was ev
 
 - agreement: honest nodes have one block per height;
 - validity: blocks link, have a proposer whose turn it was, and hold only what was submitted, endorsed and approved;
-- quorum: who accepts a block, or precommits, has more than two thirds of the stake for it, and no vote is invented;
+- quorum: who accepts a block, or precommits, has more than two thirds of the stake for it, and no vote is invented
+  (with a leader: more than half of the nodes have stored it in one term, and nobody voted twice in a term);
 - finality: what a node has accepted it never replaces and never skips, over restarts either;
 - double-sign: an honest node has one block per height, round and step, and one proposal per round;
 - lock: an honest node that precommitted a block in a round prevotes another one later only if more than two thirds of
@@ -29,6 +30,7 @@ from ehrcore.block import (
     EndorsedTransaction,
     Evidence,
     Header,
+    LeaderCertificate,
     OrdererCertificate,
     Payload,
     StakeCertificate,
@@ -40,7 +42,7 @@ from ehrcore.crypto import Crypto
 from ehrcore.effects import Effect, Observed, ObservedKind, Persist, PersistTip, Send
 from ehrcore.hashing import find_suite
 from ehrcore.identity import Reason
-from ehrcore.messages import Approve, Endorse, Finalised, Propose, Submit, Vote
+from ehrcore.messages import Append, Approve, Ballot, Endorse, Finalised, Propose, Stored, Submit, Vote
 from ehrcore.network import Network
 from ehrcore.params import ConsensusRule
 from ehrcore.rules import AUTHORITY
@@ -88,6 +90,10 @@ class Invariants:
         self._precommits: dict[tuple[str, int], list[tuple[int, bytes]]] = defaultdict(list)
         self._proposals: dict[tuple[str, int, int], set[tuple[bytes, int]]] = defaultdict(set)
         self._proposed: set[tuple[int, int, bytes]] = set()
+        #: With a leader: who has stored a block by term, height and block; whom a node voted for by term.
+        self._holders: dict[tuple[int, int, bytes], set[str]] = defaultdict(set)
+        self._ballots: dict[tuple[str, int], str] = {}
+        self._appended: dict[tuple[int, int], tuple[str, bytes]] = {}
         self._endorsed: dict[bytes, set[str]] = defaultdict(set)
         self._approved: dict[tuple[bytes, bytes], set[str]] = defaultdict(set)
         self._submitted: set[bytes] = set()
@@ -115,6 +121,8 @@ class Invariants:
                 self._vote(node, vote)
             case Send(message=Propose() as proposal):
                 self._propose(node, proposal)
+            case Send(message=Append() | Stored() | Ballot(is_trial=False, is_granted=True) as message):
+                self._follow_leader(node, message)
             case Send(message=Endorse(reason=Reason.ACCEPTED) as message):
                 self._endorsed[self._tx_id(message.transaction)].add(node)
             case Send(message=Approve() as message):
@@ -243,13 +251,30 @@ class Invariants:
         if len(said) > 1 and proposer not in self._faulty:
             self._fail("double-sign", f"made {len(said)} proposals", height, round_, (proposer,))
 
+    # -- with a leader -----------------------------------------------------------------------------------------
+
+    def _follow_leader(self, node: str, message: Append | Stored | Ballot) -> None:
+        """One vote per term; one leader and block per term and height (Ongaro and Ousterhout 2014, Figure 3)."""
+        match message:
+            case Ballot(term=term, candidate=candidate):
+                if self._ballots.setdefault((node, term), candidate) != candidate:
+                    self._fail("double-sign", f"voted twice in term {term}", message.height, nodes=(node,))
+            case Append(term=term, block=block):
+                height, block_hash = block.header.height, self._hash(block.header)
+                if self._appended.setdefault((term, height), (node, block_hash)) != (node, block_hash):
+                    self._fail("double-sign", f"led term {term} beside another", height, nodes=(node,))
+                self._holders[term, height, block_hash].add(node)
+            case Stored(term=term, height=height, block=block_hash):
+                self._holders[term, height, block_hash].add(node)
+
     # -- what is accepted --------------------------------------------------------------------------------------
 
     def _accept(self, node: str, height: int, block_hash: bytes) -> None:
         """Agreement and finality."""
-        if not self._is_certain:
-            return
         mine = self._accepted[node]
+        if not self._is_certain:
+            mine[height] = block_hash
+            return
         if mine.setdefault(height, block_hash) != block_hash:
             self._fail("finality", "replaced a block that it had accepted", height, nodes=(node,))
         if height - 1 not in mine:
@@ -274,6 +299,11 @@ class Invariants:
         if isinstance(certificate, OrdererCertificate):
             if not self._is_signed(min(self._keys), header, certificate.signature):
                 self._fail("quorum", "accepted what the orderer has not signed", header.height, nodes=(node,))
+        elif isinstance(certificate, LeaderCertificate):
+            holders = self._holders[certificate.term, header.height, block_hash] | {certificate.leader}
+            if 2 * len(holders) <= len(self._keys):
+                detail = f"accepted what {len(holders)} of {len(self._keys)} had stored in term {certificate.term}"
+                self._fail("quorum", detail, header.height, nodes=(node,))
         elif isinstance(certificate, StakeCertificate):
             self._count(node, header, block_hash, certificate)
 

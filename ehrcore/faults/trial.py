@@ -55,9 +55,9 @@ Show = Callable[[str], None]
 class _Watched(FaultySimulation):
     """What a crash lets become durable but not leave counts as said: the node's next process builds on it."""
 
-    def _write(self, node: Node, place: Place, step: Step) -> None:
-        super()._write(node, place, step)
-        for effect in step.logged:
+    def _keep(self, node: Node, place: Place, step: Step) -> None:
+        super()._keep(node, place, step)
+        for effect in step.logged or ():
             self._watch(self.kernel.now, node.name, effect)
 
 
