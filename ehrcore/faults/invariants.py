@@ -5,7 +5,8 @@ from the recursive definition of RFC 6962 in `ehrcore.spec`, and whatever was ev
 
 - agreement: honest nodes have one block per height;
 - validity: blocks link, have a proposer whose turn it was, and hold only what was submitted, endorsed and approved;
-- quorum: who accepts a block, or precommits, has more than two thirds of the stake for it, and no vote is invented;
+- quorum: who accepts a block, or precommits, has more than two thirds of the stake for it, and no vote is invented
+  (with a leader: more than half of the nodes have stored it in one term, and nobody voted twice in a term);
 - finality: what a node has accepted it never replaces and never skips, over restarts either;
 - double-sign: an honest node has one block per height, round and step, and one proposal per round;
 - lock: an honest node that precommitted a block in a round prevotes another one later only if more than two thirds of
@@ -20,48 +21,31 @@ them are left out there.
 
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Final
 
 from ehrcore.block import (
     Block,
-    Bond,
     CommitCertificate,
     EndorsedTransaction,
     Evidence,
     Header,
+    LeaderCertificate,
     OrdererCertificate,
-    Payload,
     StakeCertificate,
-    Unbond,
     VoteBody,
 )
 from ehrcore.codec import encode
-from ehrcore.crypto import Crypto
 from ehrcore.effects import Effect, Observed, ObservedKind, Persist, PersistTip, Send
-from ehrcore.hashing import find_suite
+from ehrcore.faults.words import PRECOMMIT, Words
 from ehrcore.identity import Reason
-from ehrcore.messages import Approve, Endorse, Finalised, Propose, Submit, Vote
+from ehrcore.messages import Append, Approve, Ballot, Endorse, Finalised, Propose, Stored, Submit, Vote
 from ehrcore.network import Network
 from ehrcore.params import ConsensusRule
 from ehrcore.rules import AUTHORITY
-from ehrcore.signing import find_scheme
 from ehrcore.spec.merkle import tree_hash
 from ehrcore.types import Role, node_id
 
-PREVOTE: Final = 1
-PRECOMMIT: Final = 2
 
-
-class InvariantError(AssertionError):
-    """An invariant that does not hold: ``rule`` names it; height and round are -1 where there is none."""
-
-    def __init__(self, rule: str, detail: str, height: int = -1, round_: int = -1, nodes: Collection[str] = ()) -> None:
-        place = f"height {height}" * (height >= 0) + f", round {round_}" * (round_ >= 0)
-        super().__init__(": ".join(filter(None, (rule, place, ", ".join(nodes), detail))))
-        self.rule, self.height, self.round, self.nodes = rule, height, round_, tuple(nodes)
-
-
-class Invariants:
+class Invariants(Words):
     """Watches one run; hand `saw` to the driver.
 
     ``faulty`` are the nodes that may lie: nothing is asked of them.  ``overlooked`` are rules that are not asked, for
@@ -71,23 +55,9 @@ class Invariants:
     def __init__(
         self, network: Network, faulty: frozenset[str] = frozenset(), overlooked: frozenset[str] = frozenset()
     ) -> None:
-        params, self._genesis, self._faulty = network.params, network.chain, faulty
-        self._params, self._roles, self._overlooked = params, network.roles, overlooked
-        self._is_certain = params.consensus is not ConsensusRule.PROOF_OF_WORK
-        self._suite = find_suite(params.hash_suite)
-        self._crypto = Crypto(self._suite, find_scheme(network.scheme))
-        members = {item.body.subject: item.body for item in network.certificates if item.body.stake}
-        self._keys = {name: members[name].public_key for name in sorted(members)}
-        #: Stake now, and by height: what a block orders is in force two heights later.
-        self._bonded = {name: members[name].stake for name in sorted(members)}
-        self._weights = {height: dict(self._bonded) for height in (1, 2)}
-        self._punished: set[tuple[str, int]] = set()
-        #: Who said what: the blocks by voter, height, round and step; the voters by height, round, step and block.
-        self._said: dict[tuple[str, int, int, int], set[bytes]] = defaultdict(set)
-        self._voters: dict[tuple[int, int, int, bytes], set[str]] = defaultdict(set)
-        self._precommits: dict[tuple[str, int], list[tuple[int, bytes]]] = defaultdict(list)
-        self._proposals: dict[tuple[str, int, int], set[tuple[bytes, int]]] = defaultdict(set)
-        self._proposed: set[tuple[int, int, bytes]] = set()
+        super().__init__(network, faulty, overlooked)
+        self._roles = network.roles
+        self._is_certain = network.params.consensus is not ConsensusRule.PROOF_OF_WORK
         self._endorsed: dict[bytes, set[str]] = defaultdict(set)
         self._approved: dict[tuple[bytes, bytes], set[str]] = defaultdict(set)
         self._submitted: set[bytes] = set()
@@ -100,8 +70,7 @@ class Invariants:
         self._states: dict[int, bytes] = {}
         self._ledgers: dict[str, dict[int, tuple[bytes, ...]]] = defaultdict(dict)
         self._acknowledged: set[bytes] = set()
-        #: By height: the latest round that an honest node voted in, and the round of the certificate.
-        self.rounds: dict[int, int] = {}
+        #: By height: the round of the certificate.
         self.decided_in: dict[int, int] = {}
 
     # -- what is seen ------------------------------------------------------------------------------------------
@@ -115,6 +84,8 @@ class Invariants:
                 self._vote(node, vote)
             case Send(message=Propose() as proposal):
                 self._propose(node, proposal)
+            case Send(message=Append() | Stored() | Ballot(is_trial=False, is_granted=True) as message):
+                self._follow_leader(node, message)
             case Send(message=Endorse(reason=Reason.ACCEPTED) as message):
                 self._endorsed[self._tx_id(message.transaction)].add(node)
             case Send(message=Approve() as message):
@@ -156,100 +127,14 @@ class Invariants:
         keepers = [name for name, role in self._roles.items() if role is Role.CONTRIBUTOR]
         return [name for name in (node_id(Role.COORDINATOR, 0), *keepers) if name not in self._faulty | set(down)]
 
-    def _fail(self, rule: str, detail: str, height: int = -1, round_: int = -1, nodes: Collection[str] = ()) -> None:
-        if rule not in self._overlooked:
-            raise InvariantError(rule, detail, height, round_, nodes)
-
-    # -- arithmetic --------------------------------------------------------------------------------------------
-
-    def _hash(self, value: Header | object) -> bytes:
-        return self._suite.hash(encode(value))
-
-    def _tx_id(self, transaction: object) -> bytes:
-        return self._hash(transaction.body)  # type: ignore[attr-defined]
-
-    def _stake(self, nodes: Collection[str], height: int) -> int:
-        return sum(self._weights[height].get(node, 0) for node in set(nodes))
-
-    def _is_quorum(self, nodes: Collection[str], height: int) -> bool:
-        return 3 * self._stake(nodes, height) > 2 * sum(self._weights[height].values())
-
-    def _proposer(self, height: int, round_: int) -> str:
-        tickets = [name for name, stake in self._weights[height].items() for _ in range(stake)]
-        return tickets[int.from_bytes(self._hash(("proposer", self._genesis, height, round_))) % len(tickets)]
-
-    def _voters_digest(self, height: int) -> bytes:
-        weights = self._weights[height]
-        return self._hash(("validators", tuple((name, weights[name], self._keys[name]) for name in weights)))
-
-    def _is_signed(self, node: str, body: object, signature: bytes) -> bool:
-        return node in self._keys and self._crypto.verify(self._keys[node], body, signature)
-
-    # -- proof of stake: what administrators say ---------------------------------------------------------------
-
-    def _vote(self, node: str, vote: Vote) -> None:
-        voter, body = vote.voter, vote.body
-        said = self._said[voter, body.height, body.round, body.step]
-        if body.block in said or not self._is_signed(voter, body, vote.signature):
-            return
-        if voter not in self._faulty:
-            self._check_vote(node, vote, said)
-        said.add(body.block)
-        self._voters[body.height, body.round, body.step, body.block].add(voter)
-
-    def _check_vote(self, node: str, vote: Vote, said: set[bytes]) -> None:
-        voter, body = vote.voter, vote.body
-        height, round_, block = body.height, body.round, body.block
-        if node != voter:
-            self._fail("quorum", f"{node} has a vote that {voter} never gave", height, round_, (voter,))
-        if said:
-            both = " and ".join(item.hex()[:16] or "none" for item in (*said, block))
-            self._fail("double-sign", f"voted for {both} in step {body.step}", height, round_, (voter,))
-        self.rounds[height] = max(self.rounds.get(height, 0), round_)
-        if block and body.step == PREVOTE:
-            self._check_lock(voter, height, round_, block)
-        elif block:
-            if not self._is_quorum({voter, *self._voters[height, round_, PREVOTE, block]}, height):
-                self._fail("quorum", "precommitted without a quorum of prevotes", height, round_, (voter,))
-            self._precommits[voter, height].append((round_, block))
-
-    def _check_lock(self, voter: str, height: int, round_: int, block: bytes) -> None:
-        if (height, round_, block) not in self._proposed:
-            detail = f"prevoted {block.hex()[:16]}, which {self._proposer(height, round_)} has not proposed"
-            self._fail("validity", detail, height, round_, (voter,))
-        for locked_in, locked in self._precommits[voter, height]:
-            since = range(locked_in, round_)
-            if locked == block or any(self._is_quorum(self._voters[height, v, PREVOTE, block], height) for v in since):
-                continue
-            detail = f"prevoted {block.hex()[:16]} after its precommit for {locked.hex()[:16]} in round {locked_in}"
-            self._fail("lock", detail, height, round_, (voter,))
-
-    def _propose(self, node: str, proposal: Propose) -> None:
-        body = proposal.body
-        height, round_ = body.height, body.round
-        if height not in self._weights:
-            return  # nobody can know yet whose turn it is
-        proposer = self._proposer(height, round_)
-        if (height, round_, body.block) in self._proposed and node != proposer:
-            return
-        if not self._is_signed(proposer, body, proposal.signature):
-            if node not in self._faulty:
-                detail = f"sent a proposal that is not {proposer}'s"
-                self._fail("validity", detail, height, round_, (node,))
-            return
-        said = self._proposals[proposer, height, round_]
-        said.add((body.block, body.valid_round))
-        self._proposed.add((height, round_, body.block))
-        if len(said) > 1 and proposer not in self._faulty:
-            self._fail("double-sign", f"made {len(said)} proposals", height, round_, (proposer,))
-
     # -- what is accepted --------------------------------------------------------------------------------------
 
     def _accept(self, node: str, height: int, block_hash: bytes) -> None:
         """Agreement and finality."""
-        if not self._is_certain:
-            return
         mine = self._accepted[node]
+        if not self._is_certain:
+            mine[height] = block_hash
+            return
         if mine.setdefault(height, block_hash) != block_hash:
             self._fail("finality", "replaced a block that it had accepted", height, nodes=(node,))
         if height - 1 not in mine:
@@ -274,6 +159,11 @@ class Invariants:
         if isinstance(certificate, OrdererCertificate):
             if not self._is_signed(min(self._keys), header, certificate.signature):
                 self._fail("quorum", "accepted what the orderer has not signed", header.height, nodes=(node,))
+        elif isinstance(certificate, LeaderCertificate):
+            holders = self._holders[certificate.term, header.height, block_hash] | {certificate.leader}
+            if 2 * len(holders) <= len(self._keys):
+                detail = f"accepted what {len(holders)} of {len(self._keys)} had stored in term {certificate.term}"
+                self._fail("quorum", detail, header.height, nodes=(node,))
         elif isinstance(certificate, StakeCertificate):
             self._count(node, header, block_hash, certificate)
 
@@ -324,36 +214,6 @@ class Invariants:
             detail = f"accepted {tx_id.hex()[:16]} again, which is in block {self._place[tx_id]}"
             self._fail("once", detail, height, nodes=(node,))
         self._place[tx_id] = height
-
-    # -- stake ---------------------------------------------------------------------------------------------------
-
-    def _carry_out(self, node: str, height: int, payload: Payload) -> None:
-        """What a final block orders about stake, as `ehrcore.stakes` says that it is to be done."""
-        bonded, total = self._bonded, sum(self._bonded.values())
-        match payload:
-            case Evidence(offender=offender, first=first) if self._convicts(payload) and first.body.height <= height:
-                self._require_guilt(offender, node, "convicted")
-                if (offender, first.body.height) not in self._punished:
-                    self._punished.add((offender, first.body.height))
-                    lost = -(-bonded[offender] * self._params.stake.slash_percent // 100)
-                    bonded[offender] -= lost if lost < total else 0
-            case Bond(node=name, amount=amount) if name in bonded:
-                bonded[name] += amount
-            case Unbond(node=name, amount=amount) if amount <= bonded.get(name, 0) and amount < total:
-                bonded[name] -= amount
-            case _:
-                pass
-
-    def _convicts(self, evidence: Evidence) -> bool:
-        bodies = evidence.first.body, evidence.second.body
-        places = {(body.chain, body.height, body.round, getattr(body, "step", 0)) for body in bodies}
-        words = (evidence.first, evidence.second)
-        are_signed = all(self._is_signed(evidence.offender, word.body, word.signature) for word in words)
-        return bodies[0] != bodies[1] and len(places) == 1 and bodies[0].chain == self._genesis and are_signed
-
-    def _require_guilt(self, offender: str, node: str, verb: str) -> None:
-        if offender not in self._faulty:
-            self._fail("evidence", f"{verb} {offender}, which has kept to the protocol", nodes=(node,))
 
     def _persist(self, node: str, entry: Persist) -> None:
         height = entry.block.header.height

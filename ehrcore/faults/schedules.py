@@ -55,9 +55,12 @@ class Schedule(msgspec.Struct, frozen=True):
 
     @property
     def is_tolerable(self) -> bool:
-        """Whether less than a third of the stake is lying or down for good: more, and nothing need ever be decided."""
+        """Whether enough is left to decide: two thirds of the stake, or, with a leader, a majority of the nodes."""
+        gone = self.plan.faulty | self.down
+        if self.rule is ConsensusRule.LEADER:
+            return not self.plan.faulty and 2 * len(gone & {*administrators(len(self.stakes))}) < len(self.stakes)
         held = dict(zip(administrators(len(self.stakes)), self.stakes, strict=True))
-        lost = sum(stake for name, stake in held.items() if name in self.plan.faulty | self.down)
+        lost = sum(stake for name, stake in held.items() if name in gone)
         return bool(3 * lost < sum(self.stakes))
 
     def network(self) -> Network:

@@ -15,12 +15,15 @@ from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import Node, SimSetup
 from ehrcore.effects import Effect, Observed, Persist, PersistTip, Requested, Send, SetTimer
 from ehrcore.faults.driver import FaultySimulation
-from ehrcore.faults.invariants import PREVOTE, InvariantError, Invariants
+from ehrcore.faults.invariants import Invariants
 from ehrcore.faults.place import Place, Step
 from ehrcore.faults.schedules import Schedule
+from ehrcore.faults.weights import InvariantError
+from ehrcore.faults.words import PREVOTE
 from ehrcore.ledger import Ledger, MemoryLedger
 from ehrcore.messages import Finalised, Propose, Vote
 from ehrcore.network import Network
+from ehrcore.params import ConsensusRule
 from ehrcore.records import ClinicalRecord, RecordKind
 from ehrcore.types import SECOND, Role
 
@@ -55,9 +58,9 @@ Show = Callable[[str], None]
 class _Watched(FaultySimulation):
     """What a crash lets become durable but not leave counts as said: the node's next process builds on it."""
 
-    def _write(self, node: Node, place: Place, step: Step) -> None:
-        super()._write(node, place, step)
-        for effect in step.logged:
+    def _keep(self, node: Node, place: Place, step: Step) -> None:
+        super()._keep(node, place, step)
+        for effect in step.logged or ():
             self._watch(self.kernel.now, node.name, effect)
 
 
@@ -114,7 +117,9 @@ class Trial:
 
     def _is_done(self, before: dict[str, int]) -> bool:
         heights = {self.invariants.height(name) for name in self._live}
-        is_level = len(heights) <= 1 and all(self.invariants.height(name) > last for name, last in before.items())
+        # Proof of work goes on for the sake of confirmations, with nothing to order.
+        is_level = len(heights) <= 1 or self.schedule.rule is ConsensusRule.PROOF_OF_WORK
+        is_level &= all(self.invariants.height(name) > last for name, last in before.items())
         return is_level and not self.invariants.waiting(self.schedule.down)
 
     def _complain(self, before: dict[str, int]) -> None:

@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from ehrcore.effects import Observed, ObservedKind, Persist, PersistTip, Send
-from ehrcore.faults.invariants import InvariantError, Invariants
+from ehrcore.faults.invariants import Invariants
 from ehrcore.faults.mixtures import make_random
 from ehrcore.faults.trial import Trial
+from ehrcore.faults.weights import InvariantError
 from ehrcore.identity import Reason
 from ehrcore.messages import Finalised, Submit
 from ehrcore.params import ConsensusRule

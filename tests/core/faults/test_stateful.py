@@ -17,8 +17,9 @@ from ehrcore.effects import (
     SetTimer,
     TimerFired,
 )
-from ehrcore.faults.invariants import InvariantError, Invariants
+from ehrcore.faults.invariants import Invariants
 from ehrcore.faults.mutants import MUTANTS, planted
+from ehrcore.faults.weights import InvariantError
 from ehrcore.messages import Finalised, Propose, Submit, Vote
 from ehrcore.params import Limits
 from ehrcore.roles import Administrator
