@@ -1,15 +1,13 @@
 """The figure of experiment variants, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from bench.experiments.variants_rows import BASE_SUITE, NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MplFigure
-
-BASE_SUITE: Final = "sha256"
-#: Rule -> how tables and figures call it, in their order.
-NAMES: Final = {"pos": "PoS", "single": "single orderer", "leader": "elected leader", "pow": "PoW"}
 
 
 def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
@@ -32,7 +30,7 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             # Side by side, since the suites differ by less than a marker.
             bits = work["difficulty_bits"] + 0.3 * (place - (len(suites) - 1) / 2)
             axis.plot(bits, work[key], color=colours[suite], marker=shapes[suite], linewidth=0.8, label=f"PoW, {suite}")
-        for rule, style in (("pos", "--"), ("single", ":")):
+        for rule, style in zip([rule for rule in NAMES if rule != "pow"], ("--", ":", "-."), strict=False):
             level = frame[(frame["rule"] == NAMES[rule]) & (frame["suite"] == BASE_SUITE)][key]
             if len(level):
                 axis.axhline(float(level.iloc[0]), color="black", linestyle=style, label=f"{NAMES[rule]}, {BASE_SUITE}")
