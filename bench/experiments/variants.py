@@ -228,5 +228,5 @@ EXPERIMENT: Final = Experiment(
     ),
     answer=answer,
     needs_records=True,
-    weight=50.0,
+    weight=42.0,
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.experiments.variants_factors import WITHOUT_WORK
 from bench.experiments.variants_rows import BASE_SUITE, NAMES
-from bench.experiments.variants_security import ATTACKERS, RISK_LEVEL
+from bench.experiments.variants_security import AS_RUN, ATTACKERS, RISK_LEVEL
 from ehrcore.hashing import SUITES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def answer(tables: "Tables") -> list[str]:
 
 def _finality(tables: "Tables") -> Iterator[str]:
     frame = tables["variants_security"]
-    work = frame[frame["rule"] == _WORK]
+    work = frame[frame["purpose"].fillna("").str.contains(AS_RUN)]
     if _STAKE not in set(frame["rule"]) or work.empty:
         return
     as_run, needed = work.iloc[0], [f"{work.iloc[0][f'needed_{share * 100:.0f}']:.0f}" for share in ATTACKERS]
@@ -60,7 +60,7 @@ def _agreement(tables: "Tables") -> Iterator[str]:
             continue
         row = found.iloc[0]
         yield (
-            f"What it costs beside a {rule}, under which no liar is caught: {_over(row, 'cpu')} times the "
+            f"What it costs beside {'an' if rule[0] in 'aeiou' else 'a'} {rule}, under which no liar is caught: {_over(row, 'cpu')} times the "
             f"CPU time and active energy, {_over(row, 'throughput')} times the throughput, {_over(row, 'latency')} "
             "times the median latency at the offered load."
         )
@@ -73,9 +73,13 @@ def _over(row: "pd.Series[Any]", name: str) -> str:
 
 
 def _interval(ratio: float, low: float, high: float, verdict: str) -> str:
-    words = [] if math.isnan(low) else [f"{low:.3g} to {high:.3g}"]
+    words = [] if math.isnan(low) else [f"{_number(low)} to {_number(high)}"]
     words += ["unresolved"] if verdict == "unresolved" else []
-    return f"{ratio:.3g}" + (f" ({', '.join(words)})" if words else "")
+    return _number(ratio) + (f" ({', '.join(words)})" if words else "")
+
+
+def _number(ratio: float) -> str:
+    return f"{ratio:.3f}" if ratio < 2 else f"{ratio:.3g}"
 
 
 def _break_even(tables: "Tables") -> Iterator[str]:
@@ -92,7 +96,8 @@ def _break_even(tables: "Tables") -> Iterator[str]:
 def _place(row: "pd.Series[Any]", name: str) -> str:
     middle, low, high = (row[f"{name}_{part}"] for part in ("median", "low", "high"))
     if math.isinf(middle):
-        return f"{'below' if middle < 0 else 'above'} the simulated {row['grid']} bits"
+        least, _, most = row["grid"].partition(" to ")
+        return f"under {least}, the least simulated" if middle < 0 else f"over {most}, the most simulated"
     ends = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"
     return "none to be found" if math.isnan(middle) else f"{middle:.1f} bits{ends}"
 

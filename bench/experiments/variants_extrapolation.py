@@ -125,7 +125,12 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             level = float((known["simulated"] / known["over_stake"]).iloc[0])
             axis.axhline(level, color="black", linewidth=0.9, label=NAMES[BASE_RULE])
             axis.axvspan(float(known["difficulty_bits"].min()), float(known["difficulty_bits"].max()), color="#eeeeee")
+            if len(known) == len(part):
+                axis.text(0.97, 0.5, "beyond: no steady state", rotation=90, va="center", ha="right", fontsize=6.5,
+                          transform=axis.transAxes)  # fmt: skip
         axis.set_yscale("log")
+        if len(frame):
+            axis.set_xlim(frame["difficulty_bits"].min() - 1, frame["difficulty_bits"].max() + 1)
         axis.set_xlabel("Proof-of-work difficulty [bits]")
         axis.set_ylabel(title[0].upper() + title[1:])
     handles, labels = axes[0].get_legend_handles_labels()

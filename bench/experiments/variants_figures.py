@@ -18,7 +18,7 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     frame = frame[~frame["is_control"]]
     suites = list(dict.fromkeys(frame["suite"]))
     colours, shapes = palette(suites), markers(suites)
-    figure, axes = new_figure("page", 2.9, ncols=3)
+    figure, axes = new_figure("page", 3.0, ncols=3)
     panels = (
         ("saturated_tx_per_s", "Saturated throughput [tx / s]"),
         ("latency_quorum_p50_ms", "Commit latency, median [ms]"),
@@ -39,5 +39,5 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axis.set_xlabel("Proof-of-work difficulty [bits]")
         axis.set_ylabel(label)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: The attacker's parts of all work or stake that tables speak of, and the probability of a reversal that they equal.
 ATTACKERS: Final = (0.1, 0.3)
 RISK_LEVEL: Final = 0.001
+AS_RUN: Final = "as run"
 #: Rule -> whom a final block stands against.
 _GUARANTEES: Final = {
     "pos": "liars with less than 1/3 of the stake",
@@ -36,6 +37,7 @@ def declare_risks(scenario: "Scenario", repeat: int) -> list[Case]:
             "difficulty_bits": plan.equal_risk_bits,
             "confirmations": depth,
             "suite": BASE_SUITE,
+            "purpose": _name_purposes(depth, plan.confirmations),
             "repeat": repeat,
         }
         cases.append(Case(f"{RISK}{depth}-{repeat}", "variant", settings))
@@ -45,6 +47,12 @@ def declare_risks(scenario: "Scenario", repeat: int) -> list[Case]:
 def list_depths(confirmations: int) -> list[int]:
     """Confirmations as run and those that each attacker takes, ascending, each once."""
     return sorted({confirmations, *(find_depth(share) for share in ATTACKERS)})
+
+
+def _name_purposes(depth: int, confirmations: int) -> str:
+    """Why there are so many confirmations: as run elsewhere, or for the stated risk."""
+    names = [AS_RUN] if depth == confirmations else []
+    return ", ".join(names + [f"{RISK_LEVEL:.1%} at {share:.0%}" for share in ATTACKERS if find_depth(share) == depth])
 
 
 def find_depth(share: float) -> int:
@@ -84,6 +92,7 @@ def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
         for (rule, depth), group in part.groupby(["rule", "confirmations"], dropna=False, sort=False):
             bits = group["difficulty_bits"].iloc[0]
             row: dict[str, Any] = {"rule": NAMES[str(rule)], "difficulty_bits": bits, "confirmations": depth}
+            row["purpose"] = group["purpose"].iloc[0] if "purpose" in group else None
             row |= describe_finality(str(rule), float(str(depth))) | {"repeats": len(group)}
             if "stale_blocks" in group:
                 found_blocks = group["blocks"] + group["stale_blocks"].astype(float)
@@ -113,6 +122,7 @@ SECURITY_COLUMNS: Final = {
     "rule": Column("Rule"),
     "difficulty_bits": Column("Difficulty", "bits", ".0f"),
     "confirmations": Column("Confirmations", "", ".0f"),
+    "purpose": Column("Confirmations chosen for"),
     **FINALITY_COLUMNS,
     "repeats": Column("Repeats"),
     "stale_share": Column("Stale blocks", "", ".1%"),
@@ -135,7 +145,7 @@ SECURITY: Final = Table(
     (
         "rule",
         "confirmations",
-        "guarantee",
+        "purpose",
         "reversal_10",
         "reversal_30",
         "latency_p50_ms",
