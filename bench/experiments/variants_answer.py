@@ -59,10 +59,11 @@ def _agreement(tables: "Tables") -> Iterator[str]:
         if rule in {_STAKE, _WORK} or found.empty or math.isnan(found.iloc[0]["cpu_ratio"]):
             continue
         row = found.iloc[0]
+        article = "an" if rule[0] in "aeiou" else "a"
         yield (
-            f"What it costs beside {'an' if rule[0] in 'aeiou' else 'a'} {rule}, under which no liar is caught: {_over(row, 'cpu')} times the "
-            f"CPU time and active energy, {_over(row, 'throughput')} times the throughput, {_over(row, 'latency')} "
-            "times the median latency at the offered load."
+            f"What it costs beside {article} {rule}, under which no liar is caught: {_over(row, 'cpu')} times the CPU "
+            f"time and active energy, {_over(row, 'throughput')} times the throughput, {_over(row, 'latency')} times "
+            "the median latency at the offered load."
         )
 
 

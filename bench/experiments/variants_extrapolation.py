@@ -125,6 +125,8 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             level = float((known["simulated"] / known["over_stake"]).iloc[0])
             axis.axhline(level, color="black", linewidth=0.9, label=NAMES[BASE_RULE])
             axis.axvspan(float(known["difficulty_bits"].min()), float(known["difficulty_bits"].max()), color="#eeeeee")
+            drawn = [level, *part["model"], *known["simulated"]]
+            axis.set_ylim(min(drawn) / 1.5, max(drawn) * 1.5)
             if len(known) == len(part):
                 axis.text(0.97, 0.5, "beyond: no steady state", rotation=90, va="center", ha="right", fontsize=6.5,
                           transform=axis.transAxes)  # fmt: skip

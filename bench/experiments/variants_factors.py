@@ -1,5 +1,6 @@
 """A factorial design over everything that a chain can choose, and which choice explains how much."""
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
@@ -32,8 +33,8 @@ def declare_cells(scenario: "Scenario", repeat: int) -> list[Case]:
     plan = scenario.variants.factors
     if repeat >= plan.repeats:
         return []
-    cells = product(list_rules(plan.difficulty_bits), plan.suites, plan.curves, plan.block_transactions,
-                    plan.topologies)  # fmt: skip
+    rules = list_rules(plan.difficulty_bits)
+    cells = list(product(rules, plan.suites, plan.curves, plan.block_transactions, plan.topologies))
     cases = []
     for (rule, bits), suite, curve, size, topology in cells:
         words = [rule, *([] if bits is None else [bits]), suite, curve, size, ".".join(map(str, topology)), repeat]
@@ -48,6 +49,7 @@ def declare_cells(scenario: "Scenario", repeat: int) -> list[Case]:
             "blocks": plan.blocks,
             "repeat": repeat,
             "planned_repeats": plan.repeats,
+            "planned_cells": len(cells),
         }
         cases.append(Case(CELL + "-".join(map(str, words)), "variant", settings))
     return cases
@@ -85,7 +87,11 @@ def build_factors(raw: "pd.DataFrame") -> "pd.DataFrame":
         for response, title in RESPONSES.items():
             if part.empty or response not in part or part[response].isna().all():
                 continue
-            kept, left_out = keep_balanced(part, _levels(part), [response])
+            levels = _levels(part)
+            kept, left_out = keep_balanced(part, levels, [response])
+            never = int(part["planned_cells"].iloc[0]) - math.prod(len(levels[name]) for name in FACTORS)
+            if scope == EVERYTHING and never:
+                left_out.append(f"{never} combinations of levels that no row has")
             if not len(kept) or any(kept[name].nunique() < 2 for name in FACTORS):
                 continue
             values = to_array(kept, FACTORS, "repeat", response)
