@@ -116,6 +116,7 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     frame = frame[frame["difficulty_bits"] <= _DRAWN_BITS]
     figure, axes = new_figure("page", 2.6, ncols=len(_QUANTITIES))
     for axis, title in zip(axes, _QUANTITIES.values(), strict=True):
+        axis.set_yscale("log")
         part = frame[frame["quantity"] == title].sort_values("difficulty_bits")
         part = part[part["model"] < math.inf]
         known = part[part["source"] == "simulated"]
@@ -130,7 +131,6 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             if len(known) == len(part):
                 axis.text(0.97, 0.5, "beyond: no steady state", rotation=90, va="center", ha="right", fontsize=6.5,
                           transform=axis.transAxes)  # fmt: skip
-        axis.set_yscale("log")
         if len(frame):
             axis.set_xlim(frame["difficulty_bits"].min() - 1, frame["difficulty_bits"].max() + 1)
         axis.set_xlabel("Proof-of-work difficulty [bits]")

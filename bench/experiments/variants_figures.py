@@ -25,6 +25,7 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         ("cpu_ms_per_tx", "CPU time [ms / tx]"),
     )
     for axis, (key, label) in zip(axes, panels, strict=True):
+        axis.set_yscale("log")  # before anything is drawn: a lone level has no range
         for place, suite in enumerate(suites):
             work = frame[(frame["suite"] == suite) & (frame["rule"] == NAMES["pow"])].sort_values("difficulty_bits")
             # Side by side, since the suites differ by less than a marker.
@@ -34,7 +35,6 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             level = frame[(frame["rule"] == NAMES[rule]) & (frame["suite"] == BASE_SUITE)][key]
             if len(level):
                 axis.axhline(float(level.iloc[0]), color="black", linestyle=style, label=f"{NAMES[rule]}, {BASE_SUITE}")
-        axis.set_yscale("log")
         axis.set_xticks(sorted(set(frame["difficulty_bits"].dropna())))
         axis.set_xlabel("Proof-of-work difficulty [bits]")
         axis.set_ylabel(label)
