@@ -25,7 +25,9 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         ("cpu_ms_per_tx", "CPU time [ms / tx]"),
     )
     for axis, (key, label) in zip(axes, panels, strict=True):
-        axis.set_yscale("log")  # before anything is drawn: a lone level has no range
+        axis.set_yscale("log")
+        if (values := frame[key].dropna()).size:  # values that are all alike have no range of their own
+            axis.set_ylim(values.min() / 1.2, values.max() * 1.2)
         for place, suite in enumerate(suites):
             work = frame[(frame["suite"] == suite) & (frame["rule"] == NAMES["pow"])].sort_values("difficulty_bits")
             # Side by side, since the suites differ by less than a marker.
