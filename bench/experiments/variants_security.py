@@ -94,7 +94,7 @@ def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
             row: dict[str, Any] = {"rule": NAMES[str(rule)], "difficulty_bits": bits, "confirmations": depth}
             row["purpose"] = group["purpose"].iloc[0] if "purpose" in group else None
             row |= describe_finality(str(rule), float(str(depth))) | {"repeats": len(group)}
-            if "stale_blocks" in group:
+            if rule == "pow" and "stale_blocks" in group:
                 found_blocks = group["blocks"] + group["stale_blocks"].astype(float)
                 row["stale_share"] = float((group["stale_blocks"] / found_blocks).median())
             row |= {name: float(group[source].astype(float).median()) * scale

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.paired import needed_clusters
@@ -294,6 +294,7 @@ def test_agreement_that_seems_to_cost_nothing_has_no_bare_break_even() -> None:
 # -- figure ------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_an_interrupted_subset_still_builds(data: st.DataObject) -> None:
     rows = fake_rows()
