@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _LEAST_POINTS: Final = 3
 #: Beyond this a figure would show nothing of what was simulated.
 _DRAWN_BITS: Final = 40
+#: Where work is less of the greatest simulated point, its cost is not known well enough to go beyond.
+_LEAST_WORK: Final = 0.5
 #: Quantity -> its title and, from a raw row, what grows with the work for a block.
 _QUANTITIES: Final = {
     "seconds": "time per transaction, saturated [s]",
@@ -32,6 +34,10 @@ class Model:
     per_try: float
     #: Typical factor by which simulated points lie off, minus 1; NaN with no more points than parameters.
     residual: float
+
+    def find_work(self, bits: float) -> float:
+        """The part of work in what is predicted, 0 to 1."""
+        return 1 - self.fixed / self.predict(bits)
 
     def predict(self, bits: float) -> float:
         return self.fixed + self.per_try * math.exp2(bits)
@@ -79,13 +85,17 @@ def build_extrapolation(raw: "pd.DataFrame") -> "pd.DataFrame":
         if len(medians) < _LEAST_POINTS:
             continue
         model = models[name] = fit(list(medians.index), list(medians))
+        most = float(medians.index.max())
         level = float(stake[name].median())
-        common = {"quantity": title, "residual": model.residual, "points": len(medians)}
+        common = {"quantity": title, "residual": model.residual, "points": len(medians),
+                  "fixed": model.fixed, "per_try": model.per_try, "work": model.find_work(most)}  # fmt: skip
         for bits, value in zip(map(float, medians.index), map(float, medians), strict=True):
             found.append({**common, "difficulty_bits": bits, "source": "simulated", "simulated": value,
                           "model": model.predict(bits), "error": model.predict(bits) / value - 1,
                           "over_stake": value / level})  # fmt: skip
-        for bits in work["extrapolate_bits"].iloc[0]:
+        # Whether there is a latency at all rests on the first of the models, too.
+        is_known = min(models[key].find_work(most) for key in (name, "seconds") if key in models) >= _LEAST_WORK
+        for bits in work["extrapolate_bits"].iloc[0] if is_known else ():
             value = model.predict(bits)
             # Where blocks come more slowly than the load fills them there is a queue that grows, and no latency.
             if name == "latency" and models["seconds"].predict(bits) * float(work["offered_per_s"].iloc[0]) > 1:
@@ -105,6 +115,9 @@ COLUMNS: Final = {
     "over_stake": Column("Over PoS", "ratio", ".3g"),
     "residual": Column("Typical residual", "", ".1%"),
     "points": Column("Points"),
+    "fixed": Column("a", "s", ".3g"),
+    "per_try": Column("b", "s", ".3g"),
+    "work": Column("Work in the last point", "", ".0%"),
 }
 
 
@@ -120,7 +133,11 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         part = frame[frame["quantity"] == title].sort_values("difficulty_bits")
         part = part[part["model"] < math.inf]
         known = part[part["source"] == "simulated"]
-        axis.plot(part["difficulty_bits"], part["model"], "--", color=COLOURS[0], linewidth=0.9, label="model")
+        if len(part):
+            first, last = (float(end) for end in part["difficulty_bits"].agg(["min", "max"]))
+            bits = [first + (last - first) * step / 200 for step in range(201)]
+            model = Model(float(part["fixed"].iloc[0]), float(part["per_try"].iloc[0]), math.nan)
+            axis.plot(bits, [model.predict(at) for at in bits], "--", color=COLOURS[0], linewidth=0.9, label="model")
         axis.plot(known["difficulty_bits"], known["simulated"], "o", color=COLOURS[0], label="simulated")
         if len(known):
             level = float((known["simulated"] / known["over_stake"]).iloc[0])
@@ -129,7 +146,7 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             drawn = [level, *part["model"], *known["simulated"]]
             axis.set_ylim(min(drawn) / 1.5, max(drawn) * 1.5)
             if len(known) == len(part):
-                axis.text(0.97, 0.5, "beyond: no steady state", rotation=90, va="center", ha="right", fontsize=6.5,
+                axis.text(0.97, 0.5, "not to be told beyond", rotation=90, va="center", ha="right", fontsize=6.5,
                           transform=axis.transAxes)  # fmt: skip
         if len(frame):
             axis.set_xlim(frame["difficulty_bits"].min() - 1, frame["difficulty_bits"].max() + 1)
@@ -147,6 +164,7 @@ EXTRAPOLATION: Final = Table(
     "residuals; the errors at those points and their typical size are shown. At this machine's cost of a try (Python's "
     "hashlib) and number of miners: special hardware moves everything by its speed-up. CPU saturated: all blocks full, "
     "so none is mined to confirm others alone. An infinite latency: the load comes faster than blocks take it. "
+    "Where work is less than half of the greatest simulated point there is nothing to go beyond it with, and no row. "
     "79 bits are about Bitcoin's expected tries per block in 2025 (a difficulty of 1.3×10^14, times 2^32).",
     COLUMNS,
     build_extrapolation,

@@ -45,7 +45,8 @@ def measure(case: Case) -> Row:
     return {
         "library": "cryptography", "saturated_tx_per_s": size / cpu_s * (1 + 0.1 * at["repeat"]), "nodes": nodes,
         "cpu_s_per_tx": cpu_s * curve, "saturated_cpu_s_per_tx": cpu_s, "offered_per_s": 20.0, "is_overloaded": False,
-        "latency_quorum_p50_ms": 20.0 * size, "latency_quorum_p95_ms": 40.0 * size, "latency_quorum_p99_ms": None,
+        "latency_quorum_p50_ms": 20.0 * size * (1 + 100 * work_s), "latency_quorum_p95_ms": 40.0 * size,
+        "latency_quorum_p99_ms": None,
         "latency_status": "ok", "latency_quorum_bounds": "", "energy_status": "estimated", "busiest_role": "agent",
         "energy_j_per_tx_low": cpu_s * 4, "energy_j_per_tx_mid": cpu_s * 8, "energy_j_per_tx_high": cpu_s * 16,
         "idle_j_per_tx": 50.0 * nodes / 20, "bytes_per_tx": 500.0, "messages_per_tx": 5.0, "empty_share": 0.0,
@@ -120,12 +121,11 @@ def test_planted_effects_come_out_and_what_was_not_planted_does_not(raw: pd.Data
     shares = build_factors(raw)
     frame = {key: part.set_index("term")["share"] for key, part in shares.groupby(["scope", "response"])}
     for scope in ("all rules", "without proof of work"):
-        latency = frame[scope, "latency"]
-        assert latency["block size"] == pytest.approx(1.0)
         for response in RESPONSES.values():
             found = frame[scope, response]
             assert found["hash"] == pytest.approx(0.0, abs=1e-9), "the hash has no effect at all"
             assert found.sum() == pytest.approx(1.0)
+    assert frame["without proof of work", "latency"]["block size"] == pytest.approx(1.0)
     cpu = frame["without proof of work", "CPU, active energy"]
     assert cpu["consensus rule"] + cpu["curve"] == pytest.approx(1.0), "logarithms of a product: no interaction"
     spread = [math.log(DEAR.get(rule, 1e-3)) for rule in NAMES if rule != "pow"]
@@ -148,7 +148,7 @@ def test_a_difficulty_that_fails_is_left_out_and_said(raw: pd.DataFrame) -> None
 def test_levels_are_geometric_means(raw: pd.DataFrame) -> None:
     frame = build_levels(raw).set_index(["factor", "level"])
     assert list(dict.fromkeys(frame.index.get_level_values(0))) == list(FACTORS)
-    assert frame.loc[("block size", "15 tx"), "latency_quorum_p50_ms"] == pytest.approx(300.0)
+    assert frame.loc[("consensus rule", "PoS"), "latency_quorum_p50_ms"] == pytest.approx(20 * math.sqrt(5 * 15))
     assert frame.loc[("consensus rule", "PoS"), "cpu_s_per_tx"] == pytest.approx(1.1e-3 * math.sqrt(0.5))
     assert "secp256k1 (cryptography)" in frame.loc["curve"].index
 
@@ -251,6 +251,15 @@ def test_beyond_the_grid_it_is_the_model_alone(raw: pd.DataFrame) -> None:
     assert cpu.loc[32.0, "model"] == pytest.approx(1e-3 + 2.0**12 * 0.1, rel=1e-3)
     latency = frame[frame["quantity"].str.startswith("latency")].set_index("difficulty_bits")
     assert math.isinf(latency.loc[79.0, "model"]), "no block keeps up with the load"
+
+
+def test_where_work_does_not_show_nothing_is_said_beyond(raw: pd.DataFrame) -> None:
+    flat = raw.assign(saturated_cpu_s_per_tx=raw["saturated_cpu_s_per_tx"].clip(upper=1.3e-3))
+    frame = build_extrapolation(flat)
+    cpu = frame[frame["quantity"].str.startswith("CPU")]
+    assert set(cpu["source"]) == {"simulated"}
+    assert cpu["work"].max() < 0.5
+    assert "model alone" in set(frame["source"]), "the other quantities are known"
 
 
 def test_a_bend_that_is_no_such_model_shows_in_the_residual() -> None:
