@@ -13,12 +13,13 @@ import msgspec
 
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
+from bench.experiments.variants_plan import Variants
 from bench.net.sections import Agree, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
 from ehrcore.errors import EhrError
 from ehrcore.hashing import SUITES, find_suite
 from ehrcore.params import ConsensusRule
-from ehrcore.signing import SCHEMES
+from ehrcore.signing import CURVES, SCHEMES
 
 RULES: Final = tuple(rule.value for rule in ConsensusRule)
 
@@ -46,6 +47,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Watts of one busy core, for the estimate where no counter measures it: low, mid, high; and the grid's carbon.
 
     ``source`` says where the three numbers come from, ``grid_source`` where the factor does; the report prints both.
+    ``idle_watts_per_node`` is what a node's machine draws while it does nothing, ``idle_source`` who says so.
     """
 
     watts_low: Positive
@@ -54,12 +56,16 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     source: Text
     grams_co2_per_kwh: NotNegative | None = None
     grid_source: str = ""
+    idle_watts_per_node: NotNegative | None = None
+    idle_source: str = ""
 
     def __post_init__(self) -> None:
         if not self.watts_low <= self.watts_mid <= self.watts_high:
             raise ValueError("Expected watts_low <= watts_mid <= watts_high")
         if (self.grams_co2_per_kwh is None) is not (not self.grid_source):
             raise ValueError("Expected grams_co2_per_kwh and grid_source together")
+        if (self.idle_watts_per_node is None) is not (not self.idle_source):
+            raise ValueError("Expected idle_watts_per_node and idle_source together")
 
 
 class EnergyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,21 +104,6 @@ class Table1(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     load_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     calibrated_transactions: Count = 6
     shared_cores: Count = 2
-
-
-class Variants(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Consensus rules and hash suites against each other."""
-
-    topology: Roles = msgspec.field(default_factory=lambda: [3, 3, 5, 2])
-    suites: Names = msgspec.field(default_factory=lambda: ["sha256", "sha1", "md5"])
-    difficulty_bits: list[Annotated[int, msgspec.Meta(ge=0, le=40)]] = msgspec.field(
-        default_factory=lambda: [10, 12, 14, 16, 20]
-    )
-    confirmations: Annotated[int, msgspec.Meta(ge=0, le=100)] = 6
-    transactions: Count = 300
-    outstanding: Count = 180
-    offered_per_second: Positive = 20.0
-    repeats: Count = 3
 
 
 class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -247,10 +238,16 @@ def convert_scenario(content: dict[str, Any], source: str) -> Scenario:
 
 def _validate(scenario: Scenario) -> None:
     """Raise `msgspec.ValidationError` or `EhrError` for what no type can say."""
-    variants, hashes = scenario.variants, scenario.hashes
+    variants, hashes, factors = scenario.variants, scenario.hashes, scenario.variants.factors
     for key, values in (
         ("variants.suites", variants.suites),
         ("variants.difficulty_bits", variants.difficulty_bits),
+        ("variants.extrapolate_bits", variants.extrapolate_bits),
+        ("variants.factors.suites", factors.suites),
+        ("variants.factors.curves", factors.curves),
+        ("variants.factors.difficulty_bits", factors.difficulty_bits),
+        ("variants.factors.block_transactions", factors.block_transactions),
+        ("variants.factors.topologies", list(map(tuple, factors.topologies))),
         ("hashes.suites", hashes.suites),
         ("hashes.sizes_bytes", hashes.sizes_bytes),
         ("signatures.libraries", scenario.signatures.libraries),
@@ -266,6 +263,8 @@ def _validate(scenario: Scenario) -> None:
     libraries = dict.fromkeys(name.partition("/")[2] for name in SCHEMES if not name.endswith("/modelled"))
     for key, names, known in (
         ("variants.suites", variants.suites, SUITES),
+        ("variants.factors.suites", factors.suites, SUITES),
+        ("variants.factors.curves", factors.curves, CURVES),
         ("hashes.suites", hashes.suites, SUITES),
         ("signatures.libraries", scenario.signatures.libraries, libraries),
     ):
@@ -279,7 +278,7 @@ def _validate(scenario: Scenario) -> None:
             raise msgspec.ValidationError(f"Expected {expected}, got {name!r} - at `$.net.variants`")
     if sorted(scenario.load.shares) != scenario.load.shares:
         raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")
-    for name in (*variants.suites, *(name.partition("/")[2] for name in scenario.net.variants)):
+    for name in (*variants.suites, *factors.suites, *(name.partition("/")[2] for name in scenario.net.variants)):
         find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
 
 

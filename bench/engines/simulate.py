@@ -1,4 +1,4 @@
-"""Engines on the simulator: one configuration of Table 1, the paper-calibrated mode, and one variant.
+"""Engines on the simulator: one configuration of Table 1 and the paper-calibrated mode.
 
 All of them use modelled signatures with unit costs measured in this run; CPU-seconds are counted operations times those
 costs, and energy is an estimate (CPU-seconds times the scenario's watts), never a measurement.
@@ -12,7 +12,6 @@ import msgspec
 from bench.engines.base import Context
 from bench.engines.load import LoadedSimulation
 from bench.engines.snapshot import compare_snapshots
-from bench.errors import BenchError
 from bench.experiments.base import Case, Row
 from bench.measure.energy import estimate
 from bench.measure.latency import build_columns, compute_latencies, write_hgrm
@@ -21,7 +20,7 @@ from ehrcore.drive.cost import FREE, CostModel, HostModel
 from ehrcore.drive.links import LinkModel
 from ehrcore.drive.sim import SimSetup
 from ehrcore.network import found_network
-from ehrcore.params import ChainParams, ConsensusRule, Limits, StakeRule, Topology, WorkRule, majority
+from ehrcore.params import ChainParams, Limits, StakeRule, Topology, majority
 from ehrcore.types import MICROSECOND, MINUTE, SECOND
 
 #: Virtual time after which a run that does not finish is called timed out.
@@ -78,13 +77,13 @@ def load_network(
     return LoadedSimulation(network, setup, context.workload.records)
 
 
-def saturate(loaded: LoadedSimulation, outstanding: int, count: int) -> Row:
-    """Closed loop: throughput (transactions in every ledger per second) after a warm-up of ``outstanding``.
+def saturate(loaded: LoadedSimulation, outstanding: int, count: int, warm: int | None = None) -> Row:
+    """Closed loop: throughput (transactions in every ledger per second) after ``warm`` (``outstanding``) of them.
 
     Both ends of the measured time are instants at which a block has reached the last ledger.
     """
     loaded.close_loop(outstanding)
-    begin = loaded.run_until_finished(outstanding, HORIZON_NS)
+    begin = loaded.run_until_finished(outstanding if warm is None else warm, HORIZON_NS)
     end = loaded.run_until_finished(begin.finished + count, HORIZON_NS)
     row = compare_snapshots(loaded, begin, end)
     row["tx_per_s"] = (end.finished - begin.finished) * SECOND / (end.at - begin.at)
@@ -177,39 +176,6 @@ def run_paper_calibrated(context: Context, case: Case) -> list[Row]:
     durations = run_lone(loaded, context.scenario.table1.calibrated_transactions)
     period = sum(durations) / len(durations) + int(settings["pause_ns"])
     return [{**settings, "calibrated_tx_per_6min": 6 * MINUTE / period, "cycle_s": period / SECOND}]
-
-
-def run_variant(context: Context, case: Case) -> list[Row]:
-    """One consensus rule with one hash suite: saturated throughput; latency, CPU and energy at the offered load."""
-    plan, settings = context.scenario.variants, case.settings
-    agents, coordinators, administrators, contributors = plan.topology
-    topology = Topology(agents, coordinators, administrators, contributors)
-    work = WorkRule(
-        difficulty=1 << int(settings["difficulty_bits"] or 0), confirmations=int(settings["confirmations"] or 0)
-    )
-    try:
-        rule = ConsensusRule(settings["rule"])
-    except ValueError:
-        raise BenchError(f"consensus rule: expected one of {[*ConsensusRule]}, found {settings['rule']!r}") from None
-    params = chain_params("variants", topology, consensus=rule, hash_suite=settings["suite"], work=work)
-    # One seed and one calibration for all variants of a repeat: they meet the same arrivals, jitter and unit costs, and
-    # can be paired.  The control has the second measurement of each unit cost, and is else the same.
-    seed = f"repeat {settings['repeat']}"
-    row: Row = dict(settings)
-    calibration = context.calibrate(seed)
-    costs = calibration.control if settings["is_control"] else calibration.costs[params.hash_suite]
-    full = load_network(context, params, seed=f"{seed}|saturated", costs=costs)
-    row["saturated_tx_per_s"] = saturate(full, plan.outstanding, plan.transactions)["tx_per_s"]
-    loaded = load_network(context, params, seed=f"{seed}|offered", costs=costs)
-    # The first repeat stands for the others: hundreds of files would say no more.
-    point = "" if settings["repeat"] else f"variants-{case.label}"
-    row |= offer(context, loaded, plan.offered_per_second, plan.transactions, f"{context.scenario.seed}|{seed}", point)
-    row["is_overloaded"] = row["saturated_tx_per_s"] < plan.offered_per_second
-    row |= forks(loaded)
-    row["grind_ns"] = costs.grind_ns
-    row["tx_per_block"] = loaded.collector.finished / max(row["blocks"] * (1 - row["empty_share"]), 1)
-    add_energy(context, row)
-    return [row]
 
 
 def forks(loaded: LoadedSimulation) -> Row:

@@ -106,6 +106,7 @@ class Experiment:
     """A question, what to execute for it, and how to show the answer.
 
     ``follow_up`` may declare further cases once the rows of the first are known (a fit, say).
+    ``answer`` says in words what the tables (by name) say, every number of it taken from them.
     ``claims`` are ids of the paper's claims that the tables bear on; ``needs_records`` asks for a workload.
     ``weight`` (above 0) is its share of what is left of a run's budget, beside those of the experiments after it: about
     its seconds in the quick profile by 5.
@@ -118,5 +119,6 @@ class Experiment:
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...] = ()
     follow_up: Callable[["Scenario", list[Row]], list[Case]] | None = None
+    answer: Callable[[Mapping[str, "pd.DataFrame"]], list[str]] | None = None
     needs_records: bool = False
     weight: float = 1.0

@@ -5,32 +5,36 @@ work is final only under its confirmations, which is what a receipt means under 
 """
 
 import math
-import statistics
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bench.analysis.paired import AMOUNT, RATE, TIME, UNRESOLVED, compare
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
-from bench.experiments.variants_figures import BASE_SUITE, NAMES, draw_difficulty
+from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.variants_answer import answer
+from bench.experiments.variants_break_even import BREAK_EVEN
+from bench.experiments.variants_extrapolation import EXTRAPOLATION, EXTRAPOLATION_FIGURE
+from bench.experiments.variants_factors import FACTORS_FIGURE, FACTORS_TABLE, LEVELS_TABLE, declare_cells
+from bench.experiments.variants_figures import draw_difficulty
 from bench.experiments.variants_net import NETWORKS, declare_networks
+from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, KEYS, NAMES, SIGNING, in_order, list_rules
+from bench.experiments.variants_security import FINALITY_COLUMNS, SECURITY, declare_risks, describe_finality
+from bench.experiments.variants_traffic import TRAFFIC_TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.scenario import Scenario
 
-BASE_RULE: Final = "pos"
-_KEYS: Final = ["rule", "difficulty_bits", "suite", "is_control"]
-
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
-    """Every rule with every suite, and the base variant once more as the A/A control; then those over real networks."""
+    """Every rule with every suite, the base variant again as the A/A control, and the designs; real networks last.
+
+    Each repeat has all of its cases before the next, so that a slow hour hits all alike.
+    """
     plan = scenario.variants
-    rules: list[tuple[str, int | None]] = [("pos", None), ("single", None)]
-    rules += [("pow", bits) for bits in sorted(set(plan.difficulty_bits))]
     # The base variant is always there: every ratio is over it.
     suites = dict.fromkeys((BASE_SUITE, *plan.suites))
-    variants = [(rule, bits, suite, False) for rule, bits in rules for suite in suites]
+    variants = [(*rule, suite, False) for rule in list_rules(plan.difficulty_bits) for suite in suites]
     variants.append((BASE_RULE, None, BASE_SUITE, True))
     cases = []
     for repeat in range(plan.repeats):
@@ -44,27 +48,15 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
                 "is_control": is_control,
                 "repeat": repeat,
                 "planned": plan.repeats,
+                "extrapolate_bits": plan.extrapolate_bits,
             }
             cases.append(Case(label, "variant", settings))
+        cases += declare_risks(scenario, repeat) + declare_cells(scenario, repeat)
+        cases.append(Case(f"{SIGNING}{repeat}", "signing-costs", {"repeat": repeat}))
     return cases + declare_networks(scenario)
 
 
 _NOT_NUMBERS: Final = ("is_overloaded", "energy_status", "busiest_role", "latency_status", "latency_quorum_bounds")
-
-
-def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Simulated rows by rule, difficulty and suite, the control last, whichever repeat was the first to succeed."""
-    raw = raw[~raw["case"].str.startswith("net-")]
-    ranks: dict[str, Any] = {
-        "is_control": raw["is_control"].astype(bool),
-        "rule": raw["rule"].map({name: rank for rank, name in enumerate(NAMES)}),
-        "difficulty_bits": raw["difficulty_bits"].fillna(0),
-        "suite": raw["suite"] != BASE_SUITE,
-    }
-    order = raw.assign(**{f"_{name}": rank for name, rank in ranks.items()}).sort_values(
-        [*(f"_{name}" for name in ranks), "suite", "repeat"], kind="stable"
-    )
-    return order[list(raw.columns)]
 
 
 def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -75,9 +67,11 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
         kilobytes_per_tx=raw["bytes_per_tx"] / 1e3,
         **{f"energy_mj_{bound}": raw[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
     )
-    numbers = [name for name in MAIN_COLUMNS if name in measured and name not in {*_KEYS, *_NOT_NUMBERS}]
+    numbers = [
+        name for name in MAIN_COLUMNS if name in measured and name not in {*KEYS, *_NOT_NUMBERS, "confirmations"}
+    ]
     measured[numbers] = measured[numbers].astype(float)  # a latency that no repeat has is None, not a number
-    groups = measured.groupby(_KEYS, dropna=False, sort=False)
+    groups = measured.groupby(KEYS, dropna=False, sort=False)
     frame = groups[numbers].median().reset_index()
     voids = groups["latency_status"].agg(lambda status: (status == "void").sum()).to_numpy()
     frame["latency_status"] = [f"void in {count}" if count else "ok" for count in voids]
@@ -87,6 +81,9 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
     frame["busiest_role"] = groups["busiest_role"].first().to_numpy()
     frame["is_overloaded"] = groups["is_overloaded"].any().to_numpy().astype(bool)
     frame["energy_status"] = groups["energy_status"].first().to_numpy()
+    depth = groups["confirmations"].first().to_numpy()
+    finality = [describe_finality(*pair) for pair in zip(frame["rule"], depth, strict=True)]
+    frame = frame.assign(confirmations=depth, **{name: [row[name] for row in finality] for name in FINALITY_COLUMNS})
     frame["rule"] = frame["rule"].map(NAMES)
     frame["is_control"] = frame["is_control"].astype(bool)
     return frame[list(MAIN_COLUMNS)]
@@ -102,6 +99,8 @@ MAIN_COLUMNS: Final = {
     "difficulty_bits": Column("Difficulty", "bits", ".0f"),
     "suite": Column("Hash"),
     "is_control": Column("A/A control"),
+    "confirmations": Column("Confirmations", "", ".0f"),
+    **FINALITY_COLUMNS,
     "repeats": Column("Repeats"),
     "failed": Column("Repeats failed"),
     "saturated_tx_per_s": Column("Saturated", "tx/s", ".0f"),
@@ -132,7 +131,7 @@ def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
     raw = in_order(raw)
     is_base = (raw["rule"] == BASE_RULE) & (raw["suite"] == BASE_SUITE) & ~raw["is_control"].astype(bool)
     base = raw[is_base].set_index("repeat")
-    groups = {key: group.set_index("repeat") for key, group in raw[~is_base].groupby(_KEYS, dropna=False, sort=False)}
+    groups = {key: group.set_index("repeat") for key, group in raw[~is_base].groupby(KEYS, dropna=False, sort=False)}
     paired = {key: group.loc[group.index.isin(base.index)] for key, group in groups.items()}
     families = {control: sum(bool(key[3]) is control for key in paired) * len(RATIOS) for control in (False, True)}
     rows: list[dict[str, object]] = []
@@ -175,87 +174,22 @@ RATIO_COLUMNS: Final = {
 }
 
 
-def find_break_even(bits: list[float], costs: list[float], level: float) -> float:
-    """Difficulty (bits) at which ``costs``, straight between their points on a log scale, first reach ``level``.
-
-    Minus infinity if even the first point costs more, infinity if none does.
-    """
-    points = sorted(zip(bits, costs, strict=True))
-    if not points or points[0][1] >= level:
-        return -math.inf if points else math.nan
-    for (low, before), (high, after) in pairwise(points):
-        if after >= level:
-            share = (math.log(level) - math.log(before)) / (math.log(after) - math.log(before))
-            return low + share * (high - low)
-    return math.inf
-
-
-def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Per suite, the difficulty above which proof of work takes more CPU than proof of stake, in two readings."""
-    import pandas as pd
-
-    raw = in_order(raw)
-    usable = raw[~raw["is_control"].astype(bool)]
-    rows = []
-    for suite, group in usable.groupby("suite", sort=False):
-        repeats = (_break_even_of(repeat) for _, repeat in group.groupby("repeat"))
-        found = [pair for pair in repeats if pair is not None]
-        if not found:
-            continue
-        as_run = [bits for bits, _ in found]
-        where = "below the grid" if -math.inf in as_run else "above the grid" if math.inf in as_run else "in the grid"
-        finite = [bits for bits in as_run if math.isfinite(bits)] or [math.nan]
-        bare = sorted(bits for _, bits in found if math.isfinite(bits)) or [math.nan]
-        tested = group[group["rule"] == "pow"]
-        confirmations = int(tested["confirmations"].iloc[0])
-        grid = f"{tested['difficulty_bits'].min():.0f} to {tested['difficulty_bits'].max():.0f}"
-        rows.append((suite, len(found), statistics.median(bare), bare[0], bare[-1], confirmations, grid, where,
-                     statistics.median(finite)))  # fmt: skip
-    return pd.DataFrame(rows, columns=list(BREAK_EVEN_COLUMNS))
-
-
-def _break_even_of(repeat: "pd.DataFrame") -> tuple[float, float] | None:
-    """Break-even (bits) as run, with all confirmations, and bare, one block's search against one agreement."""
-    by_rule = {rule: part for rule, part in repeat.groupby("rule")}  # noqa: C416 - pandas groups are not a mapping
-    if not {"pos", "pow", "single"} <= set(by_rule):
-        return None
-    stake, single, work = by_rule["pos"].iloc[0], by_rule["single"].iloc[0], by_rule["pow"]
-    as_run = find_break_even(
-        work["difficulty_bits"].tolist(), work["cpu_s_per_tx"].tolist(), float(stake["cpu_s_per_tx"])
-    )
-    agreement_s = float(stake["cpu_s_per_tx"] - single["cpu_s_per_tx"]) * float(stake["tx_per_block"])
-    bare = math.log2(agreement_s / (float(stake["grind_ns"]) * 1e-9)) if agreement_s > 0 else math.nan
-    return as_run, bare
-
-
-BREAK_EVEN_COLUMNS: Final = {
-    "suite": Column("Hash"),
-    "repeats": Column("Repeats"),
-    "bare_bits_median": Column("Bare, median", "bits", ".1f"),
-    "bare_bits_min": Column("Bare, min", "bits", ".1f"),
-    "bare_bits_max": Column("Bare, max", "bits", ".1f"),
-    "confirmations": Column("Confirmations as run"),
-    "grid": Column("Grid", "bits"),
-    "where": Column("As run, it lies"),
-    "bits_median": Column("As run, median", "bits", ".1f"),
-}
-
-
 EXPERIMENT: Final = Experiment(
     "variants",
-    "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",
+    QUESTIONS["variants"],
     ("C01", "C02", "C03", "C36", "C37"),
     declare_cases,
     (
         Table(
             "variants",
-            "Consensus rules and hash suites on one topology, medians over repeats that did not fail (simulated with "
-            "this machine's measured unit costs). Latency, CPU and energy at one offered load, at which most of the "
-            "latency is the wait for a block to fill; energy estimated as CPU-seconds times stated watts, idle power "
-            "not in it. SHA-1 and MD5 are broken: variants for comparison only. Proof of work is final under its "
-            "confirmations; its search runs beside the node's other work, as on a core of its own. Where blocks come "
-            "faster than the network carries them, administrators finalise different blocks, ledger keepers refuse "
-            "the later ones, and the repeat fails.",
+            "Consensus rules and hash suites on one topology, with what each one's finality is worth; medians over "
+            "repeats that did not fail (simulated with this machine's measured unit costs). Latency, CPU and energy at "
+            "one offered load, at which most of the latency is the wait for a block to fill; energy estimated as "
+            "CPU-seconds times stated watts, idle power not in it. SHA-1 and MD5 are broken: variants for comparison "
+            "only. Proof of work is final under its confirmations, by the odds that the columns of reversals state, "
+            "and no equal of a certificate; its search runs beside the node's other work, as on a core of its own. "
+            "Where blocks come faster than the network carries them, administrators finalise different blocks, ledger "
+            "keepers refuse the later ones, and the repeat fails.",
             MAIN_COLUMNS,
             build_main,
             ("rule", "difficulty_bits", "suite", "is_control", "saturated_tx_per_s", "latency_quorum_p50_ms",
@@ -274,17 +208,12 @@ EXPERIMENT: Final = Experiment(
              "latency_ratio", "latency_verdict", "cpu_ratio", "cpu_verdict"),
             comparisons=tuple(Comparison(("rule", "difficulty_bits", "suite"), f"{name}_") for name in RATIOS),
         ),
-        Table(
-            "variants_break_even",
-            "Difficulty above which proof of work takes more CPU time than proof of stake, at the same offered load. "
-            "Bare: the search for one block, at the cost of a try here (Python's hashlib: a miner n times as fast "
-            "moves it by log2 n bits), against what agreement adds to a single orderer's block. As run: per "
-            "transaction with all confirmations and the empty blocks that they need, interpolated on a log scale. "
-            "Ranges are those of the repeats, no intervals.",
-            BREAK_EVEN_COLUMNS,
-            build_break_even,
-            ("suite", "bare_bits_median", "confirmations", "grid", "where", "bits_median"),
-        ),
+        SECURITY,
+        BREAK_EVEN,
+        EXTRAPOLATION,
+        FACTORS_TABLE,
+        LEVELS_TABLE,
+        *TRAFFIC_TABLES,
         NETWORKS,
     ),
     (
@@ -294,7 +223,10 @@ EXPERIMENT: Final = Experiment(
             "(dotted), both with SHA-256, as levels. Simulated.",
             draw_difficulty,
         ),
+        FACTORS_FIGURE,
+        EXTRAPOLATION_FIGURE,
     ),
+    answer=answer,
     needs_records=True,
-    weight=37.0,
+    weight=42.0,
 )  # fmt: skip

@@ -1,15 +1,13 @@
 """The figure of experiment variants, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from bench.experiments.variants_rows import BASE_SUITE, NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MplFigure
-
-BASE_SUITE: Final = "sha256"
-#: Rule -> how tables and figures call it, in their order.
-NAMES: Final = {"pos": "PoS", "single": "single orderer", "leader": "elected leader", "pow": "PoW"}
 
 
 def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
@@ -20,26 +18,28 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     frame = frame[~frame["is_control"]]
     suites = list(dict.fromkeys(frame["suite"]))
     colours, shapes = palette(suites), markers(suites)
-    figure, axes = new_figure("page", 2.9, ncols=3)
+    figure, axes = new_figure("page", 3.0, ncols=3)
     panels = (
         ("saturated_tx_per_s", "Saturated throughput [tx / s]"),
         ("latency_quorum_p50_ms", "Commit latency, median [ms]"),
         ("cpu_ms_per_tx", "CPU time [ms / tx]"),
     )
     for axis, (key, label) in zip(axes, panels, strict=True):
+        axis.set_yscale("log")
+        if (values := frame[key].dropna()).size:  # values that are all alike have no range of their own
+            axis.set_ylim(values.min() / 1.2, values.max() * 1.2)
         for place, suite in enumerate(suites):
             work = frame[(frame["suite"] == suite) & (frame["rule"] == NAMES["pow"])].sort_values("difficulty_bits")
             # Side by side, since the suites differ by less than a marker.
             bits = work["difficulty_bits"] + 0.3 * (place - (len(suites) - 1) / 2)
             axis.plot(bits, work[key], color=colours[suite], marker=shapes[suite], linewidth=0.8, label=f"PoW, {suite}")
-        for rule, style in (("pos", "--"), ("single", ":")):
+        for rule, style in zip([rule for rule in NAMES if rule != "pow"], ("--", ":", "-."), strict=False):
             level = frame[(frame["rule"] == NAMES[rule]) & (frame["suite"] == BASE_SUITE)][key]
             if len(level):
                 axis.axhline(float(level.iloc[0]), color="black", linestyle=style, label=f"{NAMES[rule]}, {BASE_SUITE}")
-        axis.set_yscale("log")
         axis.set_xticks(sorted(set(frame["difficulty_bits"].dropna())))
         axis.set_xlabel("Proof-of-work difficulty [bits]")
         axis.set_ylabel(label)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

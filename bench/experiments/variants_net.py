@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Case, Column, Table
-from bench.experiments.variants_figures import NAMES
+from bench.experiments.variants_rows import NAMES, NET
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def declare_networks(scenario: "Scenario") -> list[Case]:
                 "repeat": repeat,
                 "planned_networks": scenario.net.repeats,
             }
-            cases.append(Case(f"net-{rule}-{suite}-{repeat}", "variant-net", settings))
+            cases.append(Case(f"{NET}{rule}-{suite}-{repeat}", "variant-net", settings))
     return cases
 
 
@@ -37,7 +37,7 @@ def build_networks(raw: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
     rows = []
-    for keys, part in raw[raw["case"].str.startswith("net-")].groupby(list(_KEYS), dropna=False, sort=False):
+    for keys, part in raw[raw["case"].str.startswith(NET)].groupby(list(_KEYS), dropna=False, sort=False):
         row: dict[str, Any] = dict(zip(_KEYS, keys, strict=True))
         row |= {name: part[source].astype(float).median() * scale for name, (source, scale) in _SOURCES.items()}
         row |= {name: part[name].iloc[0] for name in ("energy_status", "bottleneck_saturated")}

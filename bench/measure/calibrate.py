@@ -9,7 +9,7 @@ import sqlite3
 import statistics
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,16 +21,18 @@ from bench.measure.paired import CONTROL, Clock, Group, PairedMeasurement, Plan,
 from ehrcore.codec import decode, encode
 from ehrcore.consensus.work import grind
 from ehrcore.drive.cost import CostModel
+from ehrcore.errors import ParameterError
 from ehrcore.hashing import find_suite
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Finalised
-from ehrcore.signing import CURVES, derive_secret, find_scheme
+from ehrcore.signing import CURVES, SCHEMES, derive_secret, find_scheme
 
 if TYPE_CHECKING:
     from bench.scenario import Scenario
 
 #: The suite that the others are compared with.
 BASE_SUITE: Final = "sha256"
+DEFAULT_LIBRARY: Final = "cryptography"
 _BLOCKS: Final = 6
 _COMMITS: Final = 40
 _SMALL, _LARGE = 64, 30_720
@@ -48,11 +50,30 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A cost model per hash suite, the base suite's measured a second time (``control``), and what they are made of."""
+    """A cost model per hash suite, the base suite's measured a second time (``control``), and what they are made of.
+
+    They are for the scenario's curve; ``signing`` holds the nanoseconds to sign and to verify by ``curve/library``.
+    """
 
     costs: dict[str, CostModel]
     control: CostModel
     measured: tuple[Measured, ...]
+    signing: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def find(self, suite: str, curve: str) -> CostModel:
+        """The cost model of a suite with the library that stands for a curve: no operation is measured twice for it."""
+        held = self.costs[suite]
+        found = self.signing.get(f"{curve}/{self.library(curve)}")
+        return held if found is None else replace(held, sign_ns=found[0], verify_ns=found[1])
+
+    def library(self, curve: str) -> str:
+        """What stands for a curve: what ``costs`` hold for theirs; libsecp256k1 where it can, OpenSSL being far slower.
+
+        Real nodes sign with OpenSSL, so the scenario's own curve stays with it.
+        """
+        first = next(iter(self.signing), "")
+        has_better = f"{curve}/coincurve" in self.signing and not first.startswith(f"{curve}/")
+        return "coincurve" if has_better else DEFAULT_LIBRARY
 
 
 def measure_operations(groups: list[Group], seed: str, clock: Clock = time.perf_counter_ns) -> dict[str, Measured]:
@@ -81,14 +102,17 @@ def _summarise(name: str, values: list[float]) -> Measured:
 
 def calibrate(scenario: "Scenario", folder: Path, label: str = "") -> Calibration:
     """Measure everything that a `CostModel` needs for each suite of the scenario; commits go to ``folder``."""
-    suites = sorted({*scenario.variants.suites} - {BASE_SUITE})
-    groups = [*_signing(scenario.curve), *_messages(), *_hashing([BASE_SUITE, *suites])]
+    plan = scenario.variants
+    suites = sorted({*plan.suites, *plan.factors.suites} - {BASE_SUITE})
+    schemes = _list_schemes(scenario)
+    groups = [*_signing(schemes), *_messages(), *_hashing([BASE_SUITE, *suites])]
     measured = measure_operations(groups, f"{scenario.seed}|calibration|{label}")
     measured["persist"] = _time_commits(folder)
     times = {name: item.median_ns for name, item in measured.items()}
     again = times | {name: times[second] for name in times if (second := second_name(name)) in times}
     costs = {name: _build_model(name, times) for name in (BASE_SUITE, *suites)}
-    return Calibration(costs, _build_model(BASE_SUITE, again), tuple(measured.values()))
+    signing = {name: (round(times[sign]), round(times[verify])) for name, (sign, verify) in schemes.items()}
+    return Calibration(costs, _build_model(BASE_SUITE, again), tuple(measured.values()), signing)
 
 
 def _build_model(suite: str, times_ns: Mapping[str, float]) -> CostModel:
@@ -114,15 +138,33 @@ def _group(name: str, operations: Mapping[str, tuple[Any, ...]]) -> Group:
     return Group(name, {key: partial(repeat_call, *operation) for key, operation in operations.items()})
 
 
-def _signing(curve: str) -> list[Group]:
-    scheme = find_scheme(f"{curve}/cryptography")
-    key = scheme.private_key(derive_secret(CURVES[curve], "calibration"))
-    public, digest = scheme.verifying_key(key.public_bytes), bytes(range(32))
-    signature = key.sign(digest)
-    return [
-        _group("sign", {"sign": (key.sign, digest)}),
-        _group("verify", {"verify": (public.verify, digest, signature)}),
-    ]
+def _list_schemes(scenario: "Scenario") -> dict[str, tuple[str, str]]:
+    """Every ``curve/library`` to measure, that of the scenario's curve first, and what its operations are called."""
+    curves = dict.fromkeys((scenario.curve, *scenario.variants.factors.curves))
+    names = [f"{curve}/{DEFAULT_LIBRARY}" for curve in curves]
+    names += [name for curve in curves if (name := f"{curve}/coincurve") in SCHEMES and _is_installed(name)]
+    operations = {name: (f"sign {name}", f"verify {name}") for name in names}
+    return operations | {names[0]: ("sign", "verify")}
+
+
+def _is_installed(scheme: str) -> bool:
+    try:
+        find_scheme(scheme)
+    except ParameterError:
+        return False
+    return True
+
+
+def _signing(schemes: Mapping[str, tuple[str, str]]) -> list[Group]:
+    """Two groups per scheme: beside one that is ten times as fast, each epoch of the slow one would be ten times it."""
+    groups = []
+    for name, (sign, verify) in schemes.items():
+        scheme = find_scheme(name)
+        key = scheme.private_key(derive_secret(CURVES[name.partition("/")[0]], "calibration"))
+        public, digest = scheme.verifying_key(key.public_bytes), bytes(range(32))
+        groups.append(_group(sign, {sign: (key.sign, digest)}))
+        groups.append(_group(verify, {verify: (public.verify, digest, key.sign(digest))}))
+    return groups
 
 
 def _hashing(names: Iterable[str]) -> list[Group]:

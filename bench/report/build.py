@@ -87,8 +87,9 @@ class _Builder:
         lack = f"rows are {' or '.join(lacks)}" if lacks else ""
         tables = self._build_tables(experiment, rows, left_out, lack)
         figures = self._draw_figures(experiment, tables, left_out, lack)
+        answer = _attempt(partial(_answer, experiment, tables), "the answer", left_out, lack) or ()
         self._notices += [f"{name}: {line}" for line in left_out]
-        return Section(experiment, progress, len(rows), failures, tables, figures, tuple(left_out))
+        return Section(experiment, progress, len(rows), failures, tables, figures, tuple(left_out), answer)
 
     def _read_rows(self, name: str, progress: Progress) -> list[Row]:
         path = self._folder / "raw" / f"{name}.jsonl"
@@ -142,6 +143,11 @@ def _build_table(table: Table, good: "pd.DataFrame") -> "pd.DataFrame":
     frame = table.build(good.copy())
     check_columns(table, frame)
     return frame
+
+
+def _answer(experiment: Experiment, tables: Sequence[BuiltTable]) -> tuple[str, ...]:
+    frames = {built.table.name: built.frame.copy() for built in tables}
+    return () if experiment.answer is None else tuple(experiment.answer(frames))
 
 
 def _draw_figure(figure: Figure, tables: Sequence[BuiltTable], folder: Path) -> tuple[bytes, bytes, float]:

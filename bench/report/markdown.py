@@ -46,6 +46,8 @@ def _section_blocks(section: Section) -> Iterator[str]:
     experiment = section.experiment
     yield f"## {escape_markdown(experiment.id)}"
     yield f"**{escape_markdown(experiment.question)}**"
+    if section.answer:
+        yield _list(section.answer)
     if experiment.claims:
         yield f"Claims: {', '.join(experiment.claims)}"
     for built in section.tables:

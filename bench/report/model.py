@@ -51,7 +51,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One experiment: ``rows`` were recorded, ``left_out`` says which tables and figures could not be made."""
+    """One experiment: ``rows`` were recorded, ``left_out`` says which tables and figures could not be made.
+
+    ``answer`` are sentences that its tables make up.
+    """
 
     experiment: Experiment
     progress: Progress
@@ -60,6 +63,7 @@ class Section:
     tables: tuple[BuiltTable, ...] = ()
     figures: tuple[DrawnFigure, ...] = ()
     left_out: tuple[str, ...] = ()
+    answer: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:

@@ -122,6 +122,7 @@ def _section(section: Section) -> str:
         [
             f'<section id="experiment-{escape(experiment.id)}"><h2>{escape(experiment.id)}</h2>',
             f'<p class="question">{escape(experiment.question)}</p>',
+            _answer(section.answer),
             f'<ul class="claims" aria-label="Claims of the paper that it bears on">{claims}</ul>' if claims else "",
             _notices(section.left_out),
             *[_table(built) for built in section.tables],
@@ -130,6 +131,11 @@ def _section(section: Section) -> str:
             "</section>",
         ]
     )
+
+
+def _answer(lines: tuple[str, ...]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<ul class="answer" aria-label="Answer, from the tables below">{items}</ul>' if lines else ""
 
 
 def _table(built: BuiltTable) -> str:

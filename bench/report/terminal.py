@@ -109,6 +109,8 @@ def _print_report(console: "Console", report: Report) -> None:
 def _print_section(console: "Console", section: Section) -> None:
     console.print()
     console.print(f"{section.experiment.id}: {section.experiment.question}", style="bold")
+    for line in section.answer:
+        console.print(f"* {printable(line)}")
     for built in section.tables:
         if built.table.highlights:
             console.print()

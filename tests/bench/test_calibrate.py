@@ -1,17 +1,19 @@
 """Unit costs: what is compared is measured in one group, and every number of a cost model has its source."""
 
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.measure import calibrate as module
-from bench.measure.calibrate import Measured, calibrate, measure_operations, second_name
+from bench.measure.calibrate import Calibration, Measured, calibrate, measure_operations, second_name
 from bench.measure.paired import Group, Runner
 from bench.scenario import Scenario, load_scenario
 from ehrcore.codec import encode
 from ehrcore.consensus.work import grind
+from ehrcore.drive.cost import EXAMPLE
 from ehrcore.hashing import find_suite
 
 
@@ -57,6 +59,10 @@ def test_the_median_epoch_counts_and_the_spread_is_said() -> None:
 PLANTED_NS = {
     "sign": 20_000.4,
     "verify": 50_000.0,
+    "sign secp256k1/cryptography": 200_000.0,
+    "verify secp256k1/cryptography": 300_000.0,
+    "sign secp256k1/coincurve": 16_000.0,
+    "verify secp256k1/coincurve": 30_000.0,
     "message-small": 8_000.0,
     "message-large": 48_000.0,
     "sha256-small": 464.0,
@@ -82,7 +88,7 @@ def plant(groups: list[Group], planted: dict[str, float] = PLANTED_NS) -> dict[s
 @pytest.fixture
 def scenario(tmp_path: Path) -> Scenario:
     overlay = tmp_path / "overlay.toml"
-    overlay.write_text('[variants]\nsuites = ["md5"]\n')
+    overlay.write_text('[variants]\nsuites = ["md5"]\n[variants.factors]\nsuites = ["md5", "sha256"]\n')
     return load_scenario("smoke", overlay)
 
 
@@ -113,8 +119,44 @@ def test_a_cost_model_is_made_of_what_was_measured(
         "the control has its own, but commits"
     )
     assert found.control.grind_ns == 2 * costs.grind_ns
+    assert found.signing == {
+        "p256/cryptography": (20_000, 50_000),
+        "secp256k1/cryptography": (200_000, 300_000),
+        "secp256k1/coincurve": (16_000, 30_000),
+    }
     weak = found.costs["md5"]
     assert (weak.hash_ns, weak.hash_byte_ps, weak.grind_ns) == (300, 0, 1)
+
+
+def make_calibration(signing: dict[str, tuple[int, int]]) -> Calibration:
+    return Calibration({"sha256": EXAMPLE}, EXAMPLE, (), signing)
+
+
+def test_a_curve_has_the_costs_of_the_library_that_stands_for_it() -> None:
+    slow, fast = (200, 300), (16, 30)
+    signing = {"p256/cryptography": (20, 50), "secp256k1/cryptography": slow, "secp256k1/coincurve": fast}
+    found = make_calibration(signing)
+    assert (found.library("p256"), found.library("secp256k1")) == ("cryptography", "coincurve")
+    model = found.find("sha256", "secp256k1")
+    assert model == replace(EXAMPLE, sign_ns=16, verify_ns=30)
+    del signing["secp256k1/coincurve"]
+    assert make_calibration(signing).find("sha256", "secp256k1") == replace(EXAMPLE, sign_ns=200, verify_ns=300)
+    assert make_calibration({}).find("sha256", "p256") == EXAMPLE
+
+
+def test_the_curve_of_the_scenario_stays_with_the_library_that_nodes_have() -> None:
+    """Else the base variant and its control would have costs of two libraries."""
+    signing = {"secp256k1/cryptography": (200, 300), "p256/cryptography": (20, 50), "secp256k1/coincurve": (16, 30)}
+    assert make_calibration(signing).library("secp256k1") == "cryptography"
+
+
+def test_without_the_optional_library_the_other_one_is_measured_alone(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_is_installed", lambda _: False)
+    assert list(module._list_schemes(scenario)) == ["p256/cryptography", "secp256k1/cryptography"]
+    other = msgspec.structs.replace(scenario, curve="secp256k1")
+    assert module._list_schemes(other)["secp256k1/cryptography"] == ("sign", "verify"), "measured once"
 
 
 def test_every_operation_does_what_its_name_says(

@@ -1,14 +1,18 @@
 """The page: well-formed, self-contained, escaped; the Markdown beside it likewise."""
 
 import base64
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 
+from bench import experiments
 from bench.report import build_report
 from bench.report import page as page_module
+from bench.report.build import read_report
 from bench.report.summary import flatten, format_bytes, format_duration, format_time
+from bench.report.terminal import render_summary
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
@@ -65,6 +69,22 @@ def test_page_is_well_formed_and_says_what_it_must(build):
         assert expected in shown
     assert text.startswith("<!DOCTYPE html>\n<html lang=")
     assert checker.tags.count("h1") == 1
+
+
+def test_an_answer_stands_before_the_tables_on_every_page(fake_run, monkeypatch):
+    """It is made of the tables, and escaped as everything that comes from a run."""
+    experiment = replace(
+        experiments.find_experiment("demo"),
+        answer=lambda tables: [f"<b> is the best of {len(tables['speeds'])} & so on."],
+    )
+    monkeypatch.setattr("bench.experiments.find_experiment", lambda _: experiment)
+    fake_run.write_manifest()
+    page = build_report(fake_run.folder, lambda _: None).read_text(encoding="utf-8")
+    frame = read_report(fake_run.folder).sections[0].tables[0].frame
+    said = f"&lt;b&gt; is the best of {len(frame)} &amp; so on."
+    assert page.index("How fast is") < page.index(said) < page.index("Table 1.")
+    assert f"- {said}" in (fake_run.folder / "report.md").read_text(encoding="utf-8")
+    assert f"* <b> is the best of {len(frame)} & so on." in render_summary(read_report(fake_run.folder))
 
 
 def test_page_needs_no_network(build):

@@ -85,6 +85,19 @@ REFUSED = {
     "a size twice": ("[hashes]\nsizes_bytes = [64, 64]", "each value once - at `$.hashes.sizes_bytes`"),
     "no size": ("[hashes]\nsizes_bytes = []", "length >= 1 - at `$.hashes.sizes_bytes`"),
     "a difficulty twice": ("[variants]\ndifficulty_bits = [8, 8]", "each value once - at `$.variants.difficulty_bits`"),
+    "a factor of one level": ('[variants.factors]\nsuites = ["md5"]', "length >= 2 - at `$.variants.factors.suites`"),
+    "an unknown curve of a factor": (
+        '[variants.factors]\ncurves = ["p256", "p257"]',
+        "got 'p257' - at `$.variants.factors.curves`",
+    ),
+    "a level twice": (
+        "[variants.factors]\nblock_transactions = [5, 5]",
+        "each value once - at `$.variants.factors.block_transactions`",
+    ),
+    "idle watts without a source": (
+        '[energy]\nidle_source = ""',
+        "idle_watts_per_node and idle_source together - at `$.energy`",
+    ),
     "a row that Table 1 has not": ("[net]\ntable1_rows = [19]", "<= 18 - at `$.net.table1_rows[0]`"),
     "a row twice": ("[net]\ntable1_rows = [3, 3]", "each value once - at `$.net.table1_rows`"),
     "an unknown rule": ('[net]\nvariants = ["poet/sha256"]', "got 'poet/sha256' - at `$.net.variants`"),

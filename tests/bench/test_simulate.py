@@ -27,9 +27,9 @@ from bench.engines.simulate import (
     run_configuration,
     run_lone,
     run_paper_calibrated,
-    run_variant,
     saturate,
 )
+from bench.engines.variants import run_variant
 from bench.errors import BenchError
 from bench.experiments import table1, variants
 from bench.experiments.base import Case
@@ -264,7 +264,7 @@ def test_work_costs_processor_time_and_stake_does_not(context: Context) -> None:
 
 def test_proof_of_work_that_is_too_easy_ends_as_a_timeout(context: Context) -> None:
     """Blocks come faster than the network carries them, administrators finalise different ones, and nothing goes on."""
-    with pytest.raises(TimeoutError, match="transactions in every ledger, found .* refused [1-9]"):
+    with pytest.raises(TimeoutError, match=r"in every ledger, found .* refused [1-9]|fewer than two blocks"):
         run_variant(context, variant("pow", 0, "md5"))
 
 
