@@ -59,6 +59,8 @@ ENGINES: Final = {
     "agree": ("bench.engines.agree", "run_agreement"),
     "paired": ("bench.engines.paired", "run_paired"),
     "stall": ("bench.engines.latency", "run_stall"),
+    "faults": ("bench.engines.faults", "run_faults"),
+    "faults-net": ("bench.engines.faults_net", "run_faults_net"),
     "energy": ("bench.engines.energy", "run_energy"),
     "study": ("bench.engines.study", "run_study"),
     "limit": ("bench.engines.limits", "run_limit"),
