@@ -60,6 +60,7 @@ ENGINES: Final = {
     "paired": ("bench.engines.paired", "run_paired"),
     "stall": ("bench.engines.latency", "run_stall"),
     "faults": ("bench.engines.faults", "run_faults"),
+    "faults-control": ("bench.engines.faults", "run_fault_control"),
     "faults-net": ("bench.engines.faults_net", "run_faults_net"),
     "energy": ("bench.engines.energy", "run_energy"),
     "study": ("bench.engines.study", "run_study"),

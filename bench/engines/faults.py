@@ -27,7 +27,9 @@ from ehrcore.drive.sim import SimSetup
 from ehrcore.effects import Effect, Observed, ObservedKind, Received, Send
 from ehrcore.faults.driver import FaultySimulation
 from ehrcore.faults.invariants import InvariantError, Invariants
+from ehrcore.faults.mutants import MUTANTS
 from ehrcore.faults.plan import Crash, FaultPlan
+from ehrcore.faults.search import run_control
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Submit
 from ehrcore.network import Network, found_network
@@ -82,7 +84,7 @@ class Watch:
 
 
 def run_faults(context: Context, case: Case) -> list[Row]:
-    """A row of kind ``cell`` with its verdicts, and rows of kind ``course`` with its throughput over time.
+    """A row of kind ``cell`` with its verdicts, a check, and rows of kind ``course`` with its throughput over time.
 
     Settings: see `bench.experiments.faults_cells.Cell`.
     """
@@ -101,7 +103,7 @@ def run_faults(context: Context, case: Case) -> list[Row]:
     samples = [_cut_off(flow, course.watched) for flow in loaded.collector.requested]
     row |= {"taken": len(watch.taken), "lost": watch.count_lost(), "waiting": len(watch.waiting)}
     row["trace_digest"] = loaded.simulation.trace_digest()
-    rows = build_rows(context.scenario, samples, course, row)
+    rows = build_rows(context.scenario, case, samples, course, row)
     return [{**settings, "engine": "simulated", **item} for item in rows]
 
 
@@ -149,3 +151,15 @@ def _cut_off(sample: Sample, watched: int) -> Sample:
     instants = (sample.first, sample.quorum, sample.everyone)
     first, quorum, everyone = (at if at is not None and at <= watched else None for at in instants)
     return Sample(sample.intended, sample.sent, first, quorum, everyone)
+
+
+def run_fault_control(context: Context, case: Case) -> list[Row]:
+    """A negative control: the invariants have to catch what is planted, and nothing under the same schedule without it.
+
+    Settings: the ``mutant``'s name.
+    """
+    del context
+    mutant, control = MUTANTS[case.settings["mutant"]], run_control(case.settings["mutant"])
+    found = {"found": control.rule, "schedule": control.label, "holds": control.is_caught}
+    what = {"planted": mutant.text, "expected": " or ".join(mutant.rules)}
+    return [{"kind": "check", "check": f"negative control {control.name} is caught", **case.settings, **what, **found}]

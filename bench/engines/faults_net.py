@@ -64,7 +64,8 @@ def run_faults_net(context: Context, case: Case) -> list[Row]:
         row = judge_ledgers(_ledgers(network), find_pending(network), finished)
     course = find_course(played, injector.happened, settings)
     row |= {"settling_s": settling_s, **_describe(injector.happened, course)}
-    rows = build_rows(context.scenario, [moment.to_sample() for moment in played.moments], course, row)
+    samples = [moment.to_sample() for moment in played.moments]
+    rows = build_rows(context.scenario, case, samples, course, row)
     reason = void_reason(noise, NoiseLimits(**msgspec.to_builtins(context.scenario.noise)))
     reason = reason or rows[0].get("latency_void", "")
     status = {"status": "void", "reason": reason} if reason else {}

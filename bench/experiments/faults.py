@@ -91,6 +91,13 @@ def build_size(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame.sort_values(["rule", "fault", "when", "administrators", "engine"], ignore_index=True)
 
 
+def build_controls(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """A row per negative control."""
+    checks = _select(raw, "check").reindex(columns=[*CONTROL_COLUMNS, "holds"])
+    found = checks[checks["mutant"].notna()].assign(is_caught=checks["holds"].astype(bool))
+    return found[list(CONTROL_COLUMNS)].reset_index(drop=True)
+
+
 def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Throughput over time of every cell: the median of its runs, and the least and the most."""
     bins = _select(raw, "course").assign(**{f"{name}_s": raw[f"{name}_ns"] / SECOND for name in ("fault", "heal")})
@@ -148,6 +155,14 @@ SIZE_COLUMNS: Final = {
     "engine": Column("Network"),
     **_VERDICTS,
     **{name: _NUMBERS[name] for name in ("dip_per_s", "stall_s", "recovery_s", "latency_p99_ms", "lost", "runs")},
+}
+CONTROL_COLUMNS: Final = {
+    "mutant": Column("Control"),
+    "planted": Column("What is planted"),
+    "expected": Column("Has to break"),
+    "found": Column("Broke"),
+    "schedule": Column("Under the schedule"),
+    "is_caught": Column("Caught, and nothing without it"),
 }
 COURSE_COLUMNS: Final = {
     "engine": Column("Network"),
@@ -223,6 +238,15 @@ EXPERIMENT: Final = Experiment(
             "Where nothing is promised, what is found counts as expected.",
             CLAIM_COLUMNS,
             build_claims,
+        ),
+        Table(
+            "faults_controls",
+            "Negative controls: bugs planted in the rules, and one liar too many, under schedules made for them or found "
+            "among random ones. Simulated. An experiment that misses one proves nothing.",
+            CONTROL_COLUMNS,
+            build_controls,
+            keys=("mutant",),
+            exact=("is_caught",),
         ),
         Table(
             "faults_course",

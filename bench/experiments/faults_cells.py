@@ -13,6 +13,7 @@ import msgspec
 
 from bench.analysis.recovery import HALTED, LIVE, STALLED
 from bench.experiments.base import Case
+from ehrcore.faults.mutants import MUTANTS
 from ehrcore.faults.plan import (
     Behaviour,
     Byzantine,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 #: Nodes of each role where administrators fail, and where others do; policies are majorities.
 GRID: Final = {"agents": 1, "coordinators": 1, "contributors": 2}
 EVERYBODY: Final = {"agents": 3, "coordinators": 3, "administrators": 4, "contributors": 3}
-GROUPS: Final = ("limit", "rules", "stakes", "kinds", "roles")
+GROUPS: Final = ("limit", "rules", "stakes", "kinds", "roles", "controls")
 START, MIDWAY = "from the start", "mid-run"
 #: What has to come of a cell: safety with a verdict on liveness or with none, or nothing in particular.
 SAFE: Final = "safe, "
@@ -265,7 +266,7 @@ def _is_real(fault: Fault) -> bool:
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
-    """Each cell once, then the real networks, then the other seeds: a run that is cut short has something of all."""
+    """Controls, each cell once, real networks, the other seeds: a run that is cut short has something of all."""
     plan, cells, real = scenario.faults, declare_cells(scenario), declare_real(scenario)
     simulated = [
         Case(f"{cell.name}-{seed}", "faults", {**cell.settings, "seed": seed, "planned": plan.seeds})
@@ -277,4 +278,6 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
         for repeat in range(plan.repeats)
         for name in scenario.net_faults
     ]
-    return simulated[: len(cells)] + measured + simulated[len(cells) :]
+    names = MUTANTS if "controls" in plan.groups else ()
+    controls = [Case(f"control-{name}", "faults-control", {"mutant": name}) for name in names]
+    return controls + simulated[: len(cells)] + measured + simulated[len(cells) :]

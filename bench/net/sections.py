@@ -69,7 +69,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     later than ``settle_s`` after the load.  Time-outs and the wait for a block are those of both kinds of network.
     """
 
-    groups: Names = msgspec.field(default_factory=lambda: ["limit", "rules", "stakes", "kinds", "roles"])
+    groups: Names = msgspec.field(default_factory=lambda: ["limit", "rules", "stakes", "kinds", "roles", "controls"])
     administrators: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=1)] = (
         msgspec.field(default_factory=lambda: [3, 4, 5, 7, 10])
     )

@@ -7,16 +7,18 @@ import msgspec
 import pandas as pd
 import pytest
 
-from bench.analysis.recovery import LIVE, STALLED
+from bench.analysis.recovery import LIVE, STALLED, Course
 from bench.engines.base import Context
-from bench.engines.faults import run_faults
+from bench.engines.faults import run_fault_control, run_faults
 from bench.engines.faults_net import find_course, judge_ledgers, run_faults_net
+from bench.engines.faults_rows import build_rows
 from bench.errors import BenchError
 from bench.experiments import find_experiment
 from bench.experiments.base import Case, Row
 from bench.experiments.faults_cells import MAY_STALL, OPEN, SAFE, declare_cases, declare_cells, declare_real
 from bench.experiments.faults_figures import draw_course, draw_limit
 from bench.experiments.faults_judge import is_expected, name_outcome
+from bench.measure.latency import Sample
 from bench.net.faults import Happened, find_targets, list_actions, write_routes
 from bench.net.step import Finished, Played
 from bench.report.tables import check_columns
@@ -87,6 +89,7 @@ def test_a_run_has_every_cell_once_before_anything_twice() -> None:
     scenario = msgspec.structs.replace(QUICK, faults=msgspec.structs.replace(QUICK.faults, seeds=2))
     labels = [case.label for case in declare_cases(scenario)]
     assert len(set(labels)) == len(labels)
+    labels = [label for label in labels if not label.startswith("control-")]
     first = labels[: len(CELLS) + len(QUICK.faults.net)]
     assert {label.rpartition("-")[0] for label in first} == {*CELLS, *(f"net-{name}" for name in QUICK.faults.net)}
 
@@ -110,7 +113,7 @@ def test_what_profiles_measure_on_real_nodes_is_simulated_too_and_can_be_done_to
     [
         ({"net": ["crash-9-of-4"]}, "Expected one of none-of-3, "),
         ({"net": ["clock-2-s-ahead"]}, "got 'clock-2-s-ahead' - at `$.faults.net`"),
-        ({"groups": ["limits"]}, "Expected one of limit, rules, stakes, kinds, roles, got 'limits'"),
+        ({"groups": ["limits"]}, "Expected one of limit, rules, stakes, kinds, roles, controls, got 'limits'"),
         ({"fault_s": 8.0}, "Expected fault_s < heal_s < seconds"),
         ({"administrators": [4, 4]}, "each value once"),
     ],
@@ -307,7 +310,8 @@ def run(cell: str, folder: Path, scenario: Scenario, seed: int = 0) -> list[Row]
 
 @pytest.mark.parametrize("cell", ["none-of-4", "crash-1-of-4-mid", "crash-1-of-3-mid", "equivocate-1-of-4-mid"])
 def test_simulated_cells_end_as_they_have_to_and_the_same_way_twice(cell: str, tmp_path: Path) -> None:
-    first, *bins = run(cell, tmp_path, small())
+    first, check, *bins = run(cell, tmp_path, small())
+    assert check["holds"]
     assert is_expected(first), first
     assert (first["lost"], first["waiting"], first["taken"]) == (0, 0, 79)
     assert sum(item["commits_per_s"] for item in bins) / 2 == 79 - first["uncommitted"]
@@ -321,16 +325,44 @@ def test_two_liars_of_four_are_found_out(tmp_path: Path) -> None:
     assert all("liveness" not in row for row in found if row["violation"])
 
 
+def test_a_negative_control_is_a_check_and_a_row_of_its_table(tmp_path: Path) -> None:
+    case = next(case for case in declare_cases(QUICK) if case.label == "control-heads")
+    (row,) = run_fault_control(context(tmp_path, QUICK), case)
+    missed = {**row, "mutant": "missed", "found": "", "holds": False}
+    frame = build([*MADE, *({"case": "c", "status": "ok", **item} for item in (row, missed))])["faults_controls"]
+    assert list(frame["mutant"]) == ["heads", "missed"]
+    assert list(frame["is_caught"]) == [True, False]
+    assert row["found"] in row["expected"].split(" or ")
+
+
+@pytest.mark.parametrize(
+    ("cell", "verdicts", "holds"),
+    [
+        ("crash-1-of-4-mid", {"violation": "", "lost": 0}, True),
+        ("crash-1-of-4-mid", {"violation": "", "lost": 1}, False),
+        ("crash-1-of-4-mid", {"violation": "agreement: ...", "lost": 0}, False),
+        ("equivocate-2-of-4-mid", {"violation": "agreement: ...", "lost": 1}, True),
+    ],
+)
+def test_what_is_promised_and_not_held_is_a_check_that_fails(cell: str, verdicts: Row, holds: bool) -> None:
+    samples = [Sample(at * SECOND // 10, 0, *[at * SECOND // 10 + 1] * 3) for at in range(1, 100)]
+    course = Course(0, SECOND, 3 * SECOND, 7 * SECOND, 10 * SECOND, 12 * SECOND, SECOND // 2)
+    case = Case(f"{cell}-0", "faults", CELLS[cell].settings)
+    rows = build_rows(QUICK, case, samples, course, verdicts)
+    assert [row["holds"] for row in rows if row["kind"] == "check"] == [holds]
+
+
 @pytest.mark.slow
 def test_a_crash_of_one_of_four_real_administrators_loses_nothing(tmp_path: Path) -> None:
     scenario = small()
     case = Case("net-crash-1-of-4-mid-0", "faults-net",
                 {**declare_real(scenario)["crash-1-of-4-mid"].settings, "seed": 0, "planned": 1})  # fmt: skip
-    row, *bins = run_faults_net(context(tmp_path, scenario), case)
+    row, check, *bins = run_faults_net(context(tmp_path, scenario), case)
     assert (row["safety"], row["lost"], row["waiting"], row["taken"]) == ("held", 0, 0, 79), row
     assert row["happened"].partition(" s ")[2].startswith("crash administrator-3")
     assert "restart administrator-3" in row["happened"]
     assert row["settling_s"] is not None
+    assert check["holds"]
     assert sum(item["commits_per_s"] for item in bins) > 0
 
 
