@@ -241,8 +241,8 @@ EXPERIMENT: Final = Experiment(
         ),
         Table(
             "faults_controls",
-            "Negative controls: bugs planted in the rules, and one liar too many, under schedules made for them or found "
-            "among random ones. Simulated. An experiment that misses one proves nothing.",
+            "Negative controls: bugs planted in the rules, and one liar too many, under schedules made for them or "
+            "found among random ones. Simulated. An experiment that misses one proves nothing.",
             CONTROL_COLUMNS,
             build_controls,
             keys=("mutant",),
@@ -261,7 +261,7 @@ EXPERIMENT: Final = Experiment(
             "faults_course",
             "Throughput over time under a steady load (dotted), by half seconds: simulated (median over seeds, range "
             "shaded) and, where it was measured, on real nodes of this machine (median over networks). The fault "
-            "begins at the dashed line and lasts as long as it is grey. What had piled up comes in peaks beyond the axis.",
+            "begins at the dashed line and lasts as long as it is grey. What has piled up comes in peaks past the axis.",
             draw_course,
         ),
         Figure(
