@@ -29,7 +29,9 @@ _SUMS: Final = ("uncommitted", "waiting", "lost", "taken")
 
 
 def _select(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
-    return raw[raw["kind"] == kind]
+    """The rows of a kind; what is counted is a whole number again, which it is not beside rows that lack it."""
+    rows = raw[raw["kind"] == kind]
+    return rows.astype({name: int for name in ("administrators", "count") if rows[name].notna().all()})
 
 
 def _group(runs: "pd.DataFrame") -> "Iterator[tuple[Row, pd.DataFrame]]":

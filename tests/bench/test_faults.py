@@ -332,6 +332,10 @@ def test_a_negative_control_is_a_check_and_a_row_of_its_table(tmp_path: Path) ->
     frame = build([*MADE, *({"case": "c", "status": "ok", **item} for item in (row, missed))])["faults_controls"]
     assert list(frame["mutant"]) == ["heads", "missed"]
     assert list(frame["is_caught"]) == [True, False]
+    tables = build([{"case": "c", "status": "ok", **row}, *MADE])
+    assert len(draw_limit(tables).axes) == 2, "rows that lack numbers make no others of those that have them"
+    assert list(tables["faults"]["administrators"]) == list(build(MADE)["faults"]["administrators"])
+    assert str(tables["faults"]["administrators"].dtype) == "int64"
     assert row["found"] in row["expected"].split(" or ")
 
 
