@@ -263,7 +263,7 @@ EXPERIMENT: Final = Experiment(
             "faults_course",
             "Throughput over time under a steady load (dotted), by half seconds: simulated (median over seeds, range "
             "shaded) and, where it was measured, on real nodes of this machine (median over networks). The fault "
-            "begins at the dashed line and lasts as long as it is grey. What has piled up comes in peaks past the axis.",
+            "begins at the dashed line and lasts while it is grey. What has piled up comes in peaks past the axis.",
             draw_course,
         ),
         Figure(
