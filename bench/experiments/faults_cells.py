@@ -1,7 +1,7 @@
 """The cells of experiment faults: what goes wrong in which network, when, and what has to come of it.
 
-Who is faulty are the last nodes of a role, unless it is said otherwise.  All that is down or cut for good comes back once nobody measures any more,
-so that "lost" means: not in every ledger although everybody is there.
+Who is faulty are the last nodes of a role, unless it is said otherwise.  All that is down or cut for good comes back
+once nobody measures any more, so that "lost" means: not in every ledger although everybody is there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
