@@ -14,7 +14,7 @@ import msgspec
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
 from bench.experiments.variants_plan import Variants
-from bench.net.sections import Agree, Load, Net
+from bench.net.sections import Agree, Faults, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
 from ehrcore.errors import EhrError
 from ehrcore.hashing import SUITES, find_suite
@@ -174,8 +174,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hashes: Hashes
     seed: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ehrbench"
     curve: Literal["p256", "secp256k1"] = "p256"
-    #: What table1 and variants are measured on besides the simulator: ``net`` for everything, ``sim`` for nothing, and
-    #: without it what ``[net]`` names.
+    #: What table1, variants and faults are measured on besides the simulator: ``net`` for everything, ``sim`` for
+    #: nothing, and without it what ``[net]`` and ``[faults]`` name.
     engine: Literal["sim", "net"] | None = None
     workload: Workload = Workload()
     network: NetworkModel = NetworkModel()
@@ -191,6 +191,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     net: Net = Net()
     load: Load = Load()
     agree: Agree = Agree()
+    faults: Faults = Faults()
 
     @property
     def net_rows(self) -> list[int]:
@@ -202,6 +203,15 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """Variants, as ``rule/suite``, that are measured over a real network."""
         every = [f"{rule}/{suite}" for rule in RULES for suite in self.variants.suites]
         return {"sim": [], "net": every}.get(self.engine or "", self.net.variants)
+
+    @property
+    def net_faults(self) -> list[str]:
+        """Cells of `faults` that are measured on real nodes."""
+        if self.engine == "net":
+            from bench.experiments.faults_cells import declare_real
+
+            return list(declare_real(self))
+        return [] if self.engine == "sim" else self.faults.net
 
 
 def load_scenario(profile: str, overlay: Path | None = None) -> Scenario:
@@ -254,6 +264,8 @@ def _validate(scenario: Scenario) -> None:
         ("merkle.leaves", scenario.merkle.leaves),
         ("net.table1_rows", scenario.net.table1_rows),
         ("net.variants", scenario.net.variants),
+        ("faults.administrators", scenario.faults.administrators),
+        ("faults.net", scenario.faults.net),
         ("load.shares", scenario.load.shares),
         ("load.topologies", list(map(tuple, scenario.load.topologies))),
         ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),
@@ -276,10 +288,23 @@ def _validate(scenario: Scenario) -> None:
         if rule not in RULES or suite not in SUITES:
             expected = f"one of {', '.join(RULES)} with a suite, such as {RULES[0]}/{next(iter(SUITES))}"
             raise msgspec.ValidationError(f"Expected {expected}, got {name!r} - at `$.net.variants`")
+    _validate_faults(scenario)
     if sorted(scenario.load.shares) != scenario.load.shares:
         raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")
     for name in (*variants.suites, *factors.suites, *(name.partition("/")[2] for name in scenario.net.variants)):
         find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
+
+
+def _validate_faults(scenario: Scenario) -> None:
+    from bench.experiments.faults_cells import GROUPS, declare_real
+
+    for key, names, known in (
+        ("groups", scenario.faults.groups, GROUPS),
+        ("net", scenario.faults.net, declare_real(scenario) if scenario.faults.net else ()),
+    ):
+        for name in names:
+            if name not in known:
+                raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.faults.{key}`")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ no measured block waits for a rush that never comes.
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import cycle
@@ -115,7 +115,7 @@ class LoadedSimulation:
         setup: SimSetup,
         records: Sequence[ClinicalRecord],
         ledgers: dict[str, Ledger] | None = None,
-        kind: type[Simulation] = Simulation,
+        kind: Callable[..., Simulation] = Simulation,
     ) -> None:
         self.collector = Collector(network.params.topology.contributors)
         self.simulation = kind(network, setup, self._observe, ledgers)

@@ -1,7 +1,7 @@
 """After a run over a real network: whether its ledgers hold what the load generator was promised, and nothing else."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -56,3 +56,12 @@ def _check(path: Path, found: Counter[str], acknowledged: Sequence[str], known: 
             raise BenchError(f"{path}: transaction {tx_id}: expected one that was submitted, found another")
         if count != 1:
             raise BenchError(f"{path}: transaction {tx_id}: expected it once, found it {count} times")
+
+
+def find_missing(ledgers: Sequence[Path], promised: Collection[str]) -> set[str]:
+    """Which of the ids that were ``promised`` at least one ledger lacks."""
+    missing = set[str]()
+    for path in ledgers:
+        with SqliteLedger.open(path) as ledger:
+            missing |= set(promised).difference(_read(ledger)[1])
+    return missing

@@ -108,7 +108,7 @@ class Generator:
 
     async def _play_open(self, step: Step) -> _Window:
         schedule = constant(step.per_s) if step.arrivals == "constant" else poisson(step.seed, step.per_s)
-        begin, visitors = time.monotonic_ns(), self._visitors
+        begin, visitors = max(time.monotonic_ns(), step.begin_at), self._visitors
         since = begin + round(step.warm_s * SECOND)
         until = since + round(step.seconds * SECOND)
         due = (begin + offset for offset in schedule)
@@ -118,7 +118,7 @@ class Generator:
         after, last = asyncio.create_task(self._read()), len(visitors.moments)
         # Load goes on, so that no measured block waits for a rush that never comes.
         end = until + round(step.timeout_s * SECOND)
-        while visitors.oldest_unsettled < last and visitors.stock and time.monotonic_ns() < end:
+        while step.goes_on and visitors.oldest_unsettled < last and visitors.stock and time.monotonic_ns() < end:
             late = await self._submit_until(time.monotonic_ns() + _LOAD_ON_NS, due, late)
         return _Window(since, until, visitors.moments[first:last], await before, await after)
 

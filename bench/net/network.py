@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Timer
@@ -63,12 +63,22 @@ class MeasuredNetwork:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def play(self, step: Step) -> Played:
-        """Have a step of load played; `BenchError` if a process has ended meanwhile."""
+    @property
+    def local(self) -> LocalNetwork:
+        """Its processes."""
+        return self._local
+
+    def start(self, names: Sequence[str]) -> None:
+        """Start nodes again that were ended, and wait until each answers."""
+        with _plain_environment():
+            self._local.start(names, timeout_s=_START_S)
+
+    def play(self, step: Step, absent: Collection[str] = ()) -> Played:
+        """Have a step of load played; `BenchError` if a process has ended meanwhile that is not to be ``absent``."""
         played = self._generator.ask(step, Played, step.warm_s + step.seconds + 2 * step.timeout_s + _PATIENCE_S)
         for reading in (played.before, played.after):
             for name, status in reading.items():
-                if status is None:
+                if status is None and name not in absent:
                     raise BenchError(f"{name}: expected its status, found none ({self._local.last_line(name)})")
         return played
 

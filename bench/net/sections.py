@@ -1,10 +1,10 @@
-"""The sections of a scenario that are about real networks."""
+"""The sections of a scenario that are about real networks, and what is done to them as to simulated ones."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
-from bench.ranges import Count, Positive, Seconds, Topologies
+from bench.ranges import Count, Names, Positive, Seconds, Topologies
 
 
 class Net(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,3 +59,33 @@ class Agree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     )
     repeats: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     transactions: Count = 600
+
+
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Faults under a steady load of ``per_second`` for ``seconds``: in mid-run they are there from fault_s to heal_s.
+
+    ``groups`` of cells are simulated for each of ``seeds``; networks of ``administrators`` take ever more faulty ones.
+    ``net`` names cells that are measured on real nodes, too, ``repeats`` times.  Nobody waits for what is committed
+    later than ``settle_s`` after the load.  Time-outs and the wait for a block are those of both kinds of network.
+    """
+
+    groups: Names = msgspec.field(default_factory=lambda: ["limit", "rules", "stakes", "kinds", "roles", "controls"])
+    administrators: Annotated[list[Annotated[int, msgspec.Meta(ge=1, le=100)]], msgspec.Meta(min_length=1)] = (
+        msgspec.field(default_factory=lambda: [3, 4, 5, 7, 10])
+    )
+    seeds: Count = 3
+    per_second: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 30.0
+    seconds: Seconds = 10.0
+    fault_s: Seconds = 3.0
+    heal_s: Seconds = 7.0
+    settle_s: Seconds = 8.0
+    max_wait_ms: Annotated[int, msgspec.Meta(ge=1, le=360_000)] = 150
+    propose_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=360_000)] = 300
+    vote_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=360_000)] = 150
+    timeout_step_ms: Annotated[int, msgspec.Meta(ge=0, le=360_000)] = 50
+    net: list[str] = []
+    repeats: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+    def __post_init__(self) -> None:
+        if not self.fault_s < self.heal_s < self.seconds:
+            raise ValueError("Expected fault_s < heal_s < seconds")

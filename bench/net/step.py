@@ -1,7 +1,7 @@
 """What an engine asks of the load generator and what it answers: one line of JSON each.
 
-All instants are nanoseconds of the generator's monotonic clock, which nothing else reads: every latency is a difference
-within one process.
+All instants are nanoseconds of the generator's monotonic clock: every latency is a difference within one process.  Only
+who injects faults reads it, too (`bench.net.faults`): the processes of one machine have it in common.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -27,6 +27,9 @@ class Step(msgspec.Struct, frozen=True, tag="step", forbid_unknown_fields=True, 
     loop (``outstanding`` is 0): ``per_s`` transactions a second on a schedule; once all are sent, more follow at the
     same pace until the last measured one is in every ledger.  A step ends with what is unanswered ``timeout_s`` after
     the last measured one was due, or sooner if there is no news any more.
+
+    It begins at ``begin_at`` of the clock, at once if that is over.  Unless it ``goes_on``, no more are sent after the
+    measured time.
     """
 
     seed: str
@@ -36,6 +39,8 @@ class Step(msgspec.Struct, frozen=True, tag="step", forbid_unknown_fields=True, 
     warm_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     arrivals: Literal["poisson", "constant"] = "poisson"
+    begin_at: int = 0
+    goes_on: bool = True
     #: Transactions that are built before it begins: it ends early when they are used up.
     stock: Annotated[int, msgspec.Meta(ge=1)]
 
@@ -99,7 +104,11 @@ class Built(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """Every id (hex) of which at least one contributor has sent a receipt, and those that were only ever submitted."""
+    """Every id (hex) of which at least one contributor has sent a receipt, and those that were only ever submitted.
+
+    ``taken`` are those that an agent has answered for: it keeps them, whatever happens, until they are in the ledgers.
+    """
 
     acknowledged: list[str]
     submitted: list[str]
+    taken: list[str] = []

@@ -206,7 +206,15 @@ class Visitors:
     def report(self) -> Finished:
         """What was acknowledged by any contributor so far, and what was not."""
         known = [sent.tx_id.hex() for sent in self._sent if sent.heard]
-        return Finished(known, [sent.tx_id.hex() for sent in self._sent if not sent.heard])
+        unknown = [sent.tx_id.hex() for sent in self._sent if not sent.heard]
+        taken = [tx_id for visitor in self._visitors.values() for tx_id in self._taken(visitor)]
+        return Finished(known, unknown, taken)
+
+    def _taken(self, visitor: _Visitor) -> list[str]:
+        """What at least one agent has taken, for a link delivers in order, and not refused."""
+        most = max(visitor.links.taken(agent) for agent in self._agents)
+        first = list(visitor.places.values())[:most]
+        return [self._sent[place].tx_id.hex() for place in first if self.moments[place].refused is None]
 
 
 class _Listener:

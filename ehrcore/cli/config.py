@@ -76,7 +76,7 @@ def require_same(path: Path, plan: NetworkPlan, given: dict[str, Any]) -> None:
 def _describe(plan: NetworkPlan) -> NetworkConfig:
     """What ``plan`` was founded from, but for its addresses."""
     params = plan.open_genesis().params
-    limits, work, topology = params.limits, params.work, params.topology
+    limits, work, topology, stake = params.limits, params.work, params.topology, params.stake
     return NetworkConfig(
         name=params.name,
         **{role: getattr(topology, role) for role in ROLES},
@@ -89,6 +89,9 @@ def _describe(plan: NetworkPlan) -> NetworkConfig:
         max_transactions=limits.max_transactions,
         max_block_bytes=limits.max_block_bytes,
         max_wait_ms=limits.max_wait_ns // 1_000_000,
+        propose_timeout_ms=stake.propose_timeout_ns // 1_000_000,
+        vote_timeout_ms=stake.vote_timeout_ns // 1_000_000,
+        timeout_step_ms=stake.timeout_step_ns // 1_000_000,
         difficulty_bits=work.difficulty.bit_length() - 1,
         confirmations=work.confirmations,
         tls=plan.tls,

@@ -38,6 +38,9 @@ class Outbox:
     def send(self, to: tuple[str, ...], message: Any) -> None:
         self.sent.append((to, message))
 
+    def taken(self, peer: str) -> int:
+        return len(self.sent) if peer == "agent-1" else 0
+
 
 @pytest.fixture
 def load(folder: NetworkFolder) -> Visitors:
@@ -119,6 +122,17 @@ def test_stages_are_reached_by_distinct_contributors(load: Visitors) -> None:
     crypto = next(iter(load._visitors.values())).context.crypto
     assert finished.acknowledged == [crypto.hash_struct(message.transaction.body).hex()]
     assert finished.submitted == []
+    assert finished.taken == finished.acknowledged
+
+
+def test_what_one_agent_has_taken_and_not_all_have_refused_is_kept_for_good(load: Visitors) -> None:
+    """Whatever becomes of it: it is taken before there is a receipt, and no longer once it is refused."""
+    for _ in range(4):
+        load.submit(0)
+    taken = load.report().taken
+    assert sorted(taken) == sorted(load.report().submitted)
+    load.moments[2].refused = 1
+    assert len(load.report().taken) == 3
 
 
 def test_receipts_of_strangers_of_others_and_of_nothing_known_are_no_receipts(load: Visitors) -> None:

@@ -19,6 +19,7 @@ import aiohttp
 from ehrcore.codec import encode
 from ehrcore.drive.net.frames import MEDIA_TYPE, WANTED_FRAME_BYTES, Frame, LinkKeys
 from ehrcore.drive.net.plan import NetworkPlan
+from ehrcore.drive.net.routes import Routes
 from ehrcore.messages import Message
 from ehrcore.types import Role
 
@@ -66,12 +67,14 @@ class _Link:
         self._links, self.peer = links, peer
         # Nobody may listen for a visitor: what it is not there to hear, it can fetch.
         self._is_patient = role is not Role.VISITOR
-        self._url = f"{links.plan.url(peer)}{LINK_PATH if self._is_patient else FRAMES_PATH}"
+        self._url = f"{links.routes.url(peer)}{LINK_PATH if self._is_patient else FRAMES_PATH}"
+        self._tls_name = links.routes.tls_name(peer)
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.queue: deque[bytes] = deque()
         self.queued_bytes = 0
         self._wake = asyncio.Event()
         self._sequence = 0
+        self.taken = 0
         self.is_idle = True
         self.traffic = links.sent.by_role.setdefault(role.value, Traffic())
 
@@ -119,6 +122,7 @@ class _Link:
             sealed = links.keys.seal(frame)
             status = await (self._exchange(sealed) if self._is_patient else self._post(sealed))
             if status == 200:  # noqa: PLR2004 - HTTP
+                self.taken += len(batch)
                 return
             if status is not None and status not in _TRY_AGAIN:
                 links.sent.refused += len(batch)
@@ -140,7 +144,9 @@ class _Link:
         """The answer's status over the lasting link, which is opened if need be; None if there was none."""
         try:
             if self._socket is None:
-                self._socket = await self._links.session.ws_connect(self._url, max_msg_size=64, timeout=_SOCKET_TIMEOUT)
+                self._socket = await self._links.session.ws_connect(
+                    self._url, max_msg_size=64, timeout=_SOCKET_TIMEOUT, server_hostname=self._tls_name
+                )
             await self._socket.send_bytes(sealed)
             return int(await self._socket.receive_str())
         except (aiohttp.ClientError, TimeoutError, OSError, TypeError, ValueError):
@@ -156,7 +162,7 @@ class _Link:
     async def _post(self, body: bytes) -> int | None:
         """The answer's status; None if there was none.  A visitor comes and goes: no link is kept open to it."""
         try:
-            async with self._links.session.post(self._url, data=body) as response:
+            async with self._links.session.post(self._url, data=body, server_hostname=self._tls_name) as response:
                 if response.status != 200:  # noqa: PLR2004 - HTTP
                     await response.read()
                 return response.status
@@ -168,9 +174,16 @@ class Links:
     """All links of one node.  `start` within a running loop; `close` when nothing more will be sent."""
 
     def __init__(
-        self, plan: NetworkPlan, keys: LinkKeys, epoch: int, now: Callable[[], int], tls: "SSLContext | None" = None
+        self,
+        plan: NetworkPlan,
+        keys: LinkKeys,
+        epoch: int,
+        now: Callable[[], int],
+        tls: "SSLContext | None" = None,
+        routes: Routes | None = None,
     ) -> None:
         self.plan, self.keys, self.epoch, self.now, self._tls = plan, keys, epoch, now, tls
+        self.routes = routes or Routes(plan)
         self.chain = bytes.fromhex(plan.chain)
         self.sent = Sent()
         self._roles = plan.roles()
@@ -195,6 +208,11 @@ class Links:
             link = self._links[peer] = _Link(self, peer, self._roles[peer])
             self._tasks.append(asyncio.create_task(link.run(), name=f"link to {peer}"))
         return link
+
+    def taken(self, peer: str) -> int:
+        """How many of the messages for ``peer``, from the first on, it has taken; 0 if any was dropped or refused."""
+        link = self._links.get(peer)
+        return link.taken if link and not (self.sent.dropped or self.sent.refused) else 0
 
     @property
     def queued(self) -> int:

@@ -26,6 +26,7 @@ from ehrcore.drive.net.library import Library
 from ehrcore.drive.net.links import Links
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
+from ehrcore.drive.net.routes import read_routes
 from ehrcore.drive.net.sync import followers
 from ehrcore.errors import DeploymentError, EhrError
 from ehrcore.messages import Finalised, Word
@@ -72,7 +73,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
     if name not in roles:
         raise DeploymentError(f"node: expected one of {', '.join(roles)}, found {name!r}")
     role, chain, home = roles[name], bytes.fromhex(plan.chain), folder.node(name)
-    keys = LinkKeys(plan, name, _read_link_key(home / "link.key"))
+    keys, routes = LinkKeys(plan, name, _read_link_key(home / "link.key")), read_routes(folder, plan, name)
     context = folder.context(plan, name)
     with contextlib.ExitStack() as stack:
         library = _open_library(home, genesis, context.crypto, name, role)
@@ -89,7 +90,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             tls = client_context(folder, name)
         clock = steady_clock()
         epoch = journal.begin_epoch(clock())
-        links = Links(plan, keys, epoch, clock, tls)
+        links = Links(plan, keys, epoch, clock, tls, routes)
         host = NodeHost(
             folder,
             plan,

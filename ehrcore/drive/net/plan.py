@@ -48,6 +48,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     ``nodes`` places single nodes by name; all others listen on ``host`` from ``first_port`` on, in order of role.
     ``max_wait_ms`` cuts a block that is not full: the paper waits for 6 minutes (360,000), people at a terminal do not.
+    Proof of stake goes on to the next round after ``propose_timeout_ms`` without a proposal and ``vote_timeout_ms``
+    without a decision, each by ``timeout_step_ms`` longer from round to round.
     """
 
     name: str = "ehr"
@@ -65,6 +67,9 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     max_transactions: int = 15
     max_block_bytes: int = 30_720
     max_wait_ms: int = 250
+    propose_timeout_ms: int = 3_000
+    vote_timeout_ms: int = 1_000
+    timeout_step_ms: int = 500
     difficulty_bits: int = 16
     confirmations: int = 6
     tls: bool = False
@@ -85,7 +90,9 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             consensus=self.consensus,
             dissemination=self.dissemination,
             limits=Limits(self.max_transactions, self.max_block_bytes, self.max_wait_ms * 1_000_000),
-            stake=StakeRule(),
+            stake=StakeRule(
+                *(1_000_000 * part for part in (self.propose_timeout_ms, self.vote_timeout_ms, self.timeout_step_ms))
+            ),
             work=WorkRule(difficulty=1 << self.difficulty_bits, confirmations=self.confirmations),
             genesis_time=genesis_time,
         )

@@ -64,9 +64,10 @@ async def _pause(host: NodeHost, seconds: float) -> None:
 
 async def fetch_blocks(host: NodeHost, peer: str) -> tuple[Finalised, ...] | None:
     """The blocks after this node's last one, as ``peer`` has them; None if it does not answer or talks nonsense."""
-    url = f"{host.plan.url(peer)}/v1/blocks?from={host.height + 1}&limit={BLOCKS}"
+    routes, timeout = host.links.routes, aiohttp.ClientTimeout(total=10)
+    url = f"{routes.url(peer)}/v1/blocks?from={host.height + 1}&limit={BLOCKS}"
     try:
-        async with host.links.session.get(url, timeout=aiohttp.ClientTimeout(total=10)) as response:
+        async with host.links.session.get(url, timeout=timeout, server_hostname=routes.tls_name(peer)) as response:
             if response.status != 200:  # noqa: PLR2004 - HTTP
                 return None
             return decode(await response.read(), tuple[Finalised, ...])

@@ -1,0 +1,143 @@
+"""What came of the runs of experiment faults, in a few words: outcomes, whether they had to be, and what claims say."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.analysis.recovery import LIVE
+from bench.experiments.base import Column, Row
+from bench.experiments.faults_cells import MAY_STALL, OPEN, SAFE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELD: Final = "held"
+
+
+def name_outcome(run: Mapping[str, Any]) -> str:
+    """What came of one run: 'safe' with the verdict on liveness, or which invariant was violated."""
+    if run["safety"] == HELD:
+        return f"{SAFE}{run['liveness']}"
+    return f"{run['safety'].removeprefix('violated: ')} violated"
+
+
+def is_expected(run: Mapping[str, Any]) -> bool:
+    """Whether one run ended as it had to; what was taken and is lost is never as expected."""
+    if run["expected"] == OPEN:
+        return True
+    if run["lost"] or run["safety"] != HELD:
+        return False
+    return run["expected"] in {MAY_STALL, name_outcome(run)}
+
+
+def list_runs(runs: "pd.DataFrame") -> list[Row]:
+    """The rows of a frame."""
+    return [{str(name): value for name, value in run.items()} for run in runs.to_dict("records")]
+
+
+def summarise_outcomes(runs: "pd.DataFrame") -> str:
+    """The outcomes of several runs, the commonest first, with how many each if they differ."""
+    counts = Counter(name_outcome(run) for run in list_runs(runs))
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{outcome} ({count})" for outcome, count in counts.most_common())
+
+
+# -- claims ------------------------------------------------------------------------------------------------------------
+
+CLAIM_COLUMNS: Final = {
+    "claim": Column("Claim"),
+    "cells": Column("Cells"),
+    "runs": Column("Runs"),
+    "as_expected": Column("As expected", "runs"),
+    "violated": Column("Safety violated within the limit", "runs"),
+    "lost": Column("Lost", "tx"),
+    "answer": Column("What was found"),
+}
+
+
+def build_claims(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """A row per claim: the runs that bear on it, and what they say, in a sentence of their own numbers."""
+    import pandas as pd
+
+    runs = raw[raw["kind"] == "cell"]
+    rows = []
+    for claim, answer in _ANSWERS.items():
+        part = runs[runs["claims"].str.split(", ").apply(lambda found, claim=claim: claim in found)]
+        if part.empty:
+            continue
+        promised = part[part["expected"] != OPEN]
+        rows.append({
+            "claim": claim, "cells": part["cell"].nunique(), "runs": len(part),
+            "as_expected": sum(is_expected(run) for run in list_runs(part)),
+            "violated": int((promised["safety"] != HELD).sum()), "lost": int(promised["lost"].sum()),
+            "answer": answer(part),
+        })  # fmt: skip
+    return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
+
+
+def _is_live(runs: "pd.DataFrame") -> str:
+    """'yes' if every run was safe and live, 'no' if none was."""
+    good = sum(name_outcome(run) == SAFE + LIVE for run in list_runs(runs))
+    return (
+        "not run" if runs.empty else "yes" if good == len(runs) else "no" if not good else f"in {good} of {len(runs)}"
+    )
+
+
+def _answer_harm(runs: "pd.DataFrame") -> str:
+    within = runs[runs["expected"].str.startswith(SAFE)]
+    beyond = runs[runs["expected"] == OPEN]
+    return (
+        f"up to the limit: safety violated in {int((within['safety'] != HELD).sum())} of {len(within)} runs, "
+        f"{int(within['lost'].sum())} transactions lost; beyond it: safety violated in "
+        f"{int((beyond['safety'] != HELD).sum())} of {len(beyond)} runs"
+    )
+
+
+def _answer_centre(runs: "pd.DataFrame") -> str:
+    one = runs[runs["rule"] == "single"]
+    ledgers = runs[runs["fault"] == "crash of contributors"]
+    some = ledgers[ledgers["count"] < ledgers["contributors"]]
+    return (
+        f"live without its only orderer: {_is_live(one)}; without one of three contributors: "
+        f"{_is_live(some[some['count'] == 1])}; lost with all of them down: "
+        f"{int(ledgers[ledgers['count'] == ledgers['contributors']]['lost'].sum())}"
+    )
+
+
+def _answer_size(runs: "pd.DataFrame") -> str:
+    grid = runs[(runs["group"] == "limit") & (runs["count"] == 1)]
+    words = []
+    for size in (3, 4):
+        for fault, verb in (("crash", "crashes"), ("equivocate", "lies")):
+            part = grid[(grid["administrators"] == size) & (grid["fault"] == fault)]
+            words.append(f"{size} administrators, one {verb}: {_is_live(part)}")
+    tolerant = runs[(runs["group"] == "rules") & (runs["administrators"] == 3) & (runs["count"] == 1)]
+    if not tolerant.empty:
+        words.append(f"3 under a rule for crashes only, one crashes: {_is_live(tolerant)}")
+    return "safe and live? " + "; ".join(words)
+
+
+def _answer_ledger(runs: "pd.DataFrame") -> str:
+    down = runs[runs["fault"] == "crash of contributors"]
+    return (
+        f"with up to all contributors down and back: {int(down['lost'].sum())} of {int(down['taken'].sum())} "
+        f"transactions lost"
+    )
+
+
+def _answer_tree(runs: "pd.DataFrame") -> str:
+    words = [
+        f"{fault}: longest stall {part['stall_s'].median():.1f} s, {summarise_outcomes(part)}"
+        for fault, part in runs.groupby("fault", sort=False)
+    ]
+    return "; ".join(words)
+
+
+_ANSWERS: Final[dict[str, Callable[["pd.DataFrame"], str]]] = {
+    "C09": _answer_harm,
+    "C10": _answer_centre,
+    "C11": _answer_size,
+    "C22": _answer_ledger,
+    "C23": _answer_tree,
+}
