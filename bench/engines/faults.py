@@ -26,10 +26,11 @@ from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup
 from ehrcore.effects import Effect, Observed, ObservedKind, Received, Send
 from ehrcore.faults.driver import FaultySimulation
-from ehrcore.faults.invariants import InvariantError, Invariants
+from ehrcore.faults.invariants import Invariants
 from ehrcore.faults.mutants import MUTANTS
 from ehrcore.faults.plan import Crash, FaultPlan
 from ehrcore.faults.search import run_control
+from ehrcore.faults.weights import InvariantError
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Submit
 from ehrcore.network import Network, found_network
