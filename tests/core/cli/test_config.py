@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ehrcore.cli.parser import CONSENSUS
 from ehrcore.drive.net.plan import NetworkFolder
+from ehrcore.params import ConsensusRule
 
 MISTAKES = [
     (("--agents", "0"), "topology: agents: expected at least 1, found 0"),
@@ -232,3 +234,7 @@ def test_two_who_found_at_once_found_one_network(tmp_path: Path, background) -> 
     plan = NetworkFolder(folder).read_plan()
     for name in plan.nodes:
         assert NetworkFolder(folder).context(plan, name).me == name, "keys and plan are of one founding"
+
+
+def test_every_rule_can_be_asked_for_by_name() -> None:
+    assert set(CONSENSUS) == {rule.value for rule in ConsensusRule}
