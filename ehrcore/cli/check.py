@@ -34,6 +34,9 @@ def _search(options: argparse.Namespace) -> Search:
         first, end = options.seeds
     else:
         first, end = 0, count_splits(max(nodes, 1)) if options.splits else _SEEDS
+    rules = list(ConsensusRule)
+    if options.rule not in rules:
+        raise ParameterError(f"--rule: expected one of {', '.join(rules)}, found {options.rule!r}")
     search = Search(first, end, nodes, ConsensusRule(options.rule), options.splits, options.mutant)
     search.validate()
     if options.trace and end - first > 1:
