@@ -15,7 +15,7 @@ from ehrcore.faults.mixtures import make_random
 from ehrcore.faults.plan import Byzantine, Crash, Cut, FaultPlan
 from ehrcore.faults.schedules import count_splits, make_split
 from ehrcore.faults.search import Search, compute_digest, run_many, run_schedule, run_seed
-from ehrcore.faults.trial import LIVE_WITHIN_NS, ROUND_LIMIT, Verdict
+from ehrcore.faults.trial import DONE_WITHIN_NS, ROUND_LIMIT, Verdict
 from ehrcore.params import ConsensusRule
 from ehrcore.types import SECOND
 
@@ -27,7 +27,7 @@ def require_all(search: Search, jobs: int = 1) -> list[Verdict]:
     broken = [f"{verdict.detail} ({search.command(verdict.seed)})" for verdict in verdicts if verdict.rule]
     assert not broken, broken[:3]
     assert max(verdict.rounds for verdict in verdicts) <= ROUND_LIMIT
-    assert max(verdict.live_ns for verdict in verdicts) <= LIVE_WITHIN_NS
+    assert max(verdict.live_ns for verdict in verdicts) <= DONE_WITHIN_NS
     return verdicts
 
 
