@@ -61,6 +61,7 @@ class Invariants(Words):
         self._endorsed: dict[bytes, set[str]] = defaultdict(set)
         self._approved: dict[tuple[bytes, bytes], set[str]] = defaultdict(set)
         self._submitted: set[bytes] = set()
+        self._promised: set[bytes] = set()
         #: The one chain, as honest nodes have accepted it: hashes by height, and where each transaction lies.
         self.chain: dict[int, bytes] = {0: network.chain}
         self._place: dict[bytes, int] = {}
@@ -87,7 +88,11 @@ class Invariants(Words):
             case Send(message=Append() | Stored() | Ballot(is_trial=False, is_granted=True) as message):
                 self._follow_leader(node, message)
             case Send(message=Endorse(reason=Reason.ACCEPTED) as message):
-                self._endorsed[self._tx_id(message.transaction)].add(node)
+                tx_id = self._tx_id(message.transaction)
+                self._endorsed[tx_id].add(node)
+                # Of two accusations of one offence by one node, one is enough.
+                if not isinstance(message.transaction.body.payload, Evidence):
+                    self._promised.add(tx_id)
             case Send(message=Approve() as message):
                 self._approved[self._tx_id(message.transaction), message.outcome].add(node)
             case Send(message=Finalised() as final) if is_honest:
@@ -112,11 +117,11 @@ class Invariants(Words):
     def waiting(self, down: Collection[str] = ()) -> set[bytes]:
         """The transactions that an agent has accepted and that some honest ledger lacks, ``down`` nodes' aside."""
         held = [{tx_id for ids in self._ledgers[node].values() for tx_id in ids} for node in self._keepers(down)]
-        return self._endorsed.keys() - set.intersection(*held)
+        return self._promised - set.intersection(*held)
 
     def finish(self, down: Collection[str] = ()) -> None:
         """Check what holds once all has been delivered; ``down`` are the nodes that are not there to hear it."""
-        for tx_id in self._endorsed.keys() | self._acknowledged:
+        for tx_id in self._promised | self._acknowledged:
             for node in self._keepers(down):
                 count = sum(ids.count(tx_id) for ids in self._ledgers[node].values())
                 if count != 1:
