@@ -87,28 +87,34 @@ class Invariants(Words):
                 self._propose(node, proposal)
             case Send(message=Append() | Stored() | Ballot(is_trial=False, is_granted=True) as message):
                 self._follow_leader(node, message)
-            case Send(message=Endorse(reason=Reason.ACCEPTED) as message):
-                tx_id = self._tx_id(message.transaction)
-                self._endorsed[tx_id].add(node)
-                # Of two accusations of one offence by one node, one is enough.
-                if not isinstance(message.transaction.body.payload, Evidence):
-                    self._promised.add(tx_id)
-            case Send(message=Approve() as message):
-                self._approved[self._tx_id(message.transaction), message.outcome].add(node)
+            case Send(message=Endorse(reason=Reason.ACCEPTED) | Approve() | Submit() as message):
+                self._pass_on(node, message)
             case Send(message=Finalised() as final) if is_honest:
                 self._final(node, final.block, final.certificate)
             case Persist() if is_honest:
                 self._persist(node, effect)
             case PersistTip(height=height, block=block) if is_honest:
                 self._accept(node, height, block)
-            case Send(message=Submit(transaction=transaction)):
-                self._submitted.add(self._tx_id(transaction))
             case Observed(kind=ObservedKind.ACCUSED, detail=detail) if is_honest:
                 self._require_guilt(detail.partition("/")[0], node, "accused")
             case Observed(kind=ObservedKind.FINAL, subjects=subjects) if is_honest:
                 self._acknowledged.update(subjects)
             case _:
                 pass
+
+    def _pass_on(self, node: str, message: Endorse | Approve | Submit) -> None:
+        tx = message.transaction
+        tx_id = self._tx_id(tx)
+        match message:
+            case Submit():
+                self._submitted.add(tx_id)
+            case Approve():
+                self._approved[tx_id, message.outcome].add(node)
+            case Endorse():
+                self._endorsed[tx_id].add(node)
+                # Of two accusations of one offence by one node, one is enough.
+                if not isinstance(tx.body.payload, Evidence):
+                    self._promised.add(tx_id)
 
     def height(self, node: str) -> int:
         """The last height that an honest node has accepted."""
@@ -117,7 +123,7 @@ class Invariants(Words):
     def waiting(self, down: Collection[str] = ()) -> set[bytes]:
         """The transactions that an agent has accepted and that some honest ledger lacks, ``down`` nodes' aside."""
         held = [{tx_id for ids in self._ledgers[node].values() for tx_id in ids} for node in self._keepers(down)]
-        return self._promised - set.intersection(*held)
+        return {tx_id for tx_id in self._promised if not all(tx_id in mine for mine in held)}
 
     def finish(self, down: Collection[str] = ()) -> None:
         """Check what holds once all has been delivered; ``down`` are the nodes that are not there to hear it."""

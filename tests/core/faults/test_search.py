@@ -153,7 +153,16 @@ def test_what_breaks_is_shown_with_the_one_command_that_replays_it(capsys: pytes
 
 
 @pytest.mark.parametrize(
-    "words", [("--seeds", "3"), ("--seeds", "2:1"), ("--jobs", "0"), ("--mutant", "x"), ("--trace",), ("--nodes", "0")]
+    "words",
+    [
+        ("--seeds", "3"),
+        ("--seeds", "2:1"),
+        ("--jobs", "0"),
+        ("--mutant", "x"),
+        ("--trace",),
+        ("--nodes", "0"),
+        ("--rule", "x"),
+    ],
 )
 def test_bad_usage_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code, shown = run_command(capsys, *words)
