@@ -372,7 +372,9 @@ class ProofOfStake:
             steps.append(Send(self._seat.peers, message))
 
     def _set_timer(self, kind: str, delay_ns: int, steps: list[Step]) -> None:
-        delay_ns += self._round * self._seat.params.stake.timeout_step_ns
+        # What is said again must come within the time-outs of some round, so it does not wait longer as they do.
+        if kind != "repeat":
+            delay_ns += self._round * self._seat.params.stake.timeout_step_ns
         steps.append(SetTimer(f"{kind}/{self._height}/{self._round}", delay_ns))
 
     def _repeat(self, steps: list[Step]) -> None:
