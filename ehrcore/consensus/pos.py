@@ -380,7 +380,8 @@ class ProofOfStake:
     def _repeat(self, steps: list[Step]) -> None:
         """Say again what was said at this height, and hand on what was heard of this round and for the valid block."""
         record, rule = self._record, self._seat.params.stake
-        words = self._said + record.words(self._round)
+        # Of the round before, too: somebody may still lack the word that let this node leave it.
+        words = self._said + record.words(self._round - 1) + record.words(self._round)
         if self._valid is not None:
             proposal = record.proposals[self._valid_round]
             words += [proposal, *record.votes.of(self._valid_round, PREVOTE, proposal.body.block)]
