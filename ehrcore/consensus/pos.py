@@ -372,13 +372,16 @@ class ProofOfStake:
             steps.append(Send(self._seat.peers, message))
 
     def _set_timer(self, kind: str, delay_ns: int, steps: list[Step]) -> None:
-        delay_ns += self._round * self._seat.params.stake.timeout_step_ns
+        # What is said again must come within the time-outs of some round, so it does not wait longer as they do.
+        if kind != "repeat":
+            delay_ns += self._round * self._seat.params.stake.timeout_step_ns
         steps.append(SetTimer(f"{kind}/{self._height}/{self._round}", delay_ns))
 
     def _repeat(self, steps: list[Step]) -> None:
         """Say again what was said at this height, and hand on what was heard of this round and for the valid block."""
         record, rule = self._record, self._seat.params.stake
-        words = self._said + record.words(self._round)
+        # Of the round before, too: somebody may still lack the word that let this node leave it.
+        words = self._said + record.words(self._round - 1) + record.words(self._round)
         if self._valid is not None:
             proposal = record.proposals[self._valid_round]
             words += [proposal, *record.votes.of(self._valid_round, PREVOTE, proposal.body.block)]

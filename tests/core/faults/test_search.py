@@ -100,6 +100,12 @@ def test_what_is_handed_on_comes_before_time_outs_have_grown() -> None:
     assert not verdict.rule, verdict.detail
 
 
+def test_who_has_left_a_round_hands_on_what_let_it_leave() -> None:
+    """A node down for good and a link cut for good: the third node holds the precommit that the receiver lacks."""
+    verdict = run_seed(Search(11_147, 11_148), 11_147)
+    assert not verdict.rule, verdict.detail
+
+
 def test_processes_change_nothing() -> None:
     search = Search(0, 12)
     assert list(run_many(search, 2)) == [run_seed(search, seed) for seed in range(12)]
