@@ -468,8 +468,14 @@ def check_whole(folder: Path) -> None:
     assert (folder / "report.html").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_goes_on_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     code, folder, _, _ = stop_in_the_middle(furnish(tmp_path), number, "framework", "table1")
     assert code == (-number if number == signal.SIGKILL else 130)
@@ -487,8 +493,7 @@ def test_a_run_goes_on_after_a_signal(tmp_path: Path, number: signal.Signals) ->
     assert "found a complete one" in err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
 def test_a_run_killed_at_random_moments_again_and_again_ends_whole(tmp_path: Path, seed: int) -> None:
     """How far each go comes is chance; what must hold holds for any of them."""
     chance, place = random.Random(seed), furnish(tmp_path)

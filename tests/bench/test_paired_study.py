@@ -337,15 +337,14 @@ def test_the_analysis_passes_what_mutants_do_not() -> None:
     assert faults_on_a_quiet_machine() == []
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("simulated")
 @pytest.mark.parametrize(
     ("mutant", "fault"),
     [
-        (off_by_one, "coverage is not the exact one"),
-        (unclustered, "quiet: covered"),
-        (uncorrected, "simultaneous coverage"),
-        (outliers_dropped, "coverage is not the exact one"),
+        pytest.param(off_by_one, "coverage is not the exact one", marks=pytest.mark.long),
+        pytest.param(unclustered, "quiet: covered", marks=pytest.mark.slow),
+        pytest.param(uncorrected, "simultaneous coverage", marks=pytest.mark.slow),
+        pytest.param(outliers_dropped, "coverage is not the exact one", marks=pytest.mark.slow),
     ],
 )
 def test_a_mutant_of_the_analysis_is_caught(mutant: Compare, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
