@@ -29,9 +29,13 @@ CANDIDATE_LIMIT: Final = 16_384
 
 @dataclass(slots=True)
 class _Version:
-    """One contract outcome on one copy of a transaction, as the first coordinator sent it, and who approved it."""
+    """One contract outcome on one copy of a transaction, as the first coordinator sent it, and who approved it.
+
+    ``keys`` are those of the nodes whose word it rests on, as they were when it was verified.
+    """
 
     first: Approve
+    keys: dict[str, bytes]
     approvals: dict[str, Attestation] = field(default_factory=dict)
 
 
@@ -52,6 +56,7 @@ class _Ready:
     endorsed: EndorsedTransaction
     size_bytes: int
     since: int
+    keys: dict[str, bytes]
 
 
 class ApprovalPool:
@@ -88,8 +93,11 @@ class ApprovalPool:
             if len(self._candidates) >= CANDIDATE_LIMIT:
                 del self._candidates[next(iter(self._candidates))]
             candidate = self._candidates[tx_id] = _Candidate()
-        version = candidate.versions.setdefault(key, _Version(message))
+        if is_new:
+            candidate.versions[key] = _Version(message, self._keys(Role.AGENT, message.endorsements, now))
+        version = candidate.versions[key]
         version.approvals[coordinator] = message.approval
+        version.keys |= self._keys(Role.COORDINATOR, (message.approval,), now)
         candidate.heard.add(coordinator)
         if len(version.approvals) < self._params.approvals:
             return False
@@ -119,18 +127,38 @@ class ApprovalPool:
         if not self._cutter.fits(size):
             self._settled.add(tx_id)
             return False
-        self._ready[tx_id] = _Ready(endorsed, size, now)
+        self._ready[tx_id] = _Ready(endorsed, size, now, version.keys)
         return True
 
+    def _keys(self, role: Role, given: Iterable[Attestation], now: int) -> dict[str, bytes]:
+        """The keys of those who attested and may act in ``role`` at ``now``."""
+        found = ((item.node, self._standing.registry.check(item.node, role, now)[1]) for item in given)
+        return {node: certificate.public_key for node, certificate in found if certificate is not None}
+
+    def _stands(self, item: _Ready, now: int) -> bool:
+        """Whether all that attested it may still act, with the same key: else nobody would accept a block with it."""
+        agents = self._keys(Role.AGENT, item.endorsed.endorsements, now)
+        return agents | self._keys(Role.COORDINATOR, item.endorsed.approvals, now) == item.keys
+
     def batch(self, now: int, exclude: Collection[bytes] = ()) -> tuple[EndorsedTransaction, ...]:
-        """The transactions of the next block, if count, bytes or time say that one is to be cut."""
-        ready = [item for tx_id, item in self._first(exclude)]
+        """The transactions of the next block, if count, bytes or time say that one is to be cut.
+
+        What rests on somebody's word that counts no more is forgotten; it is ready again once enough others attest it.
+        """
+        while self._is_due(ready := self._first(exclude), now):
+            lapsed = [tx_id for tx_id, item in ready if not self._stands(item, now)]
+            if not lapsed:
+                count = self._cutter.take([item.size_bytes for _, item in ready])
+                return tuple(item.endorsed for _, item in ready[:count])
+            for tx_id in lapsed:
+                del self._ready[tx_id]
+        return ()
+
+    def _is_due(self, ready: list[tuple[bytes, _Ready]], now: int) -> bool:
         if not ready:
-            return ()
-        total = sum(item.size_bytes for item in ready)
-        if not self._cutter.is_full(len(ready), total) and not self._cutter.is_due(ready[0].since, now):
-            return ()
-        return tuple(item.endorsed for item in ready[: self._cutter.take([item.size_bytes for item in ready])])
+            return False
+        total = sum(item.size_bytes for _, item in ready)
+        return self._cutter.is_full(len(ready), total) or self._cutter.is_due(ready[0][1].since, now)
 
     def _first(self, exclude: Collection[bytes]) -> list[tuple[bytes, _Ready]]:
         """The oldest ready transactions, one more than a block can hold at most."""

@@ -201,6 +201,31 @@ def test_what_a_rule_holds_already_is_left_out(waiting: Waiting) -> None:
     assert waiting.pool.batch(6 * MINUTE, taken) == (items[15],)
 
 
+@pytest.mark.parametrize("how", ["revoked", "rotated"])
+@pytest.mark.parametrize("name", ["agent-0", "coordinator-0"])
+def test_what_rests_on_a_word_that_counts_no_more_keeps_nobody_back(waiting: Waiting, name: str, how: str) -> None:
+    """No administrator would accept a block with it, and every later one would hold it."""
+    scribe, rest = waiting.scribe, waiting.fill(1)[0].transaction
+    role = Role.AGENT if name == "agent-0" else Role.COORDINATOR
+    order = Enrolment(scribe.certify(name, role)) if how == "rotated" else Revocation(scribe.serial_of(name))
+    waiting.pool.settle(scribe.block((scribe.endorsed(scribe.order(order)),)))
+    fresh = scribe.transaction(1)
+    for index in (1, 2):
+        approve = msgspec.structs.replace(
+            scribe.approve(fresh, f"coordinator-{index}"), endorsements=scribe.endorsements(fresh, (1, 2))
+        )
+        waiting.pool.add(approve, 1)
+    batch = waiting.pool.batch(6 * MINUTE + 1)
+    assert [item.transaction for item in batch] == [fresh]
+    assert waiting.pool.check(batch, 6 * MINUTE + 1)
+    for index in (1, 2):
+        approve = msgspec.structs.replace(
+            scribe.approve(rest, f"coordinator-{index}"), endorsements=scribe.endorsements(rest, (1, 2))
+        )
+        waiting.pool.add(approve, 2)
+    assert [item.transaction for item in waiting.pool.batch(6 * MINUTE + 2)] == [fresh, rest]
+
+
 def test_a_transaction_that_fits_no_block_never_blocks_the_others() -> None:
     waiting = Waiting(limits=Limits(max_block_bytes=1_400))
     scribe, large = waiting.scribe, waiting.scribe.transaction(location="/" + "x" * 500)
