@@ -5,7 +5,7 @@ they must find of each order exactly what the keepers find; so they judge the or
 with a memory of the nonces that orders have used.
 """
 
-from ehrcore.block import Block, Transaction
+from ehrcore.block import Block, EndorsedTransaction, Header
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Certificate
 from ehrcore.params import ChainParams
@@ -27,23 +27,21 @@ class Standing:
         self._height = 0
 
     def follow(self, block: Block) -> None:
-        """Carry out the orders of the next final block."""
-        header, policy = block.header, (self._params.endorsements, self._params.approvals)
+        """Carry out the orders of a final block, which may lack all else; blocks without orders may be left out."""
+        self.advance(block.header.height - 1)
         for item in block.transactions:
             if is_order(item.transaction):
-                tx_id = self._crypto.hash_struct(item.transaction.body)
-                reason = check_endorsed(self._crypto, self.registry, policy, self._chain, item, tx_id, header.timestamp)
-                if not reason:
-                    self.recall(item.transaction, header.height, header.timestamp)
-        self.advance(header.height)
+                self._carry_out(item, block.header)
+        self.advance(block.header.height)
 
-    def recall(self, order: Transaction, height: int, now: int) -> None:
-        """Carry out an order of the block at ``height``, whose time is ``now``, if it is one to be carried out."""
-        self.advance(height - 1)
-        body = order.body
-        reason = check_transaction(self._crypto, self.registry, self._replay, self._chain, order, now)
-        if not (reason or apply_order(self.registry, self.stakes, body, height, self._crypto)):
-            self._replay.add(body.author, body.nonce)
+    def _carry_out(self, item: EndorsedTransaction, header: Header) -> None:
+        crypto, registry, chain, now = self._crypto, self.registry, self._chain, header.timestamp
+        order, policy = item.transaction, (self._params.endorsements, self._params.approvals)
+        tx_id = crypto.hash_struct(order.body)
+        reason = check_endorsed(crypto, registry, policy, chain, item, tx_id, now)
+        reason = reason or check_transaction(crypto, registry, self._replay, chain, order, now)
+        if not (reason or apply_order(registry, self.stakes, order.body, header.height, crypto)):
+            self._replay.add(order.body.author, order.body.nonce)
 
     def advance(self, height: int) -> None:
         """All orders up to the block at ``height`` have been carried out."""

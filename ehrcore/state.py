@@ -216,6 +216,12 @@ def is_order(tx: Transaction) -> bool:
     return not isinstance(tx.body.payload, RecordRef)
 
 
+def keep_orders(block: Block) -> Block | None:
+    """The block without what is no order: all of it that changes who may do what; None if nothing does."""
+    orders = tuple(item for item in block.transactions if is_order(item.transaction))
+    return Block(block.header, orders) if orders else None
+
+
 def apply_order(
     registry: Registry, stakes: Stakes | None, body: TransactionBody, height: int, crypto: Crypto
 ) -> Reason:

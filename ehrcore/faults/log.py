@@ -7,7 +7,7 @@ crash may keep it or lose it, and the plan says which.
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from ehrcore.block import Transaction
+from ehrcore.block import Block, Transaction
 from ehrcore.codec import encode
 from ehrcore.consensus.early import height_of
 from ehrcore.consensus.seam import Tip
@@ -16,7 +16,7 @@ from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
 from ehrcore.messages import Append, Ballot, Canvass, Endorse, Finalised, Propose, Stored, Vote, Word
 from ehrcore.roles.context import Context, Kept
-from ehrcore.state import is_order
+from ehrcore.state import is_order, keep_orders
 from ehrcore.types import Role
 
 #: As of the real ones: blocks whose transactions an administrator knows again, and most blocks in one answer.
@@ -43,8 +43,8 @@ class Log:
         self._persists: list[Persist] = []
         # What is said again is kept once, in its first place.
         self._said: dict[Word | bytes, tuple[bool, Word]] = {}
-        #: With the height of each one's block; 0 if it is not final.
-        self._orders: dict[bytes, tuple[int, Transaction]] = {}
+        self._orders: dict[bytes, Transaction] = {}
+        self._ordering: list[Block] = []
         self.pending: dict[bytes, Send] = {}
 
     def identify(self, tx: Transaction) -> bytes:
@@ -73,21 +73,18 @@ class Log:
             case Finalised() if self._role is Role.ADMINISTRATOR and message.block.header.height > self.height:
                 self._add_final(message)
                 self._said = {key: item for key, item in self._said.items() if height_of(item[1]) > self.height}
-                for item in message.block.transactions:
-                    self._note_order(item.transaction, self.height)
+                if (ordering := keep_orders(message.block)) is not None:
+                    self._ordering.append(ordering)
             case Endorse(reason=Reason.ACCEPTED, transaction=tx):
                 self.pending[self.identify(tx)] = send
-                self._note_order(tx, 0)
+                if is_order(tx):
+                    self._orders.setdefault(self.identify(tx), tx)
             case _:
                 pass
 
     def _add_final(self, final: Finalised) -> None:
         self.height = final.block.header.height
         self._finals.append(final)
-
-    def _note_order(self, tx: Transaction, height: int) -> None:
-        if is_order(tx):
-            self._orders.setdefault(self.identify(tx), (height, tx))
 
     def settle(self, tx_ids: Iterable[bytes]) -> None:
         """These are final: an agent need not say them again."""
@@ -117,20 +114,19 @@ class Log:
 
     def keep(self, context: Context) -> Kept:
         """What a new process of this node is given; ``context`` is its own, with nothing kept yet."""
-        orders = tuple(self._orders.values())
         if self._persists:
             state = context.open_state()
             for persist in self._persists:
                 state.replay(persist.block, persist.certificate, persist.reasons)
-            return Kept(state=state, orders=orders)
+            return Kept(state=state)
         if self._role is not Role.ADMINISTRATOR or not self._finals:
-            return Kept(orders=orders, heard=self._heard(1))
+            return Kept(orders=tuple(self._orders.values()), heard=self._heard(1))
         header = self._finals[-1].block.header
         tip = Tip(header.height, self._suite.hash(encode(header)), header.timestamp)
         blocks = [final.block for final in self._finals[-REMEMBERED_BLOCKS:]]
         settled = tuple(self.identify(item.transaction) for block in blocks for item in block.transactions)
         recent = tuple(block.header for block in blocks)
-        return Kept(tip, None, orders, self._heard(tip.height + 1), settled, recent)
+        return Kept(tip, None, (), tuple(self._ordering), self._heard(tip.height + 1), settled, recent)
 
     def _heard(self, height: int) -> tuple[Word, ...]:
         return tuple(word for _, word in self._said.values() if height_of(word) == height)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ehrcore.block import Header, Transaction
+from ehrcore.block import Block, Header, Transaction
 from ehrcore.consensus.seam import Tip
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.crypto import Crypto
@@ -20,14 +20,16 @@ class Kept:
     """What a node has kept over a restart; nothing when it starts for the first time.
 
     ``tip`` is an administrator's last final block, ``heard`` what was said at the height after it, by whomever, and
-    ``settled`` are the ids of the transactions in its last blocks; ``state`` is a ledger keeper's; ``orders`` are the
-    orders that were carried out, each with the height of its block (0 where that is not known), in order.  ``recent``
-    are the headers of an administrator's last final blocks, oldest first: a retarget window of them, or all.
+    ``settled`` are the ids of the transactions in its last blocks; ``ordering`` are all of its final blocks with
+    orders, without their other transactions, in order; ``orders`` are an agent's, as it endorsed them.  ``recent`` are
+    the headers of an administrator's last final blocks, oldest first: a retarget window of them, or all.  ``state`` is
+    a ledger keeper's.
     """
 
     tip: Tip | None = None
     state: ChainState | None = None
-    orders: tuple[tuple[int, Transaction], ...] = ()
+    orders: tuple[Transaction, ...] = ()
+    ordering: tuple[Block, ...] = ()
     heard: tuple[Word, ...] = ()
     settled: tuple[bytes, ...] = ()
     recent: tuple[Header, ...] = ()
@@ -58,8 +60,8 @@ class Context:
     def open_standing(self) -> Standing:
         """Who may do what after the chain's first certificates and the orders that were kept."""
         standing = Standing(self.params, self.chain, self.certificates, self.crypto)
-        for height, order in self.kept.orders:
-            standing.recall(order, height, order.body.submitted_at)
+        for block in self.kept.ordering:
+            standing.follow(block)
         if self.kept.tip is not None:
             standing.advance(self.kept.tip.height)
         return standing
@@ -67,7 +69,7 @@ class Context:
     def open_registry(self) -> Registry:
         """The registry after the chain's first certificates and the orders that were kept, final or not."""
         registry = open_registry(self.params, self.certificates, self.crypto)
-        for _, order in self.kept.orders:
+        for order in self.kept.orders:
             if not check_transaction(self.crypto, registry, None, self.chain, order, order.body.submitted_at):
                 apply_order(registry, None, order.body, 0, self.crypto)
         return registry

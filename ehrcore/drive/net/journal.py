@@ -19,15 +19,14 @@ from ehrcore.drive.net.files import sync_folder
 from ehrcore.errors import LedgerError
 
 APPLICATION_ID: Final = 0x4548524A  # "EHRJ"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 #: Final blocks that an administrator keeps for those that missed them.
 KEPT_BLOCKS: Final = 4_096
 _SCHEMA: Final = """
 CREATE TABLE chain (id INTEGER PRIMARY KEY CHECK (id = 0), chain BLOB NOT NULL, node TEXT NOT NULL,
 epoch INTEGER NOT NULL);
 CREATE TABLE pending (tx BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE orders (number INTEGER PRIMARY KEY, tx BLOB NOT NULL UNIQUE, height INTEGER NOT NULL,
-content BLOB NOT NULL);
+CREATE TABLE orders (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
 CREATE TABLE finals (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, timestamp INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE TABLE said (number INTEGER PRIMARY KEY, height INTEGER NOT NULL, content BLOB NOT NULL);
 """
@@ -134,13 +133,13 @@ class Journal:
 
     # -- orders ------------------------------------------------------------------------------------------------
 
-    def add_order(self, tx_id: bytes, height: int, content: bytes) -> None:
-        """Keep an order that was carried out, with its block's height (0: not final); kept already, it is kept once."""
-        self._change("INSERT OR IGNORE INTO orders (tx, height, content) VALUES (?, ?, ?)", (tx_id, height, content))
+    def add_order(self, name: bytes, content: bytes) -> None:
+        """Keep, once, what changes who may do what: an agent the transaction, an administrator a block's orders."""
+        self._change("INSERT OR IGNORE INTO orders (id, content) VALUES (?, ?)", (name, content))
 
-    def orders(self) -> list[tuple[int, bytes]]:
-        """Orders as they were carried out, each with its height."""
-        return self._read("SELECT height, content FROM orders ORDER BY number")  # type: ignore[return-value]
+    def orders(self) -> list[bytes]:
+        """All of them, in order."""
+        return [row[0] for row in self._read("SELECT content FROM orders ORDER BY number")]  # type: ignore[misc]
 
     # -- final blocks -------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from ehrcore.block import Genesis, Transaction
+from ehrcore.block import Block, Genesis, Transaction
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.files import read_secret
@@ -129,9 +129,14 @@ def _read_kept(journal: Journal, library: Library | None, context: Context) -> K
     settled = tuple(suite.hash(encode(item.transaction.body)) for block in blocks for item in block.transactions)
     said = journal.said((tip.height if tip else 0) + 1)
     heard: tuple[Word, ...] = tuple(decode(content, Word) for content in said)  # type: ignore[arg-type]  # a union is a type form
-    orders = tuple((height, decode(content, Transaction)) for height, content in journal.orders())
+    ordered: list[Transaction | Block] = [
+        decode(content, Transaction | Block)  # type: ignore[arg-type]  # a union is a type form
+        for content in journal.orders()
+    ]
+    orders = tuple(item for item in ordered if isinstance(item, Transaction))
+    ordering = tuple(item for item in ordered if isinstance(item, Block))
     recent = tuple(block.header for block in blocks)
-    return Kept(tip, library.state if library else None, orders, heard, settled, recent)
+    return Kept(tip, library.state if library else None, orders, ordering, heard, settled, recent)
 
 
 async def serve(folder: NetworkFolder, plan: NetworkPlan, name: str) -> None:

@@ -38,7 +38,7 @@ from ehrcore.effects import (
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
 from ehrcore.messages import Append, Approve, Ballot, Canvass, Endorse, Finalised, Propose, Stored, Vote
-from ehrcore.state import is_order
+from ehrcore.state import is_order, keep_orders
 from ehrcore.types import SECOND, Role
 
 #: How an administrator's host searches nonces (`find_grinder`): its own choice, as all searches find the same.
@@ -95,7 +95,8 @@ class Outgoing:
                 tx_id = self.identify(message.transaction)
                 self._journal.add_pending(tx_id, encode(message))
                 self._repeat_until_final(tx_id, message.transaction, send)
-                self._note_order(message.transaction, 0)
+                if is_order(message.transaction):
+                    self._journal.add_order(tx_id, encode(message.transaction))
             case Approve():
                 self._repeat_until_final(self.identify(message.transaction), message.transaction, send)
             case Finalised() if self._role is Role.ADMINISTRATOR and message.block.header.height > self.tip.height:
@@ -111,12 +112,9 @@ class Outgoing:
         header = final.block.header
         self.tip = Tip(header.height, self._suite.hash(encode(header)), header.timestamp)
         self._journal.add_final(self.tip, encode(final))
-        for endorsed in final.block.transactions:
-            self._note_order(endorsed.transaction, header.height)
-
-    def _note_order(self, tx: Transaction, height: int) -> None:
-        if is_order(tx):
-            self._journal.add_order(self.identify(tx), height, encode(tx))
+        ordering = keep_orders(final.block)
+        if ordering is not None:
+            self._journal.add_order(self.tip.block_hash, encode(ordering))
 
     def _repeat_until_final(self, tx_id: bytes, tx: Transaction, send: Send) -> None:
         self.repeats.add(tx_id, send, tx.body.author, self._now())

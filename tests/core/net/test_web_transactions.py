@@ -176,7 +176,7 @@ def test_the_authoritys_orders_come_as_canonical_bytes(path: Path) -> None:
             authority, chain = folder.open_authority(plan), bytes.fromhex(plan.chain)
             order = authority.revoke(chain, 1_000_000, time.time_ns())
             assert (await submit(net, order, TRANSACTION_MEDIA)).status == 202
-            assert net.hosts["agent-0"].journal.orders() == [(0, encode(order))]
+            assert net.hosts["agent-0"].journal.orders() == [encode(order)]
 
     asyncio.run(check())
 

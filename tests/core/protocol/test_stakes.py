@@ -1,14 +1,17 @@
 """Stake that changes: when it counts, how long it can be lost, and that everyone finds the same."""
 
+import dataclasses
 from collections import Counter
 from fractions import Fraction
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ehrcore.block import Bond, Evidence, Unbond, Validator
+from ehrcore.block import Bond, Evidence, Revocation, Unbond, Validator
 from ehrcore.consensus.evidence import statement_of
+from ehrcore.consensus.seam import Tip
 from ehrcore.consensus.stakes import StakeOrder, Stakes
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.effects import ObservedKind, Received
@@ -16,7 +19,9 @@ from ehrcore.errors import ParameterError
 from ehrcore.identity import Reason
 from ehrcore.messages import Submit
 from ehrcore.params import ConsensusRule, StakeRule
+from ehrcore.roles.context import Kept
 from ehrcore.rules import AUTHORITY
+from ehrcore.state import keep_orders
 from ehrcore.types import SECOND, Role
 from tests.core.protocol.conftest import PREVOTE, Run, Scribe, check_invariants, make_network, make_params
 
@@ -202,6 +207,32 @@ def test_any_orders_give_what_the_naive_sum_gives(blocks: list[list[StakeOrder]]
             amounts = wanted if is_possible else amounts
         stakes.advance(height)
         at[height + 2] = dict(amounts)
+
+
+def test_after_a_restart_administrators_count_as_the_ledger_does() -> None:
+    """Also an order whose endorser an earlier order of the same block has revoked, and one that comes blocks later."""
+    scribe = make_scribe()
+    context = scribe.network.context(NAMES[0])
+    standing, state, parent, ordering = context.open_standing(), scribe.state(), None, []
+    late = scribe.order(Bond(NAMES[2], 7), 3)
+    endorsed_late = msgspec.structs.replace(scribe.endorsed(late), endorsements=scribe.endorsements(late, (1, 2)))
+    revoke, bond = scribe.order(Revocation(scribe.serial_of("agent-0")), 1), scribe.order(Bond(NAMES[1], 5), 2)
+    for items in ([scribe.endorsed(revoke), scribe.endorsed(bond)], [], [], [endorsed_late], [], []):
+        voters = state.stakes.validators.digest, state.stakes.upcoming.digest
+        block = scribe.block(items, parent, validators=voters[0], next_validators=voters[1])
+        verdict = state.validate(block, scribe.certificate(block))
+        assert verdict.reasons in ((Reason.ACCEPTED, Reason.POLICY), (), (Reason.ACCEPTED,))
+        state.apply(block, verdict)
+        standing.follow(block)
+        ordering += [held for held in (keep_orders(block),) if held is not None]
+        parent = block.header
+        kept = Kept(tip=Tip(parent.height, scribe.hash(block), parent.timestamp), ordering=tuple(ordering))
+        again = dataclasses.replace(context, kept=kept).open_standing()
+        for held_by in (standing, again):
+            assert held_by.stakes.validators.digest == state.stakes.validators.digest
+            assert held_by.stakes.upcoming.digest == state.stakes.upcoming.digest
+    assert len(ordering) == 2
+    assert held(state.validators) == {NAMES[0]: 4, NAMES[1]: 3, NAMES[2]: 9, NAMES[3]: 1}
 
 
 # -- on a network ------------------------------------------------------------------------------------------------------
