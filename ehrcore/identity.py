@@ -124,6 +124,11 @@ class Registry:
             return Reason.EXPIRED, None
         return Reason.ACCEPTED, body
 
+    def role_of(self, subject: str) -> Role | None:
+        """The role of the certificate of ``subject``, whether it is in force or not; None if there is none."""
+        certificate = self._by_subject.get(subject)
+        return None if certificate is None else certificate.body.role
+
     def holds(self, serial: int, role: Role) -> bool:
         """Whether the certificate with this serial, if it is known, is of ``role``."""
         return any(item.body.serial == serial and item.body.role is role for item in self._by_subject.values())

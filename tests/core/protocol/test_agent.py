@@ -200,12 +200,14 @@ def test_a_transaction_that_would_fit_no_block_is_refused_rather_than_left_waiti
     assert (good, long) == (Reason.ACCEPTED, Reason.TOO_LARGE)
 
 
-@pytest.mark.parametrize("order", ["revoke", "enrol"])
+@pytest.mark.parametrize("order", ["revoke", "enrol", "replace"])
 def test_administrators_are_fixed_at_genesis_and_orders_about_them_are_refused(
     scribe: Scribe, agent: Any, order: str
 ) -> None:
     if order == "revoke":
         tx = scribe.order(Revocation(scribe.serial_of("administrator-0")))
+    elif order == "replace":
+        tx = scribe.order(Enrolment(scribe.certify("administrator-0", Role.VISITOR)))
     else:
         tx = scribe.order(Enrolment(scribe.certify("administrator-9", Role.ADMINISTRATOR, stake=1)))
     assert verdict(scribe, submit(agent, tx, sender=AUTHORITY)) is Reason.FIXED_ADMINISTRATORS
