@@ -1,5 +1,6 @@
 """Messages for heights that are still to come, kept within bounds that no peer can use up for the others."""
 
+from collections import Counter
 from typing import Final
 
 from ehrcore.consensus.laggards import CATCH_UP_LIMIT
@@ -31,32 +32,36 @@ def chain_of(message: StakeMessage) -> bytes:
 class EarlyMessages:
     """What peers have said of heights after the one being decided."""
 
-    __slots__ = ("_held", "_peers")
+    __slots__ = ("_blocks", "_counts", "_held", "_peers")
 
     def __init__(self, peers: tuple[str, ...]) -> None:
         self._peers = peers
-        self._held: list[tuple[str, EarlyMessage]] = []
+        self._held: dict[int, list[tuple[str, EarlyMessage]]] = {}
+        self._counts: Counter[str] = Counter()
+        self._blocks: set[tuple[str, int, type]] = set()
 
     def __len__(self) -> int:
-        return len(self._held)
+        return sum(map(len, self._held.values()))
 
     def keep(self, sender: str, message: EarlyMessage, height: int) -> bool:
         """Keep a message while ``height`` is being decided, if there is room; nobody's flood takes another's."""
-        if sender not in self._peers or height_of(message) > height + CATCH_UP_LIMIT:
+        at, kind = height_of(message), type(message)
+        if sender not in self._peers or at > height + CATCH_UP_LIMIT:
             return False
-        mine = [held for who, held in self._held if who == sender]
-        if len(mine) >= EARLY_LIMIT // len(self._peers):
+        # Whole blocks, which nobody may be able to check yet: one of each kind for each height.
+        is_block = isinstance(message, Finalised | Propose)
+        if self._counts[sender] >= EARLY_LIMIT // len(self._peers) or (sender, at, kind) in self._blocks:
             return False
-        # Whole blocks, which nobody may be able to check yet: one for each height.
-        if isinstance(message, Finalised) and any(
-            isinstance(held, Finalised) and height_of(held) == height_of(message) for held in mine
-        ):
-            return False
-        self._held.append((sender, message))
+        if is_block:
+            self._blocks.add((sender, at, kind))
+        self._counts[sender] += 1
+        self._held.setdefault(at, []).append((sender, message))
         return True
 
     def take(self, height: int) -> list[tuple[str, EarlyMessage]]:
         """Hand out what was said of ``height``, in order, and forget what was said of heights before it."""
-        waiting = [item for item in self._held if height_of(item[1]) == height]
-        self._held = [item for item in self._held if height_of(item[1]) > height]
+        waiting = self._held.get(height, [])
+        for at in [at for at in self._held if at <= height]:
+            self._counts.subtract(sender for sender, _ in self._held.pop(at))
+        self._blocks = {item for item in self._blocks if item[1] > height}
         return waiting

@@ -388,6 +388,20 @@ def test_no_peers_flood_takes_the_room_of_another(seven: Seven, monkeypatch: pyt
     assert len(seven.machine._early) == 11
 
 
+def test_no_peer_fills_the_memory_with_blocks_that_nobody_can_check_yet(seven: Seven) -> None:
+    """A vote takes a few hundred bytes, a block up to half a megabyte: one of each kind for each height."""
+    flood, honest = seven.others[:2]
+    for height in (2, 2 + CATCH_UP_LIMIT // 2):
+        for round_ in range(50):
+            proposal = seven.scribe.propose(seven.scribe.block((), height=height), round_, height=height)
+            seven.hear(proposal, sender=flood)
+    assert len(seven.machine._early) == 2
+    seven.hear(proposal, sender=honest)
+    assert len(seven.machine._early) == 3
+    seven.hear(seven.scribe.propose(seven.x), *seven.votes(4, seven.x), *seven.votes(4, seven.x, 0, PRECOMMIT))
+    assert (seven.machine._height, len(seven.machine._early)) == (2, 2)
+
+
 def test_a_final_block_lets_a_node_catch_up_and_needs_no_trust_in_its_sender(seven: Seven) -> None:
     seven.hear(Finalised(seven.x, seven.scribe.certificate(seven.x)), sender="agent-0")
     assert seven.council.hashes() == {seven.scribe.hash(seven.x)}
