@@ -48,6 +48,7 @@ class Journal:
         self._reader = sqlite3.connect(path, isolation_level=None)
         self.commits = 0
         self._operations: list[Operation] = []
+        self._words: set[bytes] = set()
         self.is_urgent = False
 
     @classmethod
@@ -150,6 +151,7 @@ class Journal:
         )
         self._change("DELETE FROM finals WHERE height <= ?", (tip.height - KEPT_BLOCKS,))
         self._change("DELETE FROM said WHERE height <= ?", (tip.height,))
+        self._words.clear()
 
     def tip(self) -> Tip | None:
         """The last final block, if there is one."""
@@ -165,8 +167,14 @@ class Journal:
     # -- words given --------------------------------------------------------------------------------------------
 
     def say(self, height: int, content: bytes, *, is_own: bool) -> None:
-        """Keep a proposal or a vote: the node's own before it is sent, others' before anything that rests on them."""
-        self._change("INSERT INTO said (height, content) VALUES (?, ?)", (height, content), is_urgent=is_own)
+        """Keep a proposal or a vote: the node's own before it is sent, others' before anything that rests on them.
+
+        Nodes that are stuck say the same again and again; it is kept once, where it stood first.
+        """
+        if content not in self._words:
+            self._words.add(content)
+            self._change("INSERT INTO said (height, content) VALUES (?, ?)", (height, content), is_urgent=False)
+        self.is_urgent |= is_own and bool(self._operations)
 
     def said(self, height: int) -> list[bytes]:
         """What was said and heard at ``height``, in order."""

@@ -86,6 +86,20 @@ def test_others_words_are_durable_before_the_own_that_rest_on_them(path: Path, j
     assert read_beside(path).said(1) == [b"theirs", b"mine"]
 
 
+def test_what_is_said_again_is_kept_once(path: Path, journal: Journal) -> None:
+    """A node that is stuck says the same again and again, blocks of half a megabyte among it."""
+    for _ in range(3):
+        journal.say(1, b"theirs", is_own=False)
+        journal.say(1, b"mine", is_own=True)
+        journal.commit()
+    assert read_beside(path).said(1) == [b"theirs", b"mine"]
+    assert journal.commits == 1
+    journal.say(1, b"more of theirs", is_own=False)
+    journal.say(1, b"mine", is_own=True)
+    journal.commit()
+    assert read_beside(path).said(1) == [b"theirs", b"mine", b"more of theirs"]
+
+
 def test_a_final_block_ends_what_was_said_up_to_it(journal: Journal) -> None:
     for height in (1, 2):
         journal.say(height, b"%d" % height, is_own=True)
