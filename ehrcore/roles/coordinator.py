@@ -47,6 +47,14 @@ class Coordinator:
         self._keeps_ledger = context.me == node_id(Role.COORDINATOR, 0)
         self._pending: dict[bytes, _Pending] = {}
         self._settled = RecentSet(PENDING_LIMIT)
+        self._endorsers = self._keys()
+
+    def _keys(self) -> tuple[tuple[str, bytes], ...]:
+        """Which agents' endorsements count, by which keys, after the last block."""
+        state = self._keeper.state
+        agents = self._context.names(Role.AGENT)
+        found = (state.registry.check(name, Role.AGENT, state.timestamp)[1] for name in agents)
+        return tuple((body.subject, body.public_key) for body in found if body is not None)
 
     @property
     def state(self) -> ChainState:
@@ -152,6 +160,9 @@ class Coordinator:
             if self._keeps_ledger:
                 effects.append(item.persist)
             effects.append(Observed(ObservedKind.SETTLED, item.verdict.tx_ids))
+        if appended and (endorsers := self._keys()) != self._endorsers:
+            # What rests on a word that counts no more is gathered anew from what agents repeat until it is final.
+            self._endorsers, self._pending, self._settled = endorsers, {}, RecentSet(PENDING_LIMIT)
         if error is not None:
             effects.append(Observed(ObservedKind.DROPPED, (), str(error)))
         return tuple(effects)

@@ -223,6 +223,17 @@ def test_a_revocation_on_the_chain_reaches_the_coordinators(desk: Desk) -> None:
     assert [item.reason for item in messages(effects, Refused)] == [Reason.REVOKED]
 
 
+@pytest.mark.parametrize("before", [1, 2], ids=["waiting", "approved"])
+def test_what_rests_on_a_revoked_agents_word_is_approved_on_the_others(desk: Desk, before: int) -> None:
+    """Nobody would accept a block with it, and the others have accepted it, too."""
+    scribe, tx = desk.scribe, desk.stored()
+    desk.endorse(tx, *range(before))
+    revocation = scribe.endorsed(scribe.order(Revocation(scribe.serial_of("agent-0"))))
+    handle(desk.machine, Received("administrator-0", scribe.final([revocation])))
+    (approve,) = messages([effect for effects in desk.endorse(tx, 0, 1, 2) for effect in effects], Approve)
+    assert [item.node for item in approve.endorsements] == ["agent-1", "agent-2"]
+
+
 def test_what_is_final_is_not_approved_again(desk: Desk) -> None:
     tx = desk.stored()
     handle(desk.machine, Received("administrator-0", desk.scribe.final([desk.scribe.endorsed(tx)])))
