@@ -305,6 +305,8 @@ class ProofOfStake:
     def _answer(self, proposal: Propose, now: int, steps: list[Step]) -> None:
         # Only here does the local clock count: whether a block is valid must be the same for everyone.
         is_welcome = self._may_accept(proposal) and is_timely(proposal.block, now)
+        # Heights are the time that stake is unbonded in and evidence expires in: no proposer lets it pass for nothing.
+        is_welcome = is_welcome and bool(proposal.block.transactions)
         accepts = is_welcome and self._record.is_valid(proposal)
         self._vote(PREVOTE, proposal.body.block if accepts else b"", steps)
 

@@ -285,10 +285,18 @@ def test_a_block_older_than_its_parent_gets_a_prevote_for_none(seven: Seven) -> 
     parent = seven.block(103, timestamp=SECOND)
     seven.hear(Finalised(parent, seven.scribe.certificate(parent)), sender=seven.others[0])
     for round_, (timestamp, is_valid) in enumerate([(SECOND - 1, False), (SECOND, True)]):
-        block = seven.scribe.block([], parent.header, timestamp=timestamp)
+        block = seven.scribe.block(
+            [seven.scribe.endorsed(seven.scribe.transaction(7))], parent.header, timestamp=timestamp
+        )
         expected = seven.scribe.hash(block) if is_valid else NIL
         seven.hear(*(seven.scribe.vote(name, NIL, round_, PREVOTE, height=2) for name in seven.others[:3]))
         assert (round_, PREVOTE, expected) in seven.hear(seven.scribe.propose(block, round_, height=2))
+
+
+def test_a_block_without_transactions_gets_a_prevote_for_none(seven: Seven) -> None:
+    """Else a single proposer could make heights pass and ledgers grow as fast as the network goes."""
+    empty = seven.scribe.block((), timestamp=0)
+    assert seven.hear(seven.scribe.propose(empty)) == [(0, PREVOTE, NIL)]
 
 
 def test_a_block_that_the_pool_refuses_gets_a_prevote_for_none(seven: Seven) -> None:
