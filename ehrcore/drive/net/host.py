@@ -216,7 +216,8 @@ class NodeHost:
             if (frame.epoch, frame.sequence) <= (heard.epoch, heard.sequence):
                 return False
             role = self._roles[frame.sender]
-            if role is Role.VISITOR:
+            # Administrators submit evidence: of what one says against itself there is no end.
+            if role is Role.VISITOR or (role is Role.ADMINISTRATOR and self.role is Role.AGENT):
                 self._require_room(frame.sender)
             if self.role is Role.ADMINISTRATOR and self.phase is not Phase.READY:
                 # It might say again, differently, what it has said: first it has to know where the chain is.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ehrcore.block import Revocation
+from ehrcore.block import Evidence, Revocation, Statement, Transaction, TransactionBody, VoteBody
 from ehrcore.codec import encode
 from ehrcore.drive.net.host import WAITING_LIMIT, BusyError, OldEpochError, Phase, steady_clock
 from ehrcore.drive.net.node import open_host
@@ -15,7 +15,8 @@ from ehrcore.errors import CodecError, IdentityError
 from ehrcore.identity import Reason
 from ehrcore.ledger import SqliteLedger
 from ehrcore.messages import Approve, Refused, Submit
-from ehrcore.types import SECOND
+from ehrcore.rules import nonce_of
+from ehrcore.types import SECOND, Role
 from tests.core.net.conftest import Local, eventually, found_local
 
 
@@ -132,6 +133,35 @@ def test_too_much_waiting_has_to_wait_outside(tmp_path: Path, monkeypatch: pytes
             host.out.settle([bytes.fromhex(net.tx_id(net.transaction(1)))])
             host.out.repeats.settle(list(host.journal.pending()))
             assert await host.receive(frame)
+
+    asyncio.run(check())
+
+
+def test_no_administrators_flood_of_evidence_keeps_visitors_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may accuse itself of something at every height that there will ever be."""
+    monkeypatch.setattr("ehrcore.drive.net.host.AUTHOR_LIMIT", 2)
+    liar = "administrator-0"
+
+    async def check() -> None:
+        plan = found_local(tmp_path)
+        voters = sorted(name for name, role in plan.roles().items() if role is Role.ADMINISTRATOR)
+        chain = bytes.fromhex(plan.chain)
+        async with Local(tmp_path, "agent-0") as net:
+            host, crypto = net.hosts["agent-0"], net.folder.context(plan, liar).crypto
+
+            def accuse(height: int) -> bytes:
+                bodies = [VoteBody(chain, height, 0, 1, bytes([mark]) * 32) for mark in (1, 2)]
+                evidence = Evidence(liar, *(Statement(body, crypto.sign(body)) for body in bodies))
+                body = TransactionBody(chain, liar, nonce_of(voters, evidence), time.time_ns(), evidence)
+                return encode(Submit(Transaction(body, crypto.sign(body))))
+
+            for height in (1, 2):
+                assert await host.receive(net.frame(liar, "agent-0", (accuse(height),)))
+            with pytest.raises(BusyError):
+                await host.receive(net.frame(liar, "agent-0", (accuse(3),)))
+            assert (host.waiting, (await host.submit(net.transaction(1))).reason) == (2, Reason.ACCEPTED)
 
     asyncio.run(check())
 
