@@ -10,7 +10,14 @@ from bench.experiments.base import Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.faults_cells import declare_cases
 from bench.experiments.faults_figures import draw_course, draw_limit
-from bench.experiments.faults_judge import CLAIM_COLUMNS, build_claims, is_expected, list_runs, summarise_outcomes
+from bench.experiments.faults_judge import (
+    CLAIM_COLUMNS,
+    answer,
+    build_claims,
+    is_expected,
+    list_runs,
+    summarise_outcomes,
+)
 from ehrcore.types import SECOND
 
 if TYPE_CHECKING:
@@ -42,15 +49,16 @@ def _group(runs: "pd.DataFrame") -> "Iterator[tuple[Row, pd.DataFrame]]":
 def _describe(runs: "pd.DataFrame") -> Row:
     """What came of the runs of one cell: verdicts of all, medians, and what is counted over all."""
     numbers = runs.reindex(columns=[*_MEDIANS, *_SUMS]).astype(float)
+    asked = numbers["before_per_s"].notna()  # of a fault that was there from the start nobody recovers
     row: Row = {
         "found": summarise_outcomes(runs),
         "is_expected": all(map(is_expected, list_runs(runs))),
         "runs": len(runs),
         "not_run": int(runs["planned"].iloc[0]) - len(runs),
-        "not_recovered": int(numbers["recovery_s"].isna().sum()),
+        "not_recovered": int(numbers["recovery_s"][asked].isna().sum()) if asked.any() else None,
     }
     row |= {name: numbers[name].median() for name in _MEDIANS}
-    row |= {name: int(numbers[name].sum()) for name in _SUMS}
+    row |= {name: int(numbers[name].sum()) if numbers[name].notna().any() else None for name in _SUMS}
     bounds = {
         name
         for names in runs.reindex(columns=["latency_bounds"])["latency_bounds"].dropna()
@@ -75,7 +83,7 @@ def _build(raw: "pd.DataFrame", engine: str, columns: dict[str, Column]) -> "pd.
     runs = _select(raw, "cell")
     runs = runs[runs["engine"] == engine]
     rows = [
-        {**keys, **_describe(part), "stakes": " : ".join(map(str, part["stakes"].iloc[0])),
+        {**keys, **_describe(part), "stakes": " : ".join(map(str, part["stakes"].iloc[0])) or "equal",
          "happened": part.get("happened", pd.Series([""])).iloc[0]}
         for keys, part in _group(runs)
     ]  # fmt: skip
@@ -117,13 +125,13 @@ _NUMBERS: Final = {
     "late_per_s": Column("Late", "tx/s", ".1f"),
     "stall_s": Column("Longest stall", "s", ".2f"),
     "recovery_s": Column("Time to recover", "s", ".2f"),
-    "not_recovered": Column("Not recovered", "runs"),
+    "not_recovered": Column("Not recovered", "runs", "d"),
     "latency_p50_ms": Column("Latency p50", "ms", ".0f"),
     "latency_p95_ms": Column("Latency p95", "ms", ".0f"),
     "latency_p99_ms": Column("Latency p99", "ms", ".0f"),
     "latency_max_ms": Column("Latency max", "ms", ".0f"),
     "bounds": Column("Lower bounds"),
-    "uncommitted": Column("Censored", "tx"),
+    "uncommitted": Column("Censored", "tx", "d"),
     "settling_s": Column("Settled after all were back", "s", ".2f"),
     "waiting": Column("Waiting at the end", "tx"),
     "lost": Column("Lost", "tx"),
@@ -145,11 +153,11 @@ _WHAT: Final = {
 }
 COLUMNS: Final = {
     "cell": Column("Cell"),
-    "group": Column("Group"),
     **_WHAT,
-    "stakes": Column("Stakes"),
     **_VERDICTS,
     **_NUMBERS,
+    "stakes": Column("Stakes"),
+    "group": Column("Group"),
 }
 REAL_COLUMNS: Final = {"cell": Column("Cell"), **_WHAT, **_VERDICTS, **_NUMBERS, "happened": Column("What was done")}
 SIZE_COLUMNS: Final = {
@@ -189,9 +197,9 @@ _REAL: Final = (
 _TERMS: Final = (
     "Steady open loop. Lowest second: from the fault to the end of the load; late: its last quarter. Recovered: what "
     "waits is again at most twice what waited before, counted from the heal, or from the fault if it stays. Latency of "
-    "what was asked for from the fault on, to a quorum of contributors; censored: not committed while anybody watched. "
-    "Afterwards all that was down or cut comes back; lost is what an agent had acknowledged, no agent keeps any more "
-    "and some ledger lacks. "
+    "what was asked for from the fault on, to a quorum of contributors; censored: not committed while anybody watched "
+    "(until then a stall counts that goes on). Afterwards all that was down or cut comes back; lost is what an agent "
+    "had acknowledged (visitors' transactions and evidence), no agent keeps any more and some ledger lacks. "
 )
 _SHOWN: Final = (
     "administrators",
@@ -213,7 +221,8 @@ EXPERIMENT: Final = Experiment(
         Table(
             "faults",
             _SIMULATED + _TERMS + "Expected of proof of stake with a quorum q of n: live if at most n - q fail, safe "
-            "if fewer than 2 q - n lie, nothing beyond. Medians over seeds; transactions are summed.",
+            "if fewer than 2 q - n lie, nothing beyond. A run ends at the first "
+            "violation, and of one there are counts up to then alone. Medians over seeds; transactions are summed.",
             COLUMNS,
             build_cells,
             (*_SHOWN, "when"),
@@ -240,6 +249,7 @@ EXPERIMENT: Final = Experiment(
             "Where nothing is promised, what is found counts as expected.",
             CLAIM_COLUMNS,
             build_claims,
+            ("claim", "runs", "as_expected", "violated", "lost"),
         ),
         Table(
             "faults_controls",
@@ -247,6 +257,7 @@ EXPERIMENT: Final = Experiment(
             "found among random ones. Simulated. An experiment that misses one proves nothing.",
             CONTROL_COLUMNS,
             build_controls,
+            ("mutant", "found", "schedule", "is_caught"),
             keys=("mutant",),
             exact=("is_caught",),
         ),
@@ -268,11 +279,12 @@ EXPERIMENT: Final = Experiment(
         ),
         Figure(
             "faults_limit",
-            "Simulated: what is committed while administrators are faulty (from mid-run on), as a share of what was "
-            "committed before, over their share of all; medians over seeds. Crosses: agreement was violated for some "
-            "seed. Dashed: one third.",
+            "Simulated: what is committed while administrators are faulty (from mid-run on), as a share of what is "
+            "offered, over their share of all; medians over seeds (past 100 %: what had piled up). Crosses at the "
+            "foot: safety was violated for some seed, and of those runs there is no throughput. Dashed: one third.",
             draw_limit,
         ),
     ),
+    answer=answer,
     weight=18.0,
 )  # fmt: skip

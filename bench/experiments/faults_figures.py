@@ -19,6 +19,7 @@ _PANELS: Final = {
     "equivocate-1-of-4-mid": "One of four equivocates",
     "single-crash-1-of-1": "The single orderer crashes",
 }
+_LINES: Final = ("commits_per_s", "commits_per_s_low", "commits_per_s_high")
 _FAULTS: Final = {"crash": "crashed", "equivocate": "equivocating"}
 
 
@@ -33,6 +34,7 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axis.set_title(title)
         part = course[course["cell"] == cell]
         if part.empty:
+            axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
             continue
         first = part.iloc[0]
         until = part["at_s"].max() if first["heal_s"] != first["heal_s"] else first["heal_s"]
@@ -55,17 +57,20 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
 def _draw_line(axis: Any, part: "pd.DataFrame", name: str, colour: str) -> None:
     if part.empty:
         return
-    axis.step(part["at_s"], part["commits_per_s"], where="post", color=colour, label=name, linewidth=1.1)
+    begins = part["at_s"].tolist()
+    edges = [*begins, 2 * begins[-1] - begins[-2]] if len(begins) > 1 else begins
+    # The last interval has a width, too.
+    values, low, high = ([*part[key], part[key].iloc[-1]][: len(edges)] for key in _LINES)
+    axis.step(edges, values, where="post", color=colour, label=name, linewidth=1.1)
     if name == SIMULATED:
-        low, high = part["commits_per_s_low"], part["commits_per_s_high"]
-        axis.fill_between(part["at_s"], low, high, step="post", color=colour, alpha=0.2, linewidth=0)
+        axis.fill_between(edges, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
 
 
 def draw_limit(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     """Throughput under the fault over the share of the faulty, a panel for when it began, a colour for each size."""
     from bench.report.style import markers, new_figure, palette
 
-    frame = tables["faults"]
+    frame, offered = tables["faults"], tables["faults_course"]["offered_per_s"].max()
     frame = frame[(frame["group"] == "limit")]
     figure, axes = new_figure("page", 2.6, ncols=2, sharey=True)
     sizes = [str(size) for size in sorted(frame["administrators"].unique())]
@@ -76,10 +81,11 @@ def draw_limit(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             part = frame[(frame["administrators"] == int(size)) & frame["fault"].isin(["none", fault])]
             part = part[part["when"] == "mid-run"].sort_values("count")
             share = 100 * part["count"] / int(size)
-            rate = 100 * part["during_per_s"] / part["before_per_s"]
+            rate = 100 * part["during_per_s"] / offered
             axis.plot(share, rate, color=colours[size], marker=shapes[size], label=f"{size} administrators")
             broken = part["found"].str.contains("violated")
-            axis.plot(share[broken], rate[broken].fillna(0), "x", color="black", markersize=7)
+            axis.plot(share[broken], [0.04] * broken.sum(), "x", color="black", markersize=7,
+                      transform=axis.get_xaxis_transform())  # fmt: skip
         axis.set(xlabel=f"{title.capitalize()} administrators [%]", ylim=(-5, 115))
     axes[0].set_ylabel("Committed meanwhile [%]")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)

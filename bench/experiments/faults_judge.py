@@ -141,3 +141,17 @@ _ANSWERS: Final[dict[str, Callable[["pd.DataFrame"], str]]] = {
     "C22": _answer_ledger,
     "C23": _answer_tree,
 }
+
+
+def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+    """The claims' answers, the cells that ended otherwise than they had to, and whether the controls were caught."""
+    cells = [tables[name] for name in ("faults", "faults_net")]
+    others = [
+        f"{row['cell']} ({row['found']})"
+        for frame in cells
+        for row in list_runs(frame[~frame["is_expected"].astype(bool)])
+    ]
+    lines = [f"{row['claim']}: {row['answer']}." for row in list_runs(tables["faults_claims"])]
+    lines += [f"Not as expected: {', '.join(others)}."] if others else []
+    caught = tables["faults_controls"]["is_caught"]
+    return lines + ([f"Negative controls: {caught.sum()} of {len(caught)} caught."] if len(caught) else [])

@@ -1,4 +1,4 @@
-"""Proof of stake, proof of work and a single orderer, each with SHA-256, SHA-1 and MD5; some over real networks.
+"""Every consensus rule with SHA-256, SHA-1 and MD5; some over real networks.
 
 All variants of one repeat meet the same arrivals, records and jitter, so they are compared pair by pair.  Proof of
 work is final only under its confirmations, which is what a receipt means under the other rules at once.
@@ -188,6 +188,7 @@ EXPERIMENT: Final = Experiment(
             "CPU-seconds times stated watts, idle power not in it. SHA-1 and MD5 are broken: variants for comparison "
             "only. Proof of work is final under its confirmations, by the odds that the columns of reversals state, "
             "and no equal of a certificate; its search runs beside the node's other work, as on a core of its own. "
+            "An elected leader's messages are unsigned, hence a CPU time near a single orderer's. "
             "Where blocks come faster than the network carries them, administrators finalise different blocks, ledger "
             "keepers refuse the later ones, and the repeat fails.",
             MAIN_COLUMNS,
@@ -219,8 +220,8 @@ EXPERIMENT: Final = Experiment(
     (
         Figure(
             "variants_difficulty",
-            "Proof of work over its difficulty, suites side by side; proof of stake (dashed) and a single orderer "
-            "(dotted), both with SHA-256, as levels. Simulated.",
+            "Proof of work over its difficulty, suites side by side; proof of stake, an elected leader and a single "
+            "orderer, with SHA-256, as levels (where the last two coincide, the one lies on the other). Simulated.",
             draw_difficulty,
         ),
         FACTORS_FIGURE,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Tables = Mapping[str, "pd.DataFrame"]
 
+#: Less of the variance is not told apart.
+_LEAST_SHARE = 0.001
 _STAKE, _WORK = NAMES["pos"], NAMES["pow"]
 
 
@@ -128,6 +130,6 @@ def _factors(tables: "Tables") -> Iterator[str]:
         hashes = singles[singles["term"] == "hash"]["share"].max()
         where = "with every rule" if scope != WITHOUT_WORK else str(scope)
         yield (
-            f"Over the factorial design {where}, the most of the variance is explained by {', '.join(most)}; the hash "
-            f"explains at most {hashes:.1%} of any."
+            f"Over the factorial design {where}, the most of the variance is explained by: {'; '.join(most)}. The hash "
+            f"explains {'at most' if hashes >= _LEAST_SHARE else 'less than'} {max(hashes, _LEAST_SHARE):.1%} of any."
         )

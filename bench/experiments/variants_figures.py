@@ -1,13 +1,16 @@
 """The figure of experiment variants, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bench.experiments.variants_rows import BASE_SUITE, NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MplFigure
+
+#: Line styles of the other rules, in their order: wide and pale below, or who lies below could not be seen.
+_LEVELS: Final = (("--", "black", 1.2), ("-", "#b0b0b0", 2.6), ("-.", "black", 0.9))
 
 
 def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
@@ -33,10 +36,11 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             # Side by side, since the suites differ by less than a marker.
             bits = work["difficulty_bits"] + 0.3 * (place - (len(suites) - 1) / 2)
             axis.plot(bits, work[key], color=colours[suite], marker=shapes[suite], linewidth=0.8, label=f"PoW, {suite}")
-        for rule, style in zip([rule for rule in NAMES if rule != "pow"], ("--", ":", "-."), strict=False):
+        for rule, (style, colour, width) in zip([rule for rule in NAMES if rule != "pow"], _LEVELS, strict=False):
             level = frame[(frame["rule"] == NAMES[rule]) & (frame["suite"] == BASE_SUITE)][key]
             if len(level):
-                axis.axhline(float(level.iloc[0]), color="black", linestyle=style, label=f"{NAMES[rule]}, {BASE_SUITE}")
+                axis.axhline(float(level.iloc[0]), color=colour, linestyle=style, linewidth=width,
+                             label=f"{NAMES[rule]}, {BASE_SUITE}")  # fmt: skip
         axis.set_xticks(sorted(set(frame["difficulty_bits"].dropna())))
         axis.set_xlabel("Proof-of-work difficulty [bits]")
         axis.set_ylabel(label)

@@ -156,7 +156,7 @@ TRAFFIC_TABLES: Final = (
         "Energy per committed transaction at one offered load; medians over repeats (simulated). Active: CPU-seconds "
         "times the stated watts of a busy core. Idle: what all nodes but visitors would draw while they do nothing, "
         "at the stated watts per node, over the transactions of that time; estimated, an assumption about machines "
-        "that nobody measured here, and in no other column. It falls with the load, active energy does not.",
+        "that nobody measured here, and in no column of active energy. It falls with the load, active energy does not.",
         ENERGY_COLUMNS,
         build_energy,
         ("rule", "difficulty_bits", "suite", "active_mj_mid", "idle_j_per_tx", "idle_share"),

@@ -6,19 +6,24 @@ from collections.abc import Generator
 from contextlib import closing
 
 from ehrcore.errors import ParameterError
-from ehrcore.faults.mutants import MUTANTS
 from ehrcore.faults.schedules import count_splits
-from ehrcore.faults.search import Search, compute_digest, run_controls, run_many, run_seed
+from ehrcore.faults.search import Search, compute_digest, default_nodes, run_controls, run_many, run_seed
 from ehrcore.faults.trial import Verdict
 from ehrcore.params import ConsensusRule
 
 _SEEDS = 1_000
+_RULE = ConsensusRule.PROOF_OF_STAKE
+#: Each control has a schedule of its own, so these would say nothing.
+_ALONE = ("splits", "nodes", "mutant", "trace")
 _PROGRESS = 50
 
 
 def check(options: argparse.Namespace) -> int:
     """Run what was asked for; 1 if an invariant broke, or if a mutant broke none."""
     if options.mutants:
+        given = [f"--{name}" for name in _ALONE if getattr(options, name)] + ["--rule"] * (options.rule != _RULE)
+        if given:
+            raise ParameterError(f"--mutants: expected --jobs alone beside it, found {', '.join(given)}")
         return _check_mutants(options.jobs)
     search = _search(options)
     return _show_one(search) if options.trace else _check_many(search, options.jobs)
@@ -27,7 +32,7 @@ def check(options: argparse.Namespace) -> int:
 def _search(options: argparse.Namespace) -> Search:
     nodes = options.nodes
     if nodes is None:
-        nodes = MUTANTS[options.mutant].nodes if options.mutant in MUTANTS else 4
+        nodes = default_nodes(options.mutant)
     if options.seed is not None:
         first, end = options.seed, options.seed + 1
     elif options.seeds:
@@ -88,9 +93,10 @@ def _show_break(search: Search, verdict: Verdict) -> None:
 
 def _summarise(search: Search, verdicts: list[Verdict]) -> None:
     broken = [verdict for verdict in verdicts if verdict.rule]
-    what = "splits" if search.is_split else "random schedules"
+    what, asked = "splits" if search.is_split else "random schedules", search.end - search.first
+    done = f"{len(verdicts)} of {asked}" if len(verdicts) < asked else f"{asked}"
     print(
-        f"{len(verdicts)} {what} of {search.nodes} nodes under {search.rule.value}: "
+        f"{done} {what} of {search.nodes} nodes under {search.rule.value}: "
         + (f"{len(broken)} broke an invariant" if broken else "all invariants held")
         + f"; {sum(verdict.heights for verdict in verdicts)} heights, at most"
         f" {max((verdict.rounds for verdict in verdicts), default=0)} rounds and"

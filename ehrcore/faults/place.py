@@ -18,7 +18,7 @@ from ehrcore.types import SECOND, Role, node_id
 #: and how long it waits for an answer (ns).
 PAUSE_NS: Final = SECOND
 RETRY_NS: Final = PAUSE_NS // 20
-TIMEOUT_NS: Final = 10 * SECOND
+TIMEOUT_NS: Final = 2 * SECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ehrcore.types import require_count
 #: Among how many random schedules the search has to find a mutant that has none made for it.
 CONTROL_SEEDS: Final = 200
 _CHUNK: Final = 8
+_NODES: Final = 4
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -29,14 +30,15 @@ class Search(msgspec.Struct, frozen=True):
 
     first: int
     end: int
-    nodes: int = 4
+    nodes: int = _NODES
     rule: ConsensusRule = ConsensusRule.PROOF_OF_STAKE
     is_split: bool = False
     mutant: str = ""
 
     def validate(self) -> None:
         """Raise `ParameterError` for what does not exist."""
-        find_mutant(self.mutant)
+        if find_mutant(self.mutant) and self.rule is not ConsensusRule.PROOF_OF_STAKE:
+            raise ParameterError(f"rule: expected pos, which {self.mutant!r} is planted in, found {self.rule.value}")
         require_count("nodes", self.nodes, 1)
         most = count_splits(self.nodes) if self.is_split else 1 << 53
         if not 0 <= self.first < self.end <= most:
@@ -51,9 +53,18 @@ class Search(msgspec.Struct, frozen=True):
 
     def command(self, seed: int) -> str:
         """What replays it, word for word."""
-        given = (("--nodes", self.nodes, 4), ("--rule", self.rule.value, "pos"), ("--mutant", self.mutant, ""))
+        given = (
+            ("--nodes", self.nodes, default_nodes(self.mutant)),
+            ("--rule", self.rule.value, "pos"),
+            ("--mutant", self.mutant, ""),
+        )
         words = [f"{flag} {value}" for flag, value, default in given if value != default]
         return " ".join(["ehrcore check --seed", str(seed), *["--splits"] * self.is_split, *words, "--trace"])
+
+
+def default_nodes(mutant: str) -> int:
+    """How many administrators there are where nobody says it: what the planted bug takes, if there is one."""
+    return MUTANTS[mutant].nodes if mutant in MUTANTS else _NODES
 
 
 def run_schedule(schedule: Schedule, seed: int, mutant: Mutant | None = None, show: Show | None = None) -> Verdict:

@@ -152,7 +152,8 @@ class Trial:
         except InvariantError as error:
             rule, detail = error.rule, str(error)
             context = tuple(filter(None, (describe(*seen) for seen in self._last)))
-        heights = max(self.invariants.chain, default=0)
+        # Not of the one chain, which proof of work does not have at every instant.
+        heights = max(map(self.invariants.height, self._live), default=0)
         digest = self.simulation.trace_digest()
         return Verdict(seed, digest, heights, self.rounds, self.live_ns, rule, detail, context)
 

@@ -219,6 +219,25 @@ def test_a_planted_violation_in_one_of_many_runs_is_in_the_tables(planted: Row) 
         assert claims.loc[claim, "answer"] != before.loc[claim, "answer"] or "lost" in planted
 
 
+def test_what_there_is_no_number_of_is_no_zero() -> None:
+    broken = {"safety": "violated: agreement", "violation": "x", "before_per_s": None, "uncommitted": None}
+    ends = [
+        *made_up("equivocate-2-of-4-start", **broken),
+        *made_up("crash-1-of-4-start", before_per_s=None, recovery_s=None),
+    ]
+    frame = build([*MADE, *ends])["faults"].set_index("cell")
+    assert pd.isna(frame.loc["equivocate-2-of-4-start", "uncommitted"])
+    assert frame["not_recovered"].isna().sum() == 2, "nobody recovers from what was always there"
+    assert build([*MADE, *made_up("crash-1-of-4-mid", 2, recovery_s=None)])["faults"].set_index("cell").loc[
+        "crash-1-of-4-mid", "not_recovered"] == 1  # fmt: skip
+
+
+def test_the_answer_names_what_did_not_end_as_expected() -> None:
+    lines = EXPERIMENT.answer(build([*MADE, *made_up("pause", liveness=STALLED)]))
+    assert [line[:4] for line in lines[:5]] == ["C09:", "C10:", "C11:", "C22:", "C23:"]
+    assert lines[5:] == ["Not as expected: pause (safe, stalls until healed)."]
+
+
 def test_claims_are_answered_by_the_numbers() -> None:
     claims = build(MADE)["faults_claims"].set_index("claim")
     assert list(claims.index) == ["C09", "C10", "C11", "C22", "C23"]

@@ -60,6 +60,9 @@ def test_every_command_of_ehrcore_exists_with_its_options() -> None:
             "verify:verify_file",
             "audit:audit",
             "status:status",
+            "order:order",
+            "check:check",
+            "protocol:show",
         ),
     }
 

@@ -276,7 +276,7 @@ def test_the_answer_is_made_of_the_tables(tables: dict[str, pd.DataFrame]) -> No
     assert f"takes {find_depth(0.1)} or {find_depth(0.3)} confirmations" in text
     assert "beside a single orderer, under which no liar is caught: 1.100 (unresolved) times the CPU" in text
     assert "2^128 for sha256, 2^16 for md5" in text
-    assert "the hash explains at most 0.0% of any" in text
+    assert "The hash explains less than 0.1% of any" in text
     changed = tables | {"variants_ratios": tables["variants_ratios"].assign(cpu_ratio=0.5)}
     assert "2.000" not in text
     assert "2 (unresolved) times the CPU" in " ".join(answer(changed)), "nothing is typed in by hand"

@@ -20,6 +20,8 @@ from ehrcore.types import MINUTE, Role, node_id
 #: Blocks asked for at once, within what one answer may hold.
 BLOCKS: Final = 32
 PAUSE_S: Final = 1.0
+#: How long a peer may keep silent before the next one is asked: one that is cut off must not hold a node up for long.
+SILENCE_S: Final = 2.0
 
 
 def keepers(host: NodeHost) -> list[str]:
@@ -64,7 +66,8 @@ async def _pause(host: NodeHost, seconds: float) -> None:
 
 async def fetch_blocks(host: NodeHost, peer: str) -> tuple[Finalised, ...] | None:
     """The blocks after this node's last one, as ``peer`` has them; None if it does not answer or talks nonsense."""
-    routes, timeout = host.links.routes, aiohttp.ClientTimeout(total=10)
+    routes = host.links.routes
+    timeout = aiohttp.ClientTimeout(total=10, sock_connect=SILENCE_S, sock_read=SILENCE_S)
     url = f"{routes.url(peer)}/v1/blocks?from={host.height + 1}&limit={BLOCKS}"
     try:
         async with host.links.session.get(url, timeout=timeout, server_hostname=routes.tls_name(peer)) as response:

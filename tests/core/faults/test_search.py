@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -125,6 +126,7 @@ def test_the_same_seed_is_the_same_trace_under_any_hash_seed(hash_seed: str) -> 
         (Search(5, 5), "seeds: expected A:B"),
         (Search(0, count_splits(4) + 1, is_split=True), "seeds: expected A:B"),
         (Search(0, 1, mutant="none"), "mutant: expected one of"),
+        (Search(0, 1, rule=ConsensusRule.LEADER, mutant="no-lock"), "rule: expected pos"),
     ],
 )
 def test_what_cannot_be_searched_is_said_in_one_line(search: Search, text: str) -> None:
@@ -158,10 +160,37 @@ def test_what_breaks_is_shown_with_the_one_command_that_replays_it(capsys: pytes
     assert len(trace.splitlines()) > 10
 
 
+def test_what_replays_says_how_many_nodes_there_were_unless_the_bug_says_it() -> None:
+    assert "--nodes" not in Search(0, 1, 6, mutant="two-thirds-of-6").command(0)
+    assert "--nodes 4" in Search(0, 1, 4, mutant="two-thirds-of-6").command(0)
+    assert "--nodes" not in Search(0, 1).command(0)
+
+
+@pytest.mark.parametrize("rule", ConsensusRule)
+def test_heights_are_counted_under_every_rule(rule: ConsensusRule) -> None:
+    assert run_seed(Search(0, 1, rule=rule), 0).heights > 4
+
+
+def test_a_search_that_was_interrupted_says_how_much_of_it_was_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(search: Search, jobs: int) -> Iterator[Verdict]:
+        yield run_seed(search, 0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ehrcore.cli.check.run_many", stop)
+    code, shown = run_command(capsys, "--seeds", "0:9")
+    assert code == 130
+    assert shown.startswith("1 of 9 random schedules of 4 nodes under pos: all invariants held; ")
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("--seeds", "3"),
+        ("--mutants", "--rule", "leader"),
+        ("--mutants", "--splits"),
+        ("--mutant", "no-lock", "--rule", "pow"),
         ("--seeds", "2:1"),
         ("--jobs", "0"),
         ("--mutant", "x"),
