@@ -56,7 +56,8 @@ class Stakes:
             if order.amount > held or order.amount == total:
                 return Reason.NO_STAKE
             self._bonded[node] = held - order.amount
-            self._leaving += ((height + self._params.stake.unbonding_blocks, node, order.amount),)
+            # It still votes at the next height, and what is said there can be shown for as long as at any other.
+            self._leaving += ((height + 1 + self._params.stake.unbonding_blocks, node, order.amount),)
         return Reason.ACCEPTED
 
     def _punish(self, evidence: Evidence, height: int) -> Reason:

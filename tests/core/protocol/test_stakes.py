@@ -109,14 +109,17 @@ def test_unbonded_stake_votes_no_more_but_can_be_lost_for_a_while() -> None:
     scribe = make_scribe(unbonding_blocks=3)
     stakes = scribe.stakes()
     assert stakes.carry_out(Unbond(NAMES[0], 3), 1) is Reason.ACCEPTED
-    for height in (1, 2, 3):
+    for height in (1, 2, 3, 4):
+        assert held(stakes.validators)[NAMES[0]] == (4 if height <= 2 else 1)
         stakes.advance(height)
         assert stakes.unbonding(NAMES[0]) == 3
     twin = stakes.copy()
-    assert twin.carry_out(show(scribe, NAMES[0], 1), 4) is Reason.ACCEPTED
-    twin.advance(4)
+    # The last height at which all of it voted, in the last block in which that can be shown.
+    assert twin.carry_out(show(scribe, NAMES[0], 1), 5) is Reason.EXPIRED
+    assert twin.carry_out(show(scribe, NAMES[0], 2), 5) is Reason.ACCEPTED
+    twin.advance(5)
     assert (held(twin.upcoming).get(NAMES[0]), twin.unbonding(NAMES[0])) == (None, 0)
-    stakes.advance(4)
+    stakes.advance(5)
     assert stakes.unbonding(NAMES[0]) == 0
     assert held(stakes.upcoming)[NAMES[0]] == 1
 
