@@ -51,6 +51,9 @@ PRECOMMIT: Final = 2
 _NONE: Final = -1
 #: How much longer than the first the interval between two repetitions grows at most.
 LONGEST_REPEAT: Final = 8
+#: Rounds over which time-outs grow: with the default step by 32 s, far above what any network takes to deliver, yet no
+#: liar who keeps an idle height busy makes the next transaction wait for hours.
+LONGEST_GROWTH: Final = 64
 
 
 class Phase(IntEnum):
@@ -376,7 +379,7 @@ class ProofOfStake:
     def _set_timer(self, kind: str, delay_ns: int, steps: list[Step]) -> None:
         # What is said again must come within the time-outs of some round, so it does not wait longer as they do.
         if kind != "repeat":
-            delay_ns += self._round * self._seat.params.stake.timeout_step_ns
+            delay_ns += min(self._round, LONGEST_GROWTH) * self._seat.params.stake.timeout_step_ns
         steps.append(SetTimer(f"{kind}/{self._height}/{self._round}", delay_ns))
 
     def _repeat(self, steps: list[Step]) -> None:

@@ -91,7 +91,10 @@ def test_a_lap_begins_where_the_last_one_ended_and_the_whole_is_kept(machine: Ma
     machine.run(idle=30)
     assert watch.lap()["foreign_cpu_share"] == pytest.approx(0.0)
     assert watch.read()["foreign_cpu_share"] == pytest.approx(0.25)
-    assert watch.read() == watch.read()
+    # This very process is switched while it reads, as often as the system likes.
+    first, second = ({key: value for key, value in watch.read().items() if "switches" not in key} for _ in range(2))
+    assert first == second
+    assert first
 
 
 def test_running_children_are_ours_with_their_own_children(machine: Machine, watch: NoiseWatch) -> None:
