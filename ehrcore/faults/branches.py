@@ -1,7 +1,7 @@
 """Final blocks that proof of work has reversed: told by their ids, and counted, not hidden.
 
 Its finality is one of probability (`ehrcore.consensus.reversal`): a cut or a race that outlasts the confirmations
-leaves nodes that hold different blocks final at one height.  Each has kept to the rule, and nothing brings them together
+leaves nodes that hold different blocks final at one height.  Each has kept to the rule, and nothing joins them
 again: so it is neither a failure of liveness nor a breach of what the rule promises.  Blocks link, so two chains are on
 one branch if they have the same block at the lower of their heights.
 """

@@ -16,7 +16,7 @@ from the recursive definition of RFC 6962 in `ehrcore.spec`, and whatever was ev
 - lost: what an agent accepted, or a visitor was told is final, lies in every ledger in the end, once.
 
 Proof of work promises agreement only with a probability: there, one node's chain must link, have all its confirmations
-and never change, but nodes may differ, and those that do are told of (`reverted`); what only they hold is not asked for.
+and never change, but nodes may differ, and those are told of (`reverted`); what only they hold is not asked for.
 """
 
 from collections import defaultdict
