@@ -114,17 +114,17 @@ def test_who_has_left_a_round_hands_on_what_let_it_leave() -> None:
 def test_a_reversal_is_told_by_ids_and_counted_and_is_no_failure_of_liveness(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A miner is cut off for longer than three confirmations take: each side has its own final blocks."""
+    """The miners are cut in halves for longer than three confirmations take: each half has its own final blocks."""
     names = administrators(4)
-    plan = FaultPlan(tuple(partition(names[:1], names[1:], 2 * SECOND, 14 * SECOND)))
-    load = tuple(number * SECOND for number in range(20))
+    plan = FaultPlan(tuple(partition(names[:2], names[2:], 2 * SECOND, 20 * SECOND)))
+    load = tuple(number * SECOND // 2 for number in range(50))
     schedule = Schedule("cut", POW, (1,) * 4, 20_000_000, 0, load, plan)
     verdict = run_schedule(schedule, 0)
     # Ledgers follow whichever side they heard of first.
     keepers = {"coordinator-0", "contributor-0", "contributor-1"}
     assert not verdict.rule
-    assert verdict.reverted.keys() - keepers == {"administrator-0"}
-    assert verdict.reverted["administrator-0"] < verdict.heights
+    assert verdict.reverted.keys() - keepers in (set(names[:2]), set(names[2:]))
+    assert max(verdict.reverted.values()) < verdict.heights
     code, shown = run_command(capsys, "--rule", "pow", "--seeds", "58:59")
     assert code == 0
     assert "all invariants held; 1 reversed final blocks, of 1 nodes; " in shown
