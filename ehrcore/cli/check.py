@@ -58,6 +58,8 @@ def _show_one(search: Search) -> int:
         print(f"  {fault}")
     verdict = run_seed(search, search.first, print)
     print(verdict.detail or f"all invariants held over {verdict.heights} heights (trace {verdict.digest[:16]})")
+    for name, height in verdict.reverted.items():
+        print(f"reversed: {name} holds other blocks final from height {height} on")
     return int(bool(verdict.rule))
 
 
@@ -93,11 +95,13 @@ def _show_break(search: Search, verdict: Verdict) -> None:
 
 def _summarise(search: Search, verdicts: list[Verdict]) -> None:
     broken = [verdict for verdict in verdicts if verdict.rule]
+    reversals = [len(verdict.reverted) for verdict in verdicts if verdict.reverted]
     what, asked = "splits" if search.is_split else "random schedules", search.end - search.first
     done = f"{len(verdicts)} of {asked}" if len(verdicts) < asked else f"{asked}"
     print(
         f"{done} {what} of {search.nodes} nodes under {search.rule.value}: "
         + (f"{len(broken)} broke an invariant" if broken else "all invariants held")
+        + (f"; {len(reversals)} reversed final blocks, of {sum(reversals)} nodes" if reversals else "")
         + f"; {sum(verdict.heights for verdict in verdicts)} heights, at most"
         f" {max((verdict.rounds for verdict in verdicts), default=0)} rounds and"
         f" {max((verdict.live_ns for verdict in verdicts), default=0) / 1e9:.0f} s after healing"

@@ -93,6 +93,8 @@ def _describe(plan: NetworkPlan) -> NetworkConfig:
         vote_timeout_ms=stake.vote_timeout_ns // 1_000_000,
         timeout_step_ms=stake.timeout_step_ns // 1_000_000,
         difficulty_bits=work.difficulty.bit_length() - 1,
+        retarget_window=work.retarget_window,
+        block_interval_ms=work.block_interval_ns // 1_000_000,
         confirmations=work.confirmations,
         tls=plan.tls,
     )

@@ -7,9 +7,11 @@ to confirm what is not final yet, so an idle network rests.  The search itself i
 Who hears of a block whose parent it lacks asks for that, back to where the branches part: so a cut that ends before
 either side's blocks are final leaves no more than a reorganisation.
 
-How sure final is: `reversal.rule_risk`.  A final block is kept whatever comes later, so an attack that succeeds shows
-as administrators or ledger keepers that disagree for good.  Under retargeting an idle hour counts as a slow one: the
-difficulty falls, by at most `MAX_STEP` per window, and rises again.
+How sure final is: `reversal.rule_risk`.  A final block is kept whatever comes later, so an attack that succeeds, or a
+cut that outlasts the confirmations, shows as administrators or ledger keepers that disagree for good.  Such a one tells
+of the others' final block as dropped and asks for their branch no more; to join them it must start anew, with nothing
+kept.  Under retargeting an idle hour counts as a slow one: the difficulty falls, by at most `MAX_STEP` per window, and
+rises again.
 
 A block carries no signature: its work is what admits it, as in Nakamoto's design.  Its proposer's name is therefore a
 claim (of some administrator, or the block is refused) on which nothing rests: no reward, no penalty, no turn.  Counts
@@ -23,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from ehrcore.block import Block, Header, WorkCertificate
+from ehrcore.block import Block, CommitCertificate, Header, WorkCertificate
 from ehrcore.bounded import RecentSet
 from ehrcore.consensus.finality import check_work, header_hash, verify_certificate
 from ehrcore.consensus.laggards import CATCH_UP_LIMIT
@@ -75,6 +77,8 @@ class ProofOfWork:
         self._best = tip.block_hash
         self._root_work = 0
         self._orphans: dict[bytes, list[Mined]] = {}
+        #: What is final elsewhere beside this node's own last final block.
+        self._foreign = RecentSet(CATCH_UP_LIMIT)
         self._job = 0
         self._mining: Block | None = None
         self._mining_on = b""
@@ -120,7 +124,10 @@ class ProofOfWork:
     def _follow(self, final: Finalised, now: int, steps: list[Step]) -> bool:
         """Take over a final block that this node has missed; what it has itself beside that block is stale."""
         header, block_hash = final.block.header, header_hash(self._seat.crypto, final.block.header)
-        if header.previous != self._root.block_hash or not self._is_final(final, block_hash, now):
+        if header.previous != self._root.block_hash:
+            self._note_foreign(header, block_hash, final.certificate, steps)
+            return False
+        if not self._is_final(final, block_hash, now):
             return False
         before = [node.block_hash for node in self._path(self._best)]
         self._may_lack = True
@@ -147,6 +154,21 @@ class ProofOfWork:
         except ValidationError:
             return False
         return is_timely(block, now)
+
+    def _note_foreign(
+        self, header: Header, block_hash: bytes, certificate: CommitCertificate, steps: list[Step]
+    ) -> None:
+        """Report, once, a final block on another one than this node's last: one of the two branches is reversed."""
+        seat, root = self._seat, self._root
+        if header.height != root.height + 1 or header.previous in self._foreign:
+            return
+        try:
+            verify_certificate(seat.crypto, seat.params, seat.validators, header, block_hash, certificate, None)
+        except ValidationError:
+            return
+        self._foreign.add(header.previous)
+        found = f"previous: expected {root.block_hash.hex()}, found {header.previous.hex()}"
+        steps.append(Observed(ObservedKind.DROPPED, (block_hash,), found))
 
     def _is_behind(self) -> bool:
         """Whether others are at work higher up, on blocks that this node has missed: to mine below them is in vain.
@@ -190,7 +212,8 @@ class ProofOfWork:
         return self._go_on(steps, now)
 
     def _ask(self, peer: str, missing: bytes) -> list[Step]:
-        return [Send((peer,), Missing(self._earliest(missing), self._root.block_hash))]
+        earliest = self._earliest(missing)
+        return [] if earliest in self._foreign else [Send((peer,), Missing(earliest, self._root.block_hash))]
 
     def _show(self, peer: str, height: int) -> list[Step]:
         """The last block, for a peer at ``height`` where a block is final already: it will ask for those before."""

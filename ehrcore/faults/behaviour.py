@@ -15,13 +15,17 @@ from ehrcore.block import Attestation, Block, Header, OrdererCertificate, StakeC
 from ehrcore.consensus.finality import header_hash
 from ehrcore.effects import Effect, Effects, Event, Received, RoleMachine, Send
 from ehrcore.faults.plan import Behaviour, Byzantine, FaultPlan
-from ehrcore.messages import Approve, Finalised, Message, Propose, Vote
+from ehrcore.messages import Approve, Finalised, Message, Mined, Propose, Vote
 from ehrcore.roles.context import Context
 from ehrcore.types import MINUTE, Role
 
 #: A block's time so far ahead (ns) that nobody may take it for the present.
 FUTURE_NS: Final = 60 * MINUTE
 NIL: Final = b""
+
+
+def _height_of(send: Send) -> int:
+    return send.message.block.header.height if isinstance(send.message, Mined) else 0
 
 
 class Liar:
@@ -40,6 +44,9 @@ class Liar:
         self._lies: dict[tuple[str, bytes], list[Effect]] = {}
         self._others: set[bytes] = set()
         self._held: dict[tuple[int, int], list[Event]] = {}
+        #: Blocks that it has mined: those kept back, and those that it has shown.
+        self._secret: list[Send] = []
+        self._shown: set[bytes] = set()
         behaviours: dict[Behaviour, Callable[[Send], list[Effect]]] = {
             Behaviour.EQUIVOCATE: self._equivocate,
             Behaviour.WITHHOLD: self._withhold,
@@ -65,6 +72,8 @@ class Liar:
         said: list[Effect] = []
         for effect in self.meant:
             said += self._change(effect) if type(effect) is Send else [effect]
+        if type(event) is Received and type(event.message) is Mined:
+            said += self._show(event.message.block.header.height)
         return tuple(said)
 
     def _hear(self, event: Event) -> tuple[Event, ...]:
@@ -133,8 +142,25 @@ class Liar:
     # -- behaviours --------------------------------------------------------------------------------------------
 
     def _withhold(self, send: Send) -> list[Effect]:
+        if type(send.message) is Mined and not self._targets:
+            if header_hash(self._context.crypto, send.message.block.header) in self._shown:
+                return [send]
+            self._secret.append(send)
+            return []
         heard = tuple(name for name in send.to if name not in self._targets) if self._targets else ()
         return [Send(heard, send.message)] if heard else []
+
+    def _show(self, height: int) -> list[Effect]:
+        """What a selfish miner shows when another has found a block: as much as is needed to have that one lost.
+
+        I. Eyal and E. G. Sirer, "Majority is not enough: Bitcoin mining is vulnerable" (FC 2014), Algorithm 1: all
+        of its secret branch if that is ahead by one at most, else up to the same height.
+        """
+        top = max((_height_of(send) for send in self._secret), default=0)
+        due = [send for send in self._secret if top <= height + 1 or _height_of(send) <= height]
+        self._secret = [send for send in self._secret if send not in due]
+        self._shown |= {header_hash(self._context.crypto, send.message.block.header) for send in due}  # type: ignore[union-attr]  # it is `Mined`
+        return [*due]
 
     def _censors(self, event: Received) -> bool:
         """Whether this approval never comes to its pool: so it proposes nothing of it, and is honest otherwise."""

@@ -15,8 +15,8 @@ from the recursive definition of RFC 6962 in `ehrcore.spec`, and whatever was ev
 - once: the chain holds no transaction twice; state: ledgers that hold the same blocks have the same state;
 - lost: what an agent accepted, or a visitor was told is final, lies in every ledger in the end, once.
 
-Proof of work promises agreement only up to its confirmations, with a probability: agreement, finality and what rests on
-them are left out there.
+Proof of work promises agreement only with a probability: there, one node's chain must link, have all its confirmations
+and never change, but nodes may differ, and those are told of (`reverted`); what only they hold is not asked for.
 """
 
 from collections import defaultdict
@@ -32,9 +32,11 @@ from ehrcore.block import (
     OrdererCertificate,
     StakeCertificate,
     VoteBody,
+    WorkCertificate,
 )
 from ehrcore.codec import encode
 from ehrcore.effects import Effect, Observed, ObservedKind, Persist, PersistTip, Send
+from ehrcore.faults.branches import Chain, find_fork, find_main, is_on
 from ehrcore.faults.words import PRECOMMIT, Words
 from ehrcore.identity import Reason
 from ehrcore.messages import Append, Approve, Ballot, Endorse, Finalised, Propose, Stored, Submit, Vote
@@ -65,6 +67,7 @@ class Invariants(Words):
         #: The one chain, as honest nodes have accepted it: hashes by height, and where each transaction lies.
         self.chain: dict[int, bytes] = {0: network.chain}
         self._place: dict[bytes, int] = {}
+        self._contents: dict[bytes, frozenset[bytes]] = {}
         self._checked: set[bytes] = set()
         self._certified: set[tuple[bytes, CommitCertificate]] = set()
         self._accepted: dict[str, dict[int, bytes]] = defaultdict(lambda: {0: network.chain})
@@ -123,11 +126,12 @@ class Invariants(Words):
     def waiting(self, down: Collection[str] = ()) -> set[bytes]:
         """The transactions that an agent has accepted and that some honest ledger lacks, ``down`` nodes' aside."""
         held = [{tx_id for ids in self._ledgers[node].values() for tx_id in ids} for node in self._keepers(down)]
-        return {tx_id for tx_id in self._promised if not all(tx_id in mine for mine in held)}
+        promised = self._promised - self._reversed(down)
+        return {tx_id for tx_id in promised if not all(tx_id in mine for mine in held)}
 
     def finish(self, down: Collection[str] = ()) -> None:
         """Check what holds once all has been delivered; ``down`` are the nodes that are not there to hear it."""
-        for tx_id in self._promised | self._acknowledged:
+        for tx_id in (self._promised | self._acknowledged) - self._reversed(down):
             for node in self._keepers(down):
                 count = sum(ids.count(tx_id) for ids in self._ledgers[node].values())
                 if count != 1:
@@ -136,28 +140,60 @@ class Invariants(Words):
 
     def _keepers(self, down: Collection[str]) -> list[str]:
         keepers = [name for name, role in self._roles.items() if role is Role.CONTRIBUTOR]
-        return [name for name in (node_id(Role.COORDINATOR, 0), *keepers) if name not in self._faulty | set(down)]
+        left_out = self._faulty | set(down) | self.reverted(down).keys()
+        return [name for name in (node_id(Role.COORDINATOR, 0), *keepers) if name not in left_out]
+
+    # -- reversals ---------------------------------------------------------------------------------------------
+
+    def main(self, down: Collection[str] = ()) -> Chain:
+        """The chain; where there may be several, the longest of those administrators that are up."""
+        if self._is_certain:
+            return self.chain
+        names = [name for name, role in self._roles.items() if role is Role.ADMINISTRATOR]
+        return find_main([self._accepted[name] for name in names if name not in self._faulty | set(down)])
+
+    def reverted(self, down: Collection[str] = ()) -> dict[str, int]:
+        """Nodes that hold other blocks final than the main chain, each with the first height at which it does."""
+        if self._is_certain:
+            return {}
+        main, chains = self.main(down), sorted(self._accepted.items())
+        return {
+            name: find_fork(main, chain)
+            for name, chain in chains
+            if not is_on(main, chain) and name not in self._faulty | set(down)
+        }
+
+    def _reversed(self, down: Collection[str]) -> set[bytes]:
+        """Transactions that were final for some nodes, and are not on the main chain: whoever saw them is content."""
+        if self._is_certain:
+            return set()
+        main = set(self.main(down).values())
+        on, off = set[bytes](), set[bytes]()
+        for block_hash, tx_ids in self._contents.items():
+            (on if block_hash in main else off).update(tx_ids)
+        return off - on
 
     # -- what is accepted --------------------------------------------------------------------------------------
 
     def _accept(self, node: str, height: int, block_hash: bytes) -> None:
         """Agreement and finality."""
         mine = self._accepted[node]
-        if not self._is_certain:
-            mine[height] = block_hash
-            return
         if mine.setdefault(height, block_hash) != block_hash:
             self._fail("finality", "replaced a block that it had accepted", height, nodes=(node,))
         if height - 1 not in mine:
             self._fail("finality", "accepted a block without the one before it", height, nodes=(node,))
-        if self.chain.setdefault(height, block_hash) != block_hash:
+        if self._is_certain and self.chain.setdefault(height, block_hash) != block_hash:
             others = [name for name, held in self._accepted.items() if held.get(height) == self.chain[height]]
             both = f"{block_hash.hex()[:16]} and {self.chain[height].hex()[:16]}"
             self._fail("agreement", f"accepted {both}", height, nodes=(node, *others))
 
     def _final(self, node: str, block: Block, certificate: CommitCertificate) -> bytes:
         """Everything about a block that an honest node takes to be final; its hash."""
-        block_hash = self._hash(block.header)
+        block_hash, mine = self._hash(block.header), self._accepted[node]
+        if block.header.previous != mine.get(block.header.height - 1, block.header.previous):
+            self._fail(
+                "validity", "accepted a block that does not link to its last", block.header.height, nodes=(node,)
+            )
         if (block_hash, certificate) not in self._certified:
             self._check_certificate(node, block.header, block_hash, certificate)
             self._certified.add((block_hash, certificate))
@@ -177,6 +213,12 @@ class Invariants(Words):
                 self._fail("quorum", detail, header.height, nodes=(node,))
         elif isinstance(certificate, StakeCertificate):
             self._count(node, header, block_hash, certificate)
+        elif isinstance(certificate, WorkCertificate):
+            hashes = [block_hash, *map(self._hash, certificate.successors)]
+            needed, parents = self._params.work.confirmations, [later.previous for later in certificate.successors]
+            if parents != hashes[:-1] or len(parents) != needed:
+                detail = f"accepted under {len(parents)} confirmations of {needed}, or not linked ones"
+                self._fail("quorum", detail, header.height, nodes=(node,))
 
     def _count(self, node: str, header: Header, block_hash: bytes, certificate: StakeCertificate) -> None:
         height, round_ = header.height, certificate.round
@@ -208,6 +250,7 @@ class Invariants(Words):
             or self._voters_digest(height + 1) != header.next_validators
         ):
             self._fail("validity", "accepted a block of other voters", height, nodes=(node,))
+        self._contents[block_hash] = frozenset(self._tx_id(item.transaction) for item in items)
         for item in items:
             self._check_item(node, height, item)
             self._carry_out(node, height, item.transaction.body.payload)

@@ -123,7 +123,8 @@ class Log:
             return Kept(orders=tuple(self._orders.values()), heard=self._heard(1))
         header = self._finals[-1].block.header
         tip = Tip(header.height, self._suite.hash(encode(header)), header.timestamp)
-        blocks = [final.block for final in self._finals[-REMEMBERED_BLOCKS:]]
+        limit = max(REMEMBERED_BLOCKS, context.params.work.retarget_window)
+        blocks = [final.block for final in self._finals[-limit:]]
         settled = tuple(self.identify(item.transaction) for block in blocks for item in block.transactions)
         recent = tuple(block.header for block in blocks)
         return Kept(tip, None, (), tuple(self._ordering), self._heard(tip.height + 1), settled, recent)

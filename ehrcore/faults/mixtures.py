@@ -40,6 +40,8 @@ def make_random(seed: int, nodes: int, rule: ConsensusRule) -> Schedule:
     mixture = _Mixture(chance, stakes, load)
     if rule is ConsensusRule.PROOF_OF_STAKE:
         mixture.add_liars()
+    if rule is ConsensusRule.PROOF_OF_WORK:
+        mixture.add_miner(random.Random(f"{seed}|miner|{nodes}"))
     if rule is not ConsensusRule.SINGLE_ORDERER:
         mixture.add_losses_for_good()
     for _ in range(chance.randint(1, 6)):
@@ -91,6 +93,11 @@ class _Mixture:
             else:
                 for _ in range(self._chance.randint(1, 3)):
                     self._crash(node, forgets=True)
+
+    def add_miner(self, chance: random.Random) -> None:
+        """Now and then one miner that mines in secret or leaves out what it does not like."""
+        if _happens(chance, 0.15) and (node := self._lose()) is not None:
+            self.faults.append(Byzantine(node, chance.choice((Behaviour.WITHHOLD, Behaviour.CENSOR))))
 
     def add_losses_for_good(self) -> None:
         """Now and then a node that does not come back, or a link that stays cut one way."""

@@ -24,7 +24,8 @@ class Behaviour(StrEnum):
     """How an administrator lies; it has the node's key, so it can sign anything in its own name.
 
     ``EQUIVOCATE``: one proposal or vote for some, another for the others.  ``WITHHOLD``: says nothing to ``targets``,
-    or to anyone if none is named.  ``CENSOR``: never proposes what ``targets`` wrote, or half of all transactions
+    or to anyone if none is named; a miner then keeps its blocks back and shows them when another has found one (selfish
+    mining).  ``CENSOR``: never proposes what ``targets`` wrote, or half of all transactions
     if nobody is named.  ``LIE``: invalid blocks, wrong votes, forged certificates.
     """
 

@@ -3,7 +3,7 @@
 Safety is asked after every effect (`ehrcore.faults.invariants`).  Liveness is asked after the last fault that heals:
 within `LIVE_WITHIN_NS` of virtual time every honest administrator that is up decides new heights, none of them later
 than `ROUND_LIMIT` rounds after the one it stood in; within `DONE_WITHIN_NS` every ledger that is up holds all that was
-accepted.
+accepted.  Nodes whose final blocks proof of work has reversed are counted, and these two are not asked of them.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ from ehrcore.faults.schedules import Schedule
 from ehrcore.faults.weights import InvariantError
 from ehrcore.faults.words import PREVOTE
 from ehrcore.ledger import Ledger, MemoryLedger
-from ehrcore.messages import Finalised, Propose, Vote
+from ehrcore.messages import Finalised, Mined, Missing, Propose, Vote
 from ehrcore.network import Network
 from ehrcore.params import ConsensusRule
 from ehrcore.records import ClinicalRecord, RecordKind
@@ -42,6 +42,7 @@ _PROBE_NS: Final = SECOND
 class Verdict(msgspec.Struct, frozen=True):
     """What came of one schedule; ``rule`` is the invariant that broke, "" if all held; ``heights`` were decided.
 
+    ``reverted`` are nodes that hold other blocks final than most (proof of work alone), with the first such height;
     ``live_ns`` is how long after the last fault had healed all was decided, ``rounds`` the most that a height took
     after it; ``context`` are the last effects before the break.
     """
@@ -54,6 +55,7 @@ class Verdict(msgspec.Struct, frozen=True):
     rule: str = ""
     detail: str = ""
     context: tuple[str, ...] = ()
+    reverted: dict[str, int] = {}
 
 
 Show = Callable[[str], None]
@@ -121,7 +123,11 @@ class Trial:
         invariants.finish(self.schedule.down)
 
     def _is_live(self, before: dict[str, int]) -> bool:
-        return all(self.invariants.height(name) > last for name, last in before.items())
+        reverted = self._reverted()
+        return all(self.invariants.height(name) > last for name, last in before.items() if name not in reverted)
+
+    def _reverted(self) -> dict[str, int]:
+        return self.invariants.reverted(self.schedule.down)
 
     def _is_done(self, before: dict[str, int]) -> bool:
         # Proof of work goes on for the sake of confirmations, with nothing to order.
@@ -132,7 +138,9 @@ class Trial:
     def _complain(self, before: dict[str, int], late_ns: int) -> None:
         heights = ", ".join(f"{name} from {last} to {self.invariants.height(name)}" for name, last in before.items())
         waiting = len(self.invariants.waiting(self.schedule.down))
+        reverted = ", ".join(f"{name} from {height}" for name, height in self._reverted().items())
         detail = f"{late_ns // SECOND} s after all had healed: {heights}; {waiting} transactions wait"
+        detail += f"; reverted: {reverted}" * bool(reverted)
         raise InvariantError("liveness", detail, nodes=self._live)
 
     def _check_rounds(self, before: dict[int, int]) -> None:
@@ -155,7 +163,7 @@ class Trial:
         # Not of the one chain, which proof of work does not have at every instant.
         heights = max(map(self.invariants.height, self._live), default=0)
         digest = self.simulation.trace_digest()
-        return Verdict(seed, digest, heights, self.rounds, self.live_ns, rule, detail, context)
+        return Verdict(seed, digest, heights, self.rounds, self.live_ns, rule, detail, context, self._reverted())
 
 
 def describe(now: int, node: str, effect: Effect) -> str:
@@ -170,6 +178,11 @@ def describe(now: int, node: str, effect: Effect) -> str:
             what = f"proposes {body.block.hex()[:8]} in {body.height}/{body.round}{since}"
         case Send(to=to, message=Finalised(block=block)):
             what = f"sends final block {block.header.height} to {len(to)}"
+        case Send(message=Mined(block=block)):
+            header = block.header
+            what = f"sends block {header.height} of {header.proposer} on {header.previous.hex()[:8]}"
+        case Send(to=to, message=Missing(block=missing, after=after)):
+            what = f"asks {to[0]} for {missing.hex()[:8]} after {after.hex()[:8]}"
         case PersistTip(height=height, block=block_hash):
             what = f"accepts {block_hash.hex()[:8]} as block {height}"
         case Persist(block=block):

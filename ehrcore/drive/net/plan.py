@@ -16,6 +16,7 @@ import msgspec
 from ehrcore.authority import Authority
 from ehrcore.block import Genesis, genesis_hash
 from ehrcore.codec import decode, encode
+from ehrcore.consensus.work import LEAST_WINDOW
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.files import read_file, read_secret, write_file
 from ehrcore.errors import CodecError, DeploymentError, ParameterError
@@ -50,6 +51,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ``max_wait_ms`` cuts a block that is not full: the paper waits for 6 minutes (360,000), people at a terminal do not.
     Proof of stake goes on to the next round after ``propose_timeout_ms`` without a proposal and ``vote_timeout_ms``
     without a decision, each by ``timeout_step_ms`` longer from round to round.
+    Proof of work begins with 2 ** ``difficulty_bits`` hashes per block and calls a block final under ``confirmations``
+    more; every ``retarget_window`` blocks (0: never) it aims at one block per ``block_interval_ms``.
     """
 
     name: str = "ehr"
@@ -70,7 +73,9 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     propose_timeout_ms: int = 3_000
     vote_timeout_ms: int = 1_000
     timeout_step_ms: int = 500
-    difficulty_bits: int = 16
+    difficulty_bits: Annotated[int, msgspec.Meta(ge=0, le=61)] = 16
+    retarget_window: Annotated[int, msgspec.Meta(ge=0, le=4_096)] = 0
+    block_interval_ms: Annotated[int, msgspec.Meta(ge=1, le=86_400_000)] = 10_000
     confirmations: int = 6
     tls: bool = False
     host: str = "127.0.0.1"
@@ -78,7 +83,11 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     nodes: dict[str, Address] = {}
 
     def params(self, genesis_time: int) -> ChainParams:
-        """The chain's parameters; policies default to a majority."""
+        """The chain's parameters; policies default to a majority.  `ParameterError` for a window without a duration."""
+        if 0 < self.retarget_window < LEAST_WINDOW:
+            raise ParameterError(
+                f"retarget_window: expected 0 or at least {LEAST_WINDOW}, found {self.retarget_window}"
+            )
         topology = Topology(self.agents, self.coordinators, self.administrators, self.contributors, self.visitors)
         return ChainParams(
             self.name,
@@ -93,7 +102,9 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             stake=StakeRule(
                 *(1_000_000 * part for part in (self.propose_timeout_ms, self.vote_timeout_ms, self.timeout_step_ms))
             ),
-            work=WorkRule(difficulty=1 << self.difficulty_bits, confirmations=self.confirmations),
+            work=WorkRule(
+                1 << self.difficulty_bits, 1_000_000 * self.block_interval_ms, self.retarget_window, self.confirmations
+            ),
             genesis_time=genesis_time,
         )
 

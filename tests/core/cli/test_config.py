@@ -45,6 +45,11 @@ CONFIGS = {
         "expected distinct addresses, found 127.0.0.1:9000 for agent-0 and visitor-0",
     ),
     "more endorsements than agents": ("endorsements = 2", "endorsements: expected 1 to 1 of 1, found 2"),
+    "bits that no header can say": ("difficulty_bits = 62", "Expected `int` <= 61 - at `$.difficulty_bits`"),
+    "fewer bits than none": ("difficulty_bits = -1", "Expected `int` >= 0 - at `$.difficulty_bits`"),
+    "a window without a duration": ("retarget_window = 1", "retarget_window: expected 0 or at least 2, found 1"),
+    "too long a window": ("retarget_window = 4097", "Expected `int` <= 4096 - at `$.retarget_window`"),
+    "no interval": ("block_interval_ms = 0", "Expected `int` >= 1 - at `$.block_interval_ms`"),
     "an unknown hash": ('hash_suite = "crc"', "hash suite: expected one of"),
     "an unknown curve": ('curve = "p512"', "curve: expected one of"),
 }

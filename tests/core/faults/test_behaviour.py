@@ -4,10 +4,10 @@ import pytest
 
 from ehrcore.block import StakeCertificate
 from ehrcore.codec import encode
-from ehrcore.effects import Persist
+from ehrcore.effects import ObservedKind, Persist
 from ehrcore.faults.plan import Behaviour, Byzantine, Cut
-from ehrcore.messages import Finalised, Propose, Vote
-from ehrcore.params import ConsensusRule
+from ehrcore.messages import Finalised, Mined, Propose, Vote
+from ehrcore.params import ConsensusRule, WorkRule
 from ehrcore.types import SECOND
 from tests.core.faults.support import ADMINS, SUITE, Trial, make_network
 
@@ -118,6 +118,37 @@ def test_who_withholds_says_nothing_or_nothing_to_its_targets():
     told = {receiver for _, _, send in choosy.sent(object, A) for receiver in send.to}
     assert told == {C, D, "coordinator-0"}
     choosy.check_whole()
+
+
+def test_a_selfish_miner_shows_its_blocks_when_another_has_found_one():
+    network = make_network(consensus=ConsensusRule.PROOF_OF_WORK, work=WorkRule(2_000_000, confirmations=3))
+    trial = Trial(Byzantine(A, Behaviour.WITHHOLD), network=network).submit(20).run(60 * SECOND)
+    others, shown = 0, 0
+    for _, name, send in trial.sent(Mined):
+        header = send.message.block.header
+        if name != A and header.proposer == name:
+            others = max(others, header.height)
+        elif name == A and header.proposer == A:
+            shown += 1
+            # It is never more than one block ahead of what made it speak.
+            assert header.height <= others + 1
+    assert shown > 3
+    assert {name for name in ADMINS if trial.ids(ObservedKind.STALE, name)} >= {B, C, D}
+    assert not trial.sent(Finalised, A)
+
+
+def test_a_miner_that_censors_leaves_out_what_others_put_in():
+    network = make_network(
+        (1, 1, 4, 1, 2), consensus=ConsensusRule.PROOF_OF_WORK, work=WorkRule(2_000_000, confirmations=3)
+    )
+    trial = Trial(Byzantine(A, Behaviour.CENSOR, 0, ("visitor-0",)), network=network).submit(12).run()
+    blocks = [send.message.block for _, name, send in trial.sent(Mined, A) if send.message.block.header.proposer == A]
+    assert blocks
+    assert not any(block.transactions for block in blocks)
+    ids = [trial.identify(item.transaction) for entry in trial.ledgers["contributor-0"].entries
+           for item in entry.block.transactions]  # fmt: skip
+    assert sorted(ids) == sorted(trial.accepted)
+    assert len(ids) == 12
 
 
 def test_who_withholds_has_no_blocks_for_who_asks():

@@ -405,3 +405,13 @@ def test_a_final_block_that_comes_too_early_is_asked_for_at_once():
 def test_what_fails_and_comes_back_harms_no_other_rule_either(rule, name):
     network = make_network(consensus=rule, work=WorkRule(600_000, confirmations=3))
     Trial(*PLANS[name], network=network).submit().run(400 * SECOND).check_whole()
+
+
+def test_a_restarted_miner_knows_a_window_that_is_longer_than_what_is_remembered(monkeypatch):
+    monkeypatch.setattr("ehrcore.faults.log.REMEMBERED_BLOCKS", 2)
+    work = WorkRule(600_000, SECOND, retarget_window=6, confirmations=1)
+    network = make_network(consensus=ConsensusRule.PROOF_OF_WORK, work=work)
+    trial = Trial(Crash(ADMINS[1], 12 * SECOND, 13 * SECOND), network=network).submit(40).run(400 * SECOND)
+    (machine,) = trial.sim.machines[ADMINS[1]]
+    assert len(machine._rule._recent) == 6
+    assert len(trial.hashes(ADMINS[1])) > 12

@@ -6,21 +6,25 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
 
 from ehrcore.__main__ import main
+from ehrcore.block import WorkCertificate
+from ehrcore.consensus.pow import ProofOfWork
 from ehrcore.errors import ParameterError
 from ehrcore.faults.mixtures import make_random
-from ehrcore.faults.plan import Byzantine, Crash, Cut, FaultPlan
-from ehrcore.faults.schedules import count_splits, make_split
+from ehrcore.faults.plan import Byzantine, Crash, Cut, FaultPlan, Lossy, partition
+from ehrcore.faults.schedules import Schedule, administrators, count_splits, make_split
 from ehrcore.faults.search import Search, compute_digest, run_many, run_schedule, run_seed
 from ehrcore.faults.trial import DONE_WITHIN_NS, ROUND_LIMIT, Verdict
+from ehrcore.messages import Finalised
 from ehrcore.params import ConsensusRule
 from ehrcore.types import SECOND
 
-POS = ConsensusRule.PROOF_OF_STAKE
+POS, POW = ConsensusRule.PROOF_OF_STAKE, ConsensusRule.PROOF_OF_WORK
 
 
 def require_all(search: Search, jobs: int = 1) -> list[Verdict]:
@@ -105,6 +109,62 @@ def test_who_has_left_a_round_hands_on_what_let_it_leave() -> None:
     """A node down for good and a link cut for good: the third node holds the precommit that the receiver lacks."""
     verdict = run_seed(Search(11_147, 11_148), 11_147)
     assert not verdict.rule, verdict.detail
+
+
+def test_a_reversal_is_told_by_ids_and_counted_and_is_no_failure_of_liveness(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The miners are cut in halves for longer than three confirmations take: each half has its own final blocks."""
+    names = administrators(4)
+    plan = FaultPlan(tuple(partition(names[:2], names[2:], 2 * SECOND, 20 * SECOND)))
+    load = tuple(number * SECOND // 2 for number in range(50))
+    schedule = Schedule("cut", POW, (1,) * 4, 20_000_000, 0, load, plan)
+    verdict = run_schedule(schedule, 0)
+    # Ledgers follow whichever side they heard of first.
+    keepers = {"coordinator-0", "contributor-0", "contributor-1"}
+    assert not verdict.rule
+    assert verdict.reverted.keys() - keepers in (set(names[:2]), set(names[2:]))
+    assert max(verdict.reverted.values()) < verdict.heights
+    code, shown = run_command(capsys, "--rule", "pow", "--seeds", "58:59")
+    assert code == 0
+    assert "all invariants held; 1 reversed final blocks, of 1 nodes; " in shown
+    code, shown = run_command(capsys, "--rule", "pow", "--seed", "58", "--trace")
+    assert code == 0
+    assert shown.endswith("reversed: administrator-0 holds other blocks final from height 1 on\n")
+
+
+def test_without_a_fault_of_the_network_and_delays_nothing_is_reversed() -> None:
+    count = 0
+    for seed in range(300):
+        schedule = make_random(seed, 4, POW)
+        kinds = {type(fault) for fault in schedule.plan.faults}
+        if schedule.latency_ns <= 20_000_000 and not kinds & {Cut, Lossy, Byzantine}:
+            verdict = run_schedule(schedule, seed)
+            assert not verdict.rule, verdict.detail
+            assert not verdict.reverted
+            count += 1
+    assert count >= 8
+
+
+def test_who_is_behind_on_the_common_branch_is_not_taken_for_reverted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProofOfWork, "_follow", lambda *_: False)
+    plan = FaultPlan((Crash("administrator-1", 3 * SECOND, 12 * SECOND),))
+    load = tuple(number * SECOND for number in range(20))
+    verdict = run_schedule(Schedule("deaf", POW, (1,) * 4, 1_000_000, 0, load, plan), 0)
+    assert (verdict.rule, verdict.reverted) == ("liveness", {})
+
+
+def test_final_under_fewer_confirmations_is_no_reversal_but_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decide(self: ProofOfWork, final: Finalised, *rest: Any) -> None:
+        assert isinstance(final.certificate, WorkCertificate)
+        short = WorkCertificate(final.certificate.successors[:-1])
+        honest(self, Finalised(final.block, short), *rest)
+
+    honest = ProofOfWork._decide
+    monkeypatch.setattr(ProofOfWork, "_decide", decide)
+    verdict = run_seed(Search(0, 1, rule=POW), 0)
+    assert verdict.rule == "quorum"
+    assert "accepted under 2 confirmations of 3" in verdict.detail
 
 
 def test_processes_change_nothing() -> None:

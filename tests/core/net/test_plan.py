@@ -7,6 +7,7 @@ import pytest
 from ehrcore.drive.net.files import read_secret, write_file
 from ehrcore.drive.net.plan import Address, NetworkConfig, NetworkFolder, NetworkPlan, found
 from ehrcore.errors import DeploymentError, ParameterError
+from ehrcore.params import WorkRule
 from ehrcore.types import Role
 
 
@@ -99,6 +100,14 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key").chmod(0o640)
     with pytest.raises(DeploymentError, match="found 0640"):
         read_secret(tmp_path / "key")
+
+
+def test_how_a_network_retargets_is_founded_with_it(tmp_path: Path) -> None:
+    config = NetworkConfig(difficulty_bits=8, retarget_window=12, block_interval_ms=1_500, confirmations=3)
+    found(tmp_path, config, 5)
+    work = NetworkFolder(tmp_path).read_plan().open_genesis().params.work
+    assert work == WorkRule(256, 1_500_000_000, 12, 3)
+    assert NetworkConfig().params(0).work == WorkRule()
 
 
 @pytest.mark.parametrize(

@@ -525,6 +525,30 @@ def test_a_peer_is_given_the_block_that_it_lacks_or_the_final_ones_after_its_las
     assert given(chain[2], bytes(32)) == []
 
 
+def test_a_final_block_on_another_branch_is_told_of_once_and_that_branch_no_more_asked_for() -> None:
+    pit = Pit(confirmations=1)
+    mine, theirs = [pit.block(None, 50)], [pit.block(None, 60)]
+    for chain in (mine, theirs):
+        for _ in range(3):
+            chain.append(pit.block(chain[-1]))
+    pit.hear(*mine[:2])
+    assert pit.decided() == [pit.hash(mine[0])]
+    assert asked(pit, theirs[1]) == [Missing(pit.hash(theirs[0]), pit.hash(mine[0]))]
+    weak = Finalised(theirs[1], WorkCertificate(()))
+    for said in (weak, final(pit, theirs, 2, 1)):
+        pit.council.tell(pit.me, said)
+    assert asked(pit, theirs[1])
+    for _ in range(2):
+        pit.council.tell(pit.me, final(pit, theirs, 1, 1))
+    (told,) = pit.observed(ObservedKind.DROPPED)
+    assert told.subjects == (pit.hash(theirs[1]),)
+    assert told.detail == f"previous: expected {pit.hash(mine[0]).hex()}, found {pit.hash(theirs[0]).hex()}"
+    assert asked(pit, *theirs[1:]) == []
+    assert pit.decided() == [pit.hash(mine[0])]
+    # Its own branch goes on, and what it lacks there is asked for as before.
+    assert asked(pit, mine[3]) == [Missing(pit.hash(mine[2]), pit.hash(mine[0]))]
+
+
 def test_who_is_left_behind_is_shown_the_last_block() -> None:
     pit = Pit(confirmations=1)
     chain = [pit.block(None, 50)]
