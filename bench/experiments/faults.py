@@ -286,5 +286,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     answer=answer,
-    weight=18.0,
+    weight=13.0,
 )  # fmt: skip

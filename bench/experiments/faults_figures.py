@@ -28,6 +28,7 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     from bench.report.style import new_figure, palette
 
     course = tables["faults_course"]
+    end = course["at_s"].max() + course["at_s"].diff().max()
     figure, axes = new_figure("page", 3.6, nrows=2, ncols=3, sharex=True, sharey=True)
     colours = palette([SIMULATED, REAL])
     for axis, (cell, title) in zip(axes.flat, _PANELS.items(), strict=True):
@@ -37,7 +38,7 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             axis.text(0.5, 0.5, "not run", ha="center", va="center", transform=axis.transAxes)
             continue
         first = part.iloc[0]
-        until = part["at_s"].max() if first["heal_s"] != first["heal_s"] else first["heal_s"]
+        until = end if first["heal_s"] != first["heal_s"] else first["heal_s"]
         axis.axvspan(first["fault_s"], until, color="#e5e5e5", linewidth=0, zorder=0)
         axis.axvline(first["fault_s"], color="black", linewidth=0.8, linestyle="--")
         axis.plot([0, first["load_s"]], [first["offered_per_s"]] * 2, color="black", linewidth=0.8, linestyle=":")
@@ -48,7 +49,7 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     for axis in axes[:, 0]:
         axis.set_ylabel("Committed [tx / s]")
     axes[0, 0].set_ylim(0, _TOP * course["offered_per_s"].max())
-    axes[0, 0].set_xlim(0, course["at_s"].max())
+    axes[0, 0].set_xlim(0, end)
     handles = {name: line for axis in axes.flat for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
     return figure

@@ -229,5 +229,5 @@ EXPERIMENT: Final = Experiment(
     ),
     answer=answer,
     needs_records=True,
-    weight=42.0,
+    weight=24.0,
 )  # fmt: skip
