@@ -14,6 +14,8 @@ from ehrcore.params import ConsensusRule
 _SEEDS = 1_000
 _RULE = ConsensusRule.PROOF_OF_STAKE
 #: Each control has a schedule of its own, so these would say nothing.
+#: Messages grow with the square of this: more would take hours.
+_MOST_NODES = 100
 _ALONE = ("splits", "nodes", "mutant", "trace")
 _PROGRESS = 50
 
@@ -33,6 +35,8 @@ def _search(options: argparse.Namespace) -> Search:
     nodes = options.nodes
     if nodes is None:
         nodes = default_nodes(options.mutant)
+    if not 1 <= nodes <= _MOST_NODES:
+        raise ParameterError(f"--nodes: expected 1 to {_MOST_NODES}, found {nodes}")
     if options.seed is not None:
         first, end = options.seed, options.seed + 1
     elif options.seeds:

@@ -256,6 +256,8 @@ def test_a_search_that_was_interrupted_says_how_much_of_it_was_done(
         ("--mutant", "x"),
         ("--trace",),
         ("--nodes", "0"),
+        ("--nodes", "100000"),
+        ("--splits", "--nodes", "100000"),
         ("--rule", "x"),
     ],
 )
