@@ -132,7 +132,7 @@ def await_settled(network: MeasuredNetwork) -> float | None:
         heights = {status.height for status in told.answers.values()}
         if not told.silent and len(heights) == 1 and not any(status.waiting for status in told.answers.values()):
             return time.monotonic() - begin
-        time.sleep(0.1)
+        time.sleep(0.1)  # heights have to be asked for: nobody tells of them
     return None
 
 
