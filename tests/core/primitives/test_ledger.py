@@ -627,7 +627,7 @@ def test_a_flipped_bit_anywhere_in_the_file_is_refused_or_changes_nothing(chain:
     assert_flips_do_no_harm(chain, tmp_path / "flipped", range(100, size, size // 60))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_flipped_bits_are_refused_or_change_nothing(chain: Chain, tmp_path: Path) -> None:
     assert_flips_do_no_harm(chain, tmp_path / "flipped", range(0, chain.path.stat().st_size, 13))
 
