@@ -151,7 +151,7 @@ def test_the_search_in_c_finds_what_ours_finds(tmp_path, length, blocks):
     try:
         bare = MidstateSearch.compile(tmp_path)
     except Unavailable as error:
-        pytest.skip(str(error))
+        pytest.skip(str(error))  # no C compiler or library to hold it beside
     suite, header = find_suite("sha256"), replace(hashing.hard_header(), proposer="a" * length, difficulty=1_000)
     size = len(encode(header))
     assert -(-(size + 9) // 64) - (size - 8) // 64 == blocks

@@ -114,7 +114,7 @@ class TestHoldApart:
     def test_two_processes_have_a_core_each_and_ours_is_free_again(self):
         before = os.sched_getaffinity(0)
         if len(before) < 2:
-            pytest.skip("one core")
+            pytest.skip("one core")  # which cannot be shared out
         with pingpong.PingPong() as bare:
             with processes.hold_apart([bare.pid]):
                 ours, others = os.sched_getaffinity(0), os.sched_getaffinity(bare.pid)

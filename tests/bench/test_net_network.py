@@ -116,7 +116,7 @@ def test_when_whoever_measures_is_killed_the_generator_ends_the_network(tmp_path
     assert done.returncode == -signal.SIGKILL
     network, end = LocalNetwork(tmp_path / "network"), time.monotonic() + 60
     while network.running() and time.monotonic() < end:
-        time.sleep(0.1)
+        time.sleep(0.1)  # processes that are not ours wake nobody when they end
     assert not network.running()
 
 

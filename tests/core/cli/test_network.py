@@ -32,7 +32,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.1)
+        time.sleep(0.1)  # what other processes do has to be looked at
 
 
 def submitted(done: Any) -> dict[str, tuple[str, str]]:

@@ -65,7 +65,7 @@ class Client:
             self.sent.append(encode(tx))
             self.send_again(self.sent[-1])
             self.acknowledged.append(self._context.crypto.suite.hash(encode(body)))
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # the load's pace, so that it lasts while nodes are killed
 
     def send_again(self, data: bytes) -> None:
         for agent in self._agents:
@@ -89,7 +89,7 @@ class Client:
                         raise
             except OSError:
                 pass
-            time.sleep(0.05)
+            time.sleep(0.05)  # a node that is down tells nobody when it is back
         raise TimeoutError(f"{agent} did not answer")
 
 
@@ -113,7 +113,7 @@ def await_height(network: LocalNetwork, client: Client, names: list[str]) -> Non
         heights = {fetch_health(network.folder, network.plan, name)["height"] for name in names}
         if all(wanted <= ids for ids in found) and len(heights) == 1:
             return
-        time.sleep(0.3)
+        time.sleep(0.3)  # ledgers of other processes have to be looked at
     missing = {name: len(wanted - set(ledger_ids(network, name))) for name in names}
     logs = {name: network.last_line(name) for name in network.names()}
     raise AssertionError(f"not everything became final: {missing} of {len(wanted)} missing; {logs}")
@@ -142,10 +142,10 @@ def test_killed_nodes_lose_and_double_nothing(make_network) -> None:
     thread = threading.Thread(target=client.submit, args=(100, 0.02))
     thread.start()
     while thread.is_alive():
-        time.sleep(chance.uniform(0.05, 0.6))
+        time.sleep(chance.uniform(0.05, 0.6))  # a moment of chance: any has to do
         victim = chance.choice(network.names())
         network.kill(victim)
-        time.sleep(chance.uniform(0, 0.5))
+        time.sleep(chance.uniform(0, 0.5))  # down for as long as chance has it: any has to do
         network.start()
     thread.join()
     await_height(network, client, keepers(network))
@@ -161,7 +161,7 @@ def test_an_elected_leader_that_is_killed_is_followed_by_another(make_network) -
     await_height(network, client, keepers(network))
     thread = threading.Thread(target=client.submit, args=(20, 0.02))
     thread.start()
-    time.sleep(0.2)
+    time.sleep(0.2)  # in the middle of the load; the outcome must not depend on where
     network.kill("administrator-0")
     thread.join()
     await_height(network, client, keepers(network))
@@ -201,7 +201,7 @@ def test_one_node_per_role_survives_the_death_of_each(make_network) -> None:
         network.kill(name)
         thread = threading.Thread(target=client.submit, args=(5,))
         thread.start()
-        time.sleep(0.3)
+        time.sleep(0.3)  # some of the load comes while it is down; the outcome must not depend on how much
         network.start()
         thread.join()
     await_height(network, client, keepers(network))
