@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from ehrcore.codec import encode
+from ehrcore.consent import Access, Consent, Erasure, Withdrawal
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Certificate, Reason
 from ehrcore.params import ChainParams, Limits
@@ -21,12 +22,16 @@ LOCATION_CHARS: Final = 512
 
 
 class RecordRef(msgspec.Struct, frozen=True, array_like=True, tag="record"):
-    """What the chain keeps of a record: its kind, whose it is (by pseudonym), its digest and where it lies."""
+    """What the chain keeps of a record: its kind, whose it is (by pseudonym), and the stored object.
+
+    ``digest`` and ``size_bytes`` are those of the object as it lies at ``location``: of the sealed record, if it is.
+    """
 
     kind: Annotated[int, msgspec.Meta(ge=1, le=7)]
     pseudonym: Digest
     digest: Digest
     location: Annotated[str, msgspec.Meta(min_length=1, max_length=LOCATION_CHARS)]
+    size_bytes: Annotated[int, msgspec.Meta(ge=0, lt=1 << 48)]
 
 
 class Enrolment(msgspec.Struct, frozen=True, array_like=True, tag="enrol"):
@@ -93,7 +98,10 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, tag="evidence"):
     second: Statement
 
 
-Payload = RecordRef | Enrolment | Revocation | Bond | Unbond | Evidence
+#: What changes who may do what on the chain; every node follows these.
+Order = Enrolment | Revocation | Bond | Unbond | Evidence
+#: What concerns patients' records; ledger keepers alone follow these.
+Payload = RecordRef | Consent | Withdrawal | Access | Erasure | Order
 
 
 class TransactionBody(msgspec.Struct, frozen=True, array_like=True, tag="transaction"):

@@ -17,9 +17,9 @@ Contract = Callable[[Crypto, ObjectStore, RecordRef], bytes | None]
 
 
 def look_up(crypto: Crypto, store: ObjectStore, record: RecordRef) -> bytes | None:
-    """Confirm that the object at the declared path has the declared digest (constant output: the digest)."""
+    """Confirm that the object at the declared path has the declared size and digest (constant output: the digest)."""
     body = store.get(record.location)
-    if body is None or crypto.hash(body) != record.digest:
+    if body is None or len(body) != record.size_bytes or crypto.hash(body) != record.digest:
         return None
     return record.digest
 

@@ -44,10 +44,21 @@ class Reason(StrEnum):
     PUNISHED = "already-punished"
 
 
+class Capacity(StrEnum):
+    """What a visitor is: a hospital's system (a node), or a person or device that acts by it."""
+
+    SYSTEM = ""
+    PATIENT = "patient"
+    PRACTITIONER = "practitioner"
+    DEVICE = "device"
+
+
 class CertificateBody(msgspec.Struct, frozen=True, array_like=True, tag="certificate"):
     """What the authority attests: this key acts as ``subject`` in one role, from ``not_before`` until ``not_after``.
 
     ``kinds`` are the record kinds that a visitor may submit; ``stake`` is an administrator's voting weight, else 0.
+    ``pseudonym`` is a patient's own on this chain; ``wrap_key`` is the X25519 key that secrets for the subject are
+    sealed to.  Names of persons are the authority's to make up: nothing here may identify one.
     """
 
     network: str
@@ -59,6 +70,10 @@ class CertificateBody(msgspec.Struct, frozen=True, array_like=True, tag="certifi
     stake: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
     not_before: Nanos
     not_after: Nanos
+    organisation: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    capacity: Capacity = Capacity.SYSTEM
+    pseudonym: Annotated[bytes, msgspec.Meta(max_length=32)] = b""
+    wrap_key: Annotated[bytes, msgspec.Meta(max_length=32)] = b""
 
 
 class Certificate(msgspec.Struct, frozen=True, array_like=True, tag="signed-certificate"):

@@ -18,7 +18,7 @@ from ehrcore.block import (
     Enrolment,
     Evidence,
     Header,
-    RecordRef,
+    Order,
     Revocation,
     Transaction,
     TransactionBody,
@@ -212,8 +212,8 @@ class ChainState:
 
 
 def is_order(tx: Transaction) -> bool:
-    """Whether a transaction changes who may do what, rather than noting a record."""
-    return not isinstance(tx.body.payload, RecordRef)
+    """Whether a transaction changes who may do what on the chain, rather than concerning records."""
+    return isinstance(tx.body.payload, Order)
 
 
 def keep_orders(block: Block) -> Block | None:

@@ -65,7 +65,7 @@ class CriticalPath:
 
     def _make_one(self) -> Waiting:
         chain, digest = self.network.chain, self._made.to_bytes(32)
-        record = RecordRef(7, digest, digest, f"/hospital/report-store/sensor/{self._made:08}.json")
+        record = RecordRef(7, digest, digest, f"/hospital/report-store/sensor/{self._made:08}.json", 1_024)
         body = TransactionBody(chain, _VISITOR, self._made, self._made, record)
         self._made += 1
         tx_id = self.crypto.hash_struct(body)

@@ -79,7 +79,7 @@ class Exchange:
     def _build(self, padding: int) -> bytes:
         """A coordinator's approval with so many bytes that only fill the frame."""
         word, digest = Attestation("agent-0", bytes(64)), bytes(32)
-        record = RecordRef(7, digest, digest, "x" * padding)
+        record = RecordRef(7, digest, digest, "x" * padding, 1_024)
         transaction = Transaction(TransactionBody(self._chain, _ME, 0, 0, record), bytes(64))
         return encode(Approve(transaction, (word,) * _WORDS, digest, word))
 

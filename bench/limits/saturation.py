@@ -27,7 +27,7 @@ RECORDS: Final = tuple(
 
 def count_transaction_bytes() -> int:
     """Bytes of one signed transaction about one of `RECORDS`, as a visitor sends it."""
-    record = RecordRef(int(RecordKind.SENSOR), bytes(32), bytes(32), RECORDS[0].location)
+    record = RecordRef(int(RecordKind.SENSOR), bytes(32), bytes(32), RECORDS[0].location, 1_024)
     body = TransactionBody(bytes(32), "visitor-0", _MOST_PER_S, 1 << 60, record)
     return len(encode(Transaction(body, bytes(64))))
 

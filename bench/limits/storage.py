@@ -53,7 +53,7 @@ def make_persist(chain: bytes) -> Persist:
 
 def _transaction(chain: bytes, nonce: int, padding: str) -> EndorsedTransaction:
     word = Attestation("agent-0", bytes(64))
-    body = TransactionBody(chain, "visitor-0", nonce, nonce, RecordRef(7, chain, chain, "x" * 300 + padding))
+    body = TransactionBody(chain, "visitor-0", nonce, nonce, RecordRef(7, chain, chain, "x" * 300 + padding, 1_024))
     return EndorsedTransaction(Transaction(body, bytes(64)), (word,) * 3, chain, (word,) * 3)
 
 

@@ -166,7 +166,8 @@ def store_records(folder: NetworkFolder, plan: NetworkPlan, records: Sequence[Cl
     for record in records:
         store.put(record.location, record.body)
         pseudonym = authority.pseudonym(record.patient_id)
-        references.append(RecordRef(int(record.kind), pseudonym, suite.hash(record.body), record.location))
+        digest, size = suite.hash(record.body), len(record.body)
+        references.append(RecordRef(int(record.kind), pseudonym, digest, record.location, size))
     write_file(folder.path / REFERENCES, encode(tuple(references)))
 
 

@@ -70,7 +70,7 @@ class Pending:
 def sign_record(context: Context, authority: Authority, nonces: Nonces, record: ClinicalRecord) -> Transaction:
     """The visitor's transaction about a record, of now."""
     crypto, pseudonym = context.crypto, authority.pseudonym(record.patient_id)
-    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location)
+    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location, len(record.body))
     body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), reference)
     return Transaction(body, crypto.sign(body))
 

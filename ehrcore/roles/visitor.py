@@ -61,7 +61,9 @@ class Visitor:
     def _submit(self, request: Requested, now: int) -> Effects:
         context, record = self._context, request.record
         crypto = context.crypto
-        reference = RecordRef(int(record.kind), request.pseudonym, crypto.hash(record.body), record.location)
+        reference = RecordRef(
+            int(record.kind), request.pseudonym, crypto.hash(record.body), record.location, len(record.body)
+        )
         body = TransactionBody(context.chain, context.me, self._nonce, now, reference)
         self._nonce += 1
         tx_id = crypto.hash_struct(body)

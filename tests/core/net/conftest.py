@@ -168,7 +168,7 @@ class Local:
         content = f"record {nonce}".encode()
         location = changes.pop("location", f"tests/{nonce}")
         FileStore(self.folder.objects).put(location, content)
-        record = RecordRef(int(RecordKind.SENSOR), bytes(32), self._crypto.hash(content), location)
+        record = RecordRef(int(RecordKind.SENSOR), bytes(32), self._crypto.hash(content), location, len(content))
         given = {
             "chain": bytes.fromhex(self.plan.chain),
             "author": "visitor-0",

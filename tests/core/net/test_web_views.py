@@ -90,7 +90,7 @@ def test_what_is_written_by_hand_is_read() -> None:
             "visitor-0",
             7,
             1_767_225_600_123_456_789,
-            RecordRef(2, b"\x5e" * 32, b"\xd1" * 32, "fhir/DiagnosticReport/1"),
+            RecordRef(2, b"\x5e" * 32, b"\xd1" * 32, "fhir/DiagnosticReport/1", 1_024),
         ),
         bytes(64),
     )

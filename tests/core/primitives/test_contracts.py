@@ -29,7 +29,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def record(crypto: Crypto) -> RecordRef:
-    return RecordRef(1, bytes(32), crypto.hash(BODY), "/r/1")
+    return RecordRef(1, bytes(32), crypto.hash(BODY), "/r/1", len(BODY))
 
 
 def transaction_of(payload: RecordRef | Enrolment | Revocation) -> Transaction:

@@ -59,7 +59,7 @@ def world() -> World:
 
 
 def record(kind: int = 1) -> RecordRef:
-    return RecordRef(kind, bytes(32), bytes(32), "/r")
+    return RecordRef(kind, bytes(32), bytes(32), "/r", 0)
 
 
 # -- enrolment -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from ehrcore.records import FHIR_KINDS, RecordKind
 
 def test_every_kind_fits_the_chains_range() -> None:
     for kind in RecordKind:
-        reference = RecordRef(int(kind), bytes(32), bytes(32), "/r")
+        reference = RecordRef(int(kind), bytes(32), bytes(32), "/r", 0)
         assert decode(encode(reference), RecordRef) == reference
 
 

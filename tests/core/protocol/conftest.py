@@ -96,7 +96,12 @@ class Scribe:
     def transaction(self, nonce: int = 0, author: str = "visitor-0", signer: str = "", **changes: Any) -> Transaction:
         """A signed transaction about a record; ``changes`` replace fields of the body or of the record."""
         body = changes.pop("content", b"record")
-        record: dict[str, Any] = {"kind": 7, "pseudonym": bytes(32), "location": f"/{author}/{nonce}"}
+        record: dict[str, Any] = {
+            "kind": 7,
+            "pseudonym": bytes(32),
+            "location": f"/{author}/{nonce}",
+            "size_bytes": len(body),
+        }
         fields = {name: changes.pop(name) for name in record if name in changes}
         payload: Payload = RecordRef(**(record | fields), digest=changes.pop("digest", self.crypto.hash(body)))
         return self.signed(changes.pop("payload", payload), nonce, author, signer or author, **changes)

@@ -74,7 +74,7 @@ def test_a_request_stores_the_object_first_and_then_goes_signed_to_every_agent(c
 def test_a_transaction_holds_a_pseudonym_and_a_digest_and_nothing_personal(client: Client) -> None:
     payload = client.txs[0].body.payload
     digest = client.scribe.crypto.hash(b"body")
-    assert payload == RecordRef(int(RecordKind.SENSOR), b"\7" * 32, digest, "/r/0")
+    assert payload == RecordRef(int(RecordKind.SENSOR), b"\7" * 32, digest, "/r/0", 4)
     assert b"patient" not in msgspec.msgpack.encode(client.txs[0])
 
 

@@ -101,5 +101,5 @@ def _problems(route: Route, known: dict[str, Any]) -> dict[str, Any]:
 
 def _example(chain: str) -> Any:
     """A transaction of the right form, with a signature that is none."""
-    record = RecordView(KindName.DIAGNOSTIC_REPORT, "5e" * 32, "d1" * 32, "fhir/DiagnosticReport/1")
+    record = RecordView(KindName.DIAGNOSTIC_REPORT, "5e" * 32, "d1" * 32, "fhir/DiagnosticReport/1", 1_024)
     return msgspec.to_builtins(TransactionView(chain, "visitor-0", 1, 1_767_225_600_000_000_000, record, "00" * 64))

@@ -63,6 +63,7 @@ class RecordView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pseudonym: DigestHex
     digest: DigestHex
     location: Location
+    size_bytes: Annotated[int, msgspec.Meta(ge=0, lt=1 << 48)]
 
 
 class TransactionView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,7 +83,7 @@ def transaction_view(tx: Transaction) -> TransactionView:
     if not isinstance(record, RecordRef):
         raise ParameterError(f"transaction: expected one about a record, found {type(record).__name__}")
     kind = KindName[RecordKind(record.kind).name]
-    view = RecordView(kind, record.pseudonym.hex(), record.digest.hex(), record.location)
+    view = RecordView(kind, record.pseudonym.hex(), record.digest.hex(), record.location, record.size_bytes)
     return TransactionView(body.chain.hex(), body.author, body.nonce, body.submitted_at, view, tx.signature.hex())
 
 
@@ -94,6 +95,7 @@ def parse_transaction(view: TransactionView) -> Transaction:
         bytes.fromhex(record.pseudonym),
         bytes.fromhex(record.digest),
         record.location,
+        record.size_bytes,
     )
     body = TransactionBody(bytes.fromhex(view.chain), view.author, view.nonce, view.submitted_at, payload)
     return Transaction(body, bytes.fromhex(view.signature))
