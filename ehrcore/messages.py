@@ -15,6 +15,7 @@ from ehrcore.block import (
     Transaction,
     VoteBody,
 )
+from ehrcore.crypto import Crypto
 from ehrcore.identity import Reason
 from ehrcore.types import Digest, Height, NodeId, Round, Signature, Term
 
@@ -152,16 +153,46 @@ class ReceiptEntry(msgspec.Struct, frozen=True, array_like=True):
     reason: Reason
 
 
+class VerdictBody(msgspec.Struct, frozen=True, array_like=True, tag="verdicts"):
+    """What a ledger keeper signs of a receipt: the place and the verdict of each of its transactions."""
+
+    chain: Digest
+    block: Digest
+    indices: tuple[int, ...]
+    reasons: tuple[Reason, ...]
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True, tag="receipt"):
     """Contributor to an author: its transactions in one final block, provable from this and the genesis alone.
 
+    No header covers what became of them, so the ledger keeper signs that (``word``, over a `VerdictBody`).
     ``trail`` holds every change of the voters before that block, oldest first.
     """
 
     header: Header
     certificate: CommitCertificate
     entries: tuple[ReceiptEntry, ...]
+    word: Attestation
     trail: tuple[Change, ...] = ()
+
+
+def sign_receipt(
+    crypto: Crypto,
+    keeper: str,
+    final: tuple[Header, CommitCertificate],
+    block_hash: bytes,
+    entries: tuple[ReceiptEntry, ...],
+    trail: tuple[Change, ...],
+) -> Receipt:
+    """The receipt of a final block, with the keeper's signature over what became of the entries."""
+    word = Attestation(keeper, crypto.sign(verdict_body(final[0].chain, block_hash, entries)))
+    return Receipt(*final, entries, word, trail)
+
+
+def verdict_body(chain: bytes, block_hash: bytes, entries: tuple[ReceiptEntry, ...]) -> VerdictBody:
+    """What is signed of these entries."""
+    indices, reasons = (entry.index for entry in entries), (entry.reason for entry in entries)
+    return VerdictBody(chain, block_hash, tuple(indices), tuple(reasons))
 
 
 #: What an administrator must not contradict after a restart: durable before it leaves, and known again.

@@ -1,19 +1,20 @@
 """What a receipt proves to somebody who trusts no node: offline, from the chain's beginning and the receipt alone.
 
 The genesis binds all keys by its hash, the chain's id; the commit certificate binds the block, the inclusion proof the
-transaction, and the transaction's own signatures its author, endorsements and approvals.  Two things nobody can show
-from there: that the chain is the right one, which its reader has to know, and that nothing on the chain itself (a
-nonce used before, a revocation) made the transaction void, which is the ledger keepers' word.
+transaction, and the transaction's own signatures its author, endorsements and approvals.  Whether something on the
+chain itself (a nonce used before, a revocation, a consent) made the transaction void is the ledger keepers' word,
+which most of the contributors have to sign.  That the chain is the right one nobody can show: its reader has to know.
 """
 
 import base64
 import binascii
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
 
-from ehrcore.block import CommitCertificate, EndorsedTransaction, Genesis, Header, RecordRef, genesis_hash
+from ehrcore.block import Attestation, CommitCertificate, EndorsedTransaction, Genesis, Header, RecordRef, genesis_hash
 from ehrcore.codec import decode, encode
 from ehrcore.consensus.finality import header_hash
 from ehrcore.crypto import Crypto
@@ -22,31 +23,35 @@ from ehrcore.hashing import find_suite
 from ehrcore.identity import Reason
 from ehrcore.light import LightClient
 from ehrcore.merkle import verify_inclusion
-from ehrcore.messages import Receipt
-from ehrcore.rules import check_endorsed, check_transaction
+from ehrcore.messages import Receipt, verdict_body
+from ehrcore.params import majority
+from ehrcore.rules import check_endorsed, check_transaction, is_attested
 from ehrcore.signing import find_scheme
 from ehrcore.state import open_registry, open_stakes
+from ehrcore.types import Role
 
 T = TypeVar("T")
 
-FORMAT: Final = "ehrcore-proof-1"
+FORMAT: Final = "ehrcore-proof-2"
+KEEPERS: Final = (Role.CONTRIBUTOR, Role.COORDINATOR)
 
 
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A proof as a file: JSON with the chain's id in hexadecimal, and base64 of the canonical bytes of the other two.
+    """A proof as a file: JSON with the chain's id in hexadecimal, and base64 of the canonical bytes of the others.
 
-    ``receipt`` holds exactly one transaction.
+    ``receipt`` holds exactly one transaction; ``witnesses`` are `Attestation`s of contributors to its verdict.
     """
 
     format: str
     chain: str
     genesis: str
     receipt: str
+    witnesses: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A transaction in a final block.  ``reason`` is what ledger keepers say became of it; all else is shown."""
+    """A transaction in a final block.  ``keeper`` and all ``witnesses`` have signed that ``reason`` became of it."""
 
     genesis: Genesis
     chain: bytes
@@ -57,6 +62,8 @@ class Verified:
     tx_id: bytes
     endorsed: EndorsedTransaction
     reason: Reason
+    keeper: str
+    witnesses: tuple[str, ...] = ()
 
 
 class Verifier:
@@ -94,6 +101,7 @@ class Verifier:
             client.verify(header, receipt.certificate, receipt.trail)
             verify_inclusion(crypto.suite, header.merkle_root, header.size, entry.index, entry.leaf, entry.path)
             endorsed = decode(entry.leaf, EndorsedTransaction)
+            self._require_word(receipt, block_hash, receipt.word, KEEPERS)
         except EhrError as error:
             raise ProofError(f"receipt: {error}") from None
         return Verified(
@@ -106,7 +114,23 @@ class Verifier:
             crypto.hash_struct(endorsed.transaction.body),
             endorsed,
             entry.reason,
+            receipt.word.node,
         )
+
+    def _require_word(self, receipt: Receipt, block_hash: bytes, word: Attestation, roles: tuple[Role, ...]) -> None:
+        body, now = verdict_body(receipt.header.chain, block_hash, receipt.entries), receipt.header.timestamp
+        if not any(is_attested(self._crypto, self._registry, role, body, word, now) for role in roles):
+            raise ProofError(f"verdict: expected the signature of a ledger keeper, found none of {word.node}")
+
+    def witness(self, receipt: Receipt, words: Sequence[Attestation]) -> Verified:
+        """As `verify`, and most of the contributors have signed the verdict; `ProofError` if not."""
+        found, names = self.verify(receipt), {word.node for word in words}
+        least = majority(self.genesis.params.topology.contributors)
+        if len(names) != len(words) or len(names) < least:
+            raise ProofError(f"verdict: expected distinct signatures of {least} contributors, found {len(words)}")
+        for word in words:
+            self._require_word(receipt, found.block_hash, word, (Role.CONTRIBUTOR,))
+        return replace(found, witnesses=tuple(sorted(names)))
 
     def verify(self, receipt: Receipt) -> Verified:
         """As `locate`, and the author and both policies hold at the block's time, by the certificates of genesis."""
@@ -124,12 +148,12 @@ class Verifier:
         return isinstance(payload, RecordRef) and self._crypto.hash(record) == payload.digest
 
 
-def build_proof(genesis: Genesis, receipt: Receipt) -> Proof:
-    """The proof that ``receipt``, which has to verify, is; `ProofError` if it does not."""
+def build_proof(genesis: Genesis, receipt: Receipt, witnesses: Sequence[Attestation]) -> Proof:
+    """The proof that ``receipt`` is, with the words of ``witnesses``; `ProofError` if they do not verify."""
     verifier = Verifier(genesis)
-    verifier.verify(receipt)
-    blobs = (base64.b64encode(encode(value)).decode() for value in (genesis, receipt))
-    return Proof(format=FORMAT, chain=verifier.chain.hex(), genesis=next(blobs), receipt=next(blobs))
+    verifier.witness(receipt, witnesses)
+    blobs = [base64.b64encode(encode(value)).decode() for value in (genesis, receipt, tuple(witnesses))]
+    return Proof(format=FORMAT, chain=verifier.chain.hex(), genesis=blobs[0], receipt=blobs[1], witnesses=blobs[2])
 
 
 def encode_proof(proof: Proof) -> bytes:
@@ -156,11 +180,12 @@ def verify_proof(proof: Proof, chain: bytes | None = None, record: bytes | None 
     """
     genesis = _decode_part("genesis", proof.genesis, Genesis)
     receipt = _decode_part("receipt", proof.receipt, Receipt)
+    witnesses = _decode_part("witnesses", proof.witnesses, tuple[Attestation, ...])
     verifier = Verifier(genesis)
     for whose, expected in (("the reader's", chain and chain.hex()), ("the proof's", proof.chain)):
         if expected is not None and expected != verifier.chain.hex():
             raise ProofError(f"genesis: expected {whose} chain {expected}, found {verifier.chain.hex()}")
-    found = verifier.verify(receipt)
+    found = verifier.witness(receipt, witnesses)
     if record is not None and not verifier.matches(found, record):
         raise ProofError(f"record: expected the bytes that transaction {found.tx_id.hex()} declares, found others")
     return found

@@ -21,6 +21,7 @@ from ehrcore.block import (
 from ehrcore.consensus.evidence import is_contradiction
 from ehrcore.crypto import Crypto
 from ehrcore.identity import CertificateBody, Reason, Registry
+from ehrcore.messages import VerdictBody
 from ehrcore.replay import ReplayWindows
 from ehrcore.types import Role, node_id
 
@@ -101,7 +102,7 @@ def is_attested(
     crypto: Crypto,
     registry: Registry,
     role: Role,
-    body: EndorsementBody | ApprovalBody,
+    body: EndorsementBody | ApprovalBody | VerdictBody,
     attestation: Attestation,
     now: int,
 ) -> bool:

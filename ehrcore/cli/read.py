@@ -5,10 +5,10 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ehrcore.block import RecordRef
+from ehrcore.block import Attestation, RecordRef
 from ehrcore.cli.format import parse_digest
 from ehrcore.drive.net.client import Client, NoAnswerError, folder_of
 from ehrcore.drive.net.files import write_file
@@ -26,6 +26,7 @@ class Found:
 
     receipt: Receipt
     shown: Verified
+    words: tuple[Attestation, ...]
 
 
 def read(options: argparse.Namespace) -> int:
@@ -59,7 +60,7 @@ def _prove(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     tx_id, genesis = parse_digest("ID", options.id), plan.open_genesis()
     found = asyncio.run(_find(Client(folder, plan), Verifier(genesis), tx_id))
-    write_output(options.output, encode_proof(build_proof(genesis, found.receipt)))
+    write_output(options.output, encode_proof(build_proof(genesis, found.receipt, found.words)))
 
 
 async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
@@ -73,7 +74,9 @@ async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
             shown = verifier.locate(receipt)
             if shown.tx_id != tx_id:
                 raise ProofError("receipt: expected this transaction, found another")
-            found[name] = Found(receipt, shown)
+            if shown.keeper != name:
+                raise ProofError(f"receipt: expected its own word, found that of {shown.keeper}")
+            found[name] = Found(receipt, shown, ())
         except (NoAnswerError, ProofError) as error:
             troubles[name] = str(error).removeprefix(f"{name}: ")
 
@@ -87,7 +90,9 @@ async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
     if len(said) > 1 and said[0][1] == said[1][1]:
         words = "; ".join(f"{name}: {item.shown.reason or 'valid'}" for name, item in sorted(found.items()))
         raise ProofError(f"{tx_id.hex()}: expected contributors to agree on its verdict, found: {words}")
-    return next(item for item in found.values() if item.shown.reason == said[0][0])
+    agreed = [found[name] for name in sorted(found) if found[name].shown.reason == said[0][0]]
+    shared = agreed[0].shown.block_hash
+    return replace(agreed[0], words=tuple(item.receipt.word for item in agreed if item.shown.block_hash == shared))
 
 
 def _or_one(action: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:

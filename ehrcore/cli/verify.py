@@ -70,9 +70,10 @@ def _finality(shown: Verified) -> str:
 def _claimed(shown: Verified, options: argparse.Namespace) -> Lines:
     """What the reader has to believe, or to find out."""
     submitted, cut = map(show_time, (shown.endorsed.transaction.body.submitted_at, shown.header.timestamp))
-    verdict = shown.reason or "valid"
+    verdict, count = shown.reason or "valid", shown.genesis.params.topology.contributors
+    names = shown.witnesses
     lines = [
-        ("claimed", f"verdict {verdict}: the contributor's word, for revocations and for nonces used before"),
+        ("signed", f"verdict {verdict}, by {len(names)} of {count} contributors: {', '.join(names)}"),
         ("claimed", f"signed at {submitted} by the author's clock, in a block of {cut} by the proposer's"),
     ]
     if options.record is None:

@@ -1,7 +1,7 @@
 """Contributor: keeps the ledger, sends receipts, and passes blocks down its hierarchy (paper section 3, items 1, 4)."""
 
 from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Send
-from ehrcore.messages import Finalised, Receipt, ReceiptEntry
+from ehrcore.messages import Finalised, Receipt, ReceiptEntry, sign_receipt
 from ehrcore.params import Dissemination
 from ehrcore.roles.context import Context
 from ehrcore.roles.keeper import Appended, LedgerKeeper
@@ -16,6 +16,7 @@ class Contributor:
         self._context = context
         self._keeper = LedgerKeeper(context)
         self._children = self._tree_children()
+        self._visitors = frozenset(context.names(Role.VISITOR))
 
     def _tree_children(self) -> tuple[str, ...]:
         """The next level of the hierarchy: a complete tree of the chain's fan-out over all contributors."""
@@ -57,15 +58,17 @@ class Contributor:
         return effects
 
     def _receipts(self, item: Appended) -> dict[str, Receipt]:
-        """One receipt per author of records in the block; who gives orders reads the ledger itself."""
+        """One receipt per visitor with transactions in the block; persons, who are no nodes, ask for theirs."""
         block, verdict = item.final.block, item.verdict
         entries: dict[str, list[ReceiptEntry]] = {}
         for index, endorsed in enumerate(block.transactions):
             author = endorsed.transaction.body.author
-            if not is_order(endorsed.transaction):
+            if author in self._visitors and not is_order(endorsed.transaction):
                 path = verdict.tree.prove_inclusion(index)
                 entry = ReceiptEntry(verdict.leaves[index], index, path, verdict.reasons[index])
                 entries.setdefault(author, []).append(entry)
-        certificate = item.final.certificate
-        trail = self.state.trail
-        return {name: Receipt(block.header, certificate, tuple(given), trail) for name, given in entries.items()}
+        context, final = self._context, (block.header, item.final.certificate)
+        return {
+            name: sign_receipt(context.crypto, context.me, final, verdict.block_hash, tuple(given), self.state.trail)
+            for name, given in entries.items()
+        }

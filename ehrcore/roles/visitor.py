@@ -8,13 +8,14 @@ from ehrcore.bounded import RecentSet
 from ehrcore.codec import decode
 from ehrcore.consensus.finality import header_hash
 from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Requested, Send, Store
-from ehrcore.errors import EhrError
+from ehrcore.errors import EhrError, ProofError
 from ehrcore.identity import Reason
 from ehrcore.light import LightClient
 from ehrcore.merkle import verify_inclusion
-from ehrcore.messages import Receipt, ReceiptEntry, Refused, Submit
+from ehrcore.messages import Receipt, ReceiptEntry, Refused, Submit, verdict_body
 from ehrcore.params import majority
 from ehrcore.roles.context import Context
+from ehrcore.rules import is_attested
 from ehrcore.types import Role
 
 #: Transactions without a receipt that are remembered; beyond it the oldest is given up.
@@ -36,7 +37,7 @@ class Visitor:
         self._context = context
         self._agents = context.names(Role.AGENT)
         self._light = LightClient(context.crypto, context.params, context.chain, context.validators())
-        self._nonce = 0
+        self._registry, self._nonce = context.open_registry(), 0
         self._contributors = context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, _Pending] = {}
         self._verified = RecentSet(1_024)
@@ -54,7 +55,7 @@ class Visitor:
             case Received(sender=sender, message=Refused() as message):
                 return self._refused(sender, message)
             case Received(sender=sender, message=Receipt() as message) if sender in self._contributors:
-                return self._receipt(sender, message)
+                return self._receipt(sender, message, now)
             case _:
                 return ()
 
@@ -92,7 +93,7 @@ class Visitor:
                 return (Observed(ObservedKind.REFUSED, (message.transaction,), message.reason.value),)
         return ()
 
-    def _receipt(self, sender: str, receipt: Receipt) -> Effects:
+    def _receipt(self, sender: str, receipt: Receipt, now: int) -> Effects:
         """Check certificate and proofs; what is not proven stays pending."""
         crypto, header = self._context.crypto, receipt.header
         effects: list[Effect] = []
@@ -101,13 +102,20 @@ class Visitor:
             if block_hash not in self._verified:
                 self._light.verify(header, receipt.certificate, receipt.trail)
                 self._verified.add(block_hash)
+            is_signed = self._is_signed(sender, receipt, block_hash, now)
             for entry in receipt.entries:
-                effects += self._settle(sender, receipt, entry)
+                effects += self._settle(sender, receipt, entry, is_signed=is_signed)
         except EhrError as error:
             effects.append(Observed(ObservedKind.DROPPED, (block_hash,), str(error)))
         return tuple(effects)
 
-    def _settle(self, sender: str, receipt: Receipt, entry: ReceiptEntry) -> Effects:
+    def _is_signed(self, sender: str, receipt: Receipt, block_hash: bytes, now: int) -> bool:
+        """Whether the verdicts are the sender's own word, that it can be held to."""
+        crypto, word = self._context.crypto, receipt.word
+        body = verdict_body(receipt.header.chain, block_hash, receipt.entries)
+        return word.node == sender and is_attested(crypto, self._registry, Role.CONTRIBUTOR, body, word, now)
+
+    def _settle(self, sender: str, receipt: Receipt, entry: ReceiptEntry, *, is_signed: bool) -> Effects:
         """The proof shows that the transaction is in the block; what became of it is what most contributors say.
 
         Neither header nor certificate covers the verdicts, so one contributor's word is not enough.
@@ -120,6 +128,8 @@ class Visitor:
         crypto.meter.hashes += len(entry.path) + 1
         crypto.meter.hashed_bytes += len(entry.leaf) + 65 * len(entry.path)
         verify_inclusion(crypto.suite, header.merkle_root, header.size, entry.index, entry.leaf, entry.path)
+        if not is_signed:
+            raise ProofError(f"receipt: expected verdicts signed by {sender}, found others")
         pending.verdicts[sender] = entry.reason
         if list(pending.verdicts.values()).count(entry.reason) < majority(len(self._contributors)):
             return ()

@@ -9,7 +9,7 @@ from bench.engines.load import sample_block
 from bench.net.network import store_records
 from bench.net.replies import read_leaf
 from bench.net.visitors import Visitors
-from ehrcore.block import EndorsedTransaction, leaf_bytes
+from ehrcore.block import Attestation, EndorsedTransaction, leaf_bytes
 from ehrcore.codec import decode, encode
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, found
 from ehrcore.identity import Reason
@@ -63,7 +63,9 @@ def receipt(*messages: Submit, reason: Reason = Reason.ACCEPTED) -> bytes:
     for index, message in enumerate(messages):
         leaf = leaf_bytes(EndorsedTransaction(message.transaction, (), bytes(32), ()))
         entries.append(ReceiptEntry(leaf, index, (bytes(32),), reason))
-    return encode(Receipt(final.block.header, final.certificate, tuple(entries)))
+    return encode(
+        Receipt(final.block.header, final.certificate, tuple(entries), Attestation("contributor-0", bytes(64)))
+    )
 
 
 def test_stock_is_signed_cites_the_records_in_turns_and_belongs_to_all_visitors(load: Visitors) -> None:

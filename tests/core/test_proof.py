@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ehrcore.block import Genesis, StakeCertificate, WorkCertificate, leaf_bytes
+from ehrcore.block import Attestation, CommitCertificate, Genesis, Header, StakeCertificate, WorkCertificate, leaf_bytes
 from ehrcore.codec import decode, encode
+from ehrcore.consensus.finality import header_hash
 from ehrcore.drive.cost import FREE
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Persist, Requested
@@ -18,7 +19,7 @@ from ehrcore.hashing import find_suite
 from ehrcore.identity import Reason
 from ehrcore.ledger import MemoryLedger
 from ehrcore.merkle import MerkleTree
-from ehrcore.messages import Receipt, ReceiptEntry
+from ehrcore.messages import Receipt, ReceiptEntry, sign_receipt, verdict_body
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, ConsensusRule, Limits, Topology, WorkRule
 from ehrcore.proof import Proof, Verified, Verifier, build_proof, decode_proof, encode_proof, verify_proof
@@ -32,7 +33,7 @@ def make_chain(rule: ConsensusRule = ConsensusRule.PROOF_OF_STAKE, **given: Any)
     """A simulated network's genesis and its blocks, with real signatures."""
     params = ChainParams(
         "demo",
-        Topology(3, 2, 4, 1, 1),
+        given.pop("topology", Topology(3, 2, 4, 1, 1)),
         2,
         2,
         consensus=rule,
@@ -54,20 +55,31 @@ def make_receipt(genesis: Genesis, persist: Persist, index: int) -> Receipt:
     leaves = [leaf_bytes(item) for item in persist.block.transactions]
     path = MerkleTree(find_suite(genesis.params.hash_suite), leaves).prove_inclusion(index)
     entry = ReceiptEntry(leaves[index], index, path, persist.reasons[index])
-    return Receipt(persist.block.header, persist.certificate, (entry,))
+    return signed_receipt(genesis, persist.block.header, persist.certificate, entry)
+
+
+def signed_receipt(genesis: Genesis, header: Header, certificate: CommitCertificate, entry: ReceiptEntry) -> Receipt:
+    crypto = found_network(genesis.params, "cryptography", "proofs").crypto("contributor-0")
+    return sign_receipt(crypto, "contributor-0", (header, certificate), header_hash(crypto, header), (entry,), ())
 
 
 CHAINS: dict[ConsensusRule, tuple[Genesis, list[Persist]]] = {rule: make_chain(rule) for rule in ConsensusRule}
 GENESIS, BLOCKS = CHAINS[ConsensusRule.PROOF_OF_STAKE]
 RECEIPT = make_receipt(GENESIS, BLOCKS[0], 3)
-PROOF = build_proof(GENESIS, RECEIPT)
+
+
+def proven(genesis: Genesis, receipt: Receipt) -> Proof:
+    return build_proof(genesis, receipt, (receipt.word,))
+
+
+PROOF = build_proof(GENESIS, RECEIPT, (RECEIPT.word,))
 CHAIN = bytes.fromhex(PROOF.chain)
 
 
 def proof_of(genesis: Genesis = GENESIS, receipt: Receipt = RECEIPT) -> Proof:
     """A proof file that nobody has checked."""
-    blobs = [base64.b64encode(encode(value)).decode() for value in (genesis, receipt)]
-    return Proof(format="ehrcore-proof-1", chain=PROOF.chain, genesis=blobs[0], receipt=blobs[1])
+    blobs = [base64.b64encode(encode(value)).decode() for value in (genesis, receipt, (receipt.word,))]
+    return Proof(format="ehrcore-proof-2", chain=PROOF.chain, genesis=blobs[0], receipt=blobs[1], witnesses=blobs[2])
 
 
 @pytest.mark.parametrize("rule", ConsensusRule)
@@ -76,7 +88,7 @@ def test_every_transaction_of_a_chain_can_be_proven_under_every_rule(rule: Conse
     found: list[Verified] = []
     for persist in blocks:
         for index in range(len(persist.block.transactions)):
-            proof = decode_proof(encode_proof(build_proof(genesis, make_receipt(genesis, persist, index))))
+            proof = decode_proof(encode_proof(proven(genesis, make_receipt(genesis, persist, index))))
             shown = verify_proof(proof, bytes.fromhex(proof.chain))
             assert shown.endorsed == persist.block.transactions[index]
             assert shown.header == persist.block.header
@@ -95,7 +107,7 @@ def test_a_proof_shows_the_record_and_no_other() -> None:
 
 def test_a_reader_who_knows_the_chain_takes_no_other() -> None:
     genesis, blocks = make_chain(hash_suite="blake2b")
-    proof = build_proof(genesis, make_receipt(genesis, blocks[0], 0))
+    proof = proven(genesis, make_receipt(genesis, blocks[0], 0))
     assert verify_proof(proof).chain.hex() == proof.chain
     with pytest.raises(ProofError, match=f"expected the reader's chain {CHAIN.hex()}"):
         verify_proof(proof, CHAIN)
@@ -183,7 +195,7 @@ def test_a_forged_author_is_found_though_the_tree_is_right() -> None:
     crypto = network.crypto("administrator-0")
     header = msgspec.structs.replace(blocks[0].block.header, merkle_root=MerkleTree(crypto.suite, [leaf]).root, size=1)
     certificate = msgspec.structs.replace(blocks[0].certificate, signature=crypto.sign(header))
-    receipt = Receipt(header, certificate, (ReceiptEntry(leaf, 0, (), Reason.ACCEPTED),))
+    receipt = signed_receipt(genesis, header, certificate, ReceiptEntry(leaf, 0, (), Reason.ACCEPTED))
     assert Verifier(genesis).locate(receipt).endorsed == forged
     with pytest.raises(ProofError, match="expected one that genesis bears out, found: bad-signature"):
         Verifier(genesis).verify(receipt)
@@ -197,7 +209,9 @@ def _forge_leaf(change: Any) -> str:
     header = msgspec.structs.replace(blocks[0].block.header, merkle_root=MerkleTree(crypto.suite, [leaf]).root, size=1)
     certificate = msgspec.structs.replace(blocks[0].certificate, signature=crypto.sign(header))
     with pytest.raises(ProofError) as refused:
-        Verifier(genesis).verify(Receipt(header, certificate, (ReceiptEntry(leaf, 0, (), Reason.ACCEPTED),)))
+        Verifier(genesis).verify(
+            signed_receipt(genesis, header, certificate, ReceiptEntry(leaf, 0, (), Reason.ACCEPTED))
+        )
     return str(refused.value)
 
 
@@ -234,9 +248,9 @@ FILES = {
     "not UTF-8": (b'{"format":"\xff"}', "expected the JSON of one"),
     "an array": (b"[]", "expected the JSON of one"),
     "nested too deeply": (b'{"format":' + b"[" * 100_000, "expected the JSON of one"),
-    "a field missing": (b'{"format":"ehrcore-proof-1"}', "missing required field `chain`"),
+    "a field missing": (b'{"format":"ehrcore-proof-2"}', "missing required field `chain`"),
     "a field too many": (encode_proof(PROOF).replace(b"{", b'{"valid":true,', 1), "unknown field `valid`"),
-    "another format": (encode_proof(PROOF).replace(b"proof-1", b"proof-2"), "expected format ehrcore-proof-1"),
+    "another format": (encode_proof(PROOF).replace(b"proof-2", b"proof-1"), "expected format ehrcore-proof-2"),
 }
 
 
@@ -254,9 +268,30 @@ def test_a_part_that_is_not_canonical_bytes_in_base64_is_named(part: str, spoil:
         verify_proof(msgspec.structs.replace(PROOF, **{part: spoil.format(getattr(PROOF, part))}))
 
 
-def test_a_verdict_is_passed_on_as_claimed() -> None:
-    shown = verify_proof(proof_of(receipt=_with_entry(reason=Reason.REPLAYED)))
-    assert shown.reason is Reason.REPLAYED
+def test_a_verdict_is_what_most_contributors_have_signed() -> None:
+    genesis, blocks = make_chain(topology=Topology(3, 2, 4, 3, 1))
+    receipt = make_receipt(genesis, blocks[0], 0)
+    words = [_word(genesis, receipt, f"contributor-{index}") for index in range(3)]
+    shown = verify_proof(build_proof(genesis, receipt, words[:2]))
+    assert (shown.reason, shown.witnesses) == (Reason.ACCEPTED, ("contributor-0", "contributor-1"))
+    outsiders = (
+        _word(genesis, receipt, "coordinator-0"),
+        _word(genesis, make_receipt(genesis, blocks[0], 1), "contributor-2"),
+    )
+    for few in ((), words[:1], [words[0], words[0]], *([words[0], outsider] for outsider in outsiders)):
+        with pytest.raises(ProofError, match="verdict: expected"):
+            build_proof(genesis, receipt, few)
+
+
+def test_another_verdict_than_the_signed_one_is_found() -> None:
+    with pytest.raises(ProofError, match="verdict: expected the signature of a ledger keeper"):
+        verify_proof(proof_of(receipt=_with_entry(reason=Reason.REPLAYED)))
+
+
+def _word(genesis: Genesis, receipt: Receipt, keeper: str) -> Attestation:
+    crypto = found_network(genesis.params, "cryptography", "proofs").crypto(keeper)
+    body = verdict_body(receipt.header.chain, header_hash(crypto, receipt.header), receipt.entries)
+    return Attestation(keeper, crypto.sign(body))
 
 
 def test_what_is_built_is_what_is_read() -> None:
@@ -267,4 +302,4 @@ def test_what_is_built_is_what_is_read() -> None:
 
 def test_nothing_is_built_from_a_receipt_that_does_not_hold() -> None:
     with pytest.raises(ProofError, match="expected root"):
-        build_proof(GENESIS, _with_entry(index=2))
+        proven(GENESIS, _with_entry(index=2))

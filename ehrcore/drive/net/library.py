@@ -13,7 +13,7 @@ from ehrcore.effects import Persist
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry, SqliteLedger
 from ehrcore.merkle import MerkleTree
-from ehrcore.messages import Receipt, ReceiptEntry
+from ehrcore.messages import Receipt, ReceiptEntry, sign_receipt
 from ehrcore.state import ChainState
 
 _CHUNK: Final = 256
@@ -35,9 +35,9 @@ class Library:
     `append` may run in another thread than all else, which reads through connections of its own.
     """
 
-    def __init__(self, folder: Path, genesis: Genesis, crypto: Crypto) -> None:
+    def __init__(self, folder: Path, genesis: Genesis, crypto: Crypto, me: str) -> None:
         path = folder / "ledger.sqlite"
-        self._suite = crypto.suite
+        self._suite, self._crypto, self._me = crypto.suite, crypto, me
         self.ledger = SqliteLedger.open(path) if path.exists() else SqliteLedger.create(path, genesis)
         self.ledger.require_genesis(genesis)
         #: The state after the last block when this was opened; its role takes it over and goes on with it.
@@ -111,9 +111,9 @@ class Library:
         leaves = tuple(map(leaf_bytes, entry.block.transactions))
         path = MerkleTree(self._suite, leaves).prove_inclusion(position)
         proven = ReceiptEntry(leaves[position], position, path, entry.reasons[position])
-        header = entry.block.header
+        header, block_hash = entry.block.header, self._name(entry.block.header)[1]
         trail = tuple(change for change in self.state.trail if change.header.height < header.height)
-        return Receipt(header, entry.certificate, (proven,), trail)
+        return sign_receipt(self._crypto, self._me, (header, entry.certificate), block_hash, (proven,), trail)
 
     def holds(self, tx_id: bytes) -> bool:
         """Whether the transaction is in the ledger."""

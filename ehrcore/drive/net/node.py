@@ -117,7 +117,7 @@ def _read_link_key(path: Path) -> bytes:
 
 def _open_library(home: Path, genesis: Genesis, crypto: Crypto, name: str, role: Role) -> Library | None:
     keeps_ledger = role is Role.CONTRIBUTOR or name == node_id(Role.COORDINATOR, 0)
-    return Library(home, genesis, crypto) if keeps_ledger else None
+    return Library(home, genesis, crypto, name) if keeps_ledger else None
 
 
 def _read_kept(journal: Journal, library: Library | None, context: Context) -> Kept:

@@ -59,7 +59,7 @@ def test_an_offender_is_out_for_good_and_receipts_show_the_change(tmp_path: Path
             assert receipt is not None
             assert len(receipt.trail) == 1
             genesis: Genesis = net.plan.open_genesis()
-            shown = verify_proof(build_proof(genesis, receipt), bytes.fromhex(net.plan.chain))
+            shown = verify_proof(build_proof(genesis, receipt, (receipt.word,)), bytes.fromhex(net.plan.chain))
             assert GUILTY not in {vote.node for vote in shown.certificate.votes}  # type: ignore[union-attr]
             return keeper.state.validators.digest if keeper.state else b""
 

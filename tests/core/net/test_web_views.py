@@ -43,6 +43,7 @@ RECORDS = st.builds(
     DIGESTS,
     DIGESTS,
     st.text(st.characters(codec="utf-8"), min_size=1, max_size=LOCATION_CHARS),
+    st.integers(0, (1 << 48) - 1),
 )
 BODIES = st.builds(
     TransactionBody,
@@ -58,6 +59,7 @@ RECORD: dict[str, Any] = {
     "pseudonym": "5e" * 32,
     "digest": "d1" * 32,
     "location": "fhir/DiagnosticReport/1",
+    "size_bytes": 1_024,
 }
 GOOD: dict[str, Any] = {
     "chain": "c4" * 32,
@@ -133,6 +135,7 @@ BAD: dict[str, Any] = {
     "unknown kind": GOOD | {"record": RECORD | {"kind": "receipt"}},
     "kind in capitals": GOOD | {"record": RECORD | {"kind": "DIAGNOSTIC_REPORT"}},
     "kind as a number": GOOD | {"record": RECORD | {"kind": 2}},
+    "negative size": GOOD | {"record": RECORD | {"size_bytes": -1}},
     "empty location": GOOD | {"record": RECORD | {"location": ""}},
     "long location": GOOD | {"record": RECORD | {"location": "x" * (LOCATION_CHARS + 1)}},
 }

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ehrcore import block, identity, ledger, messages, params
+from ehrcore import block, consent, identity, ledger, messages, params
 from ehrcore.block import HEADER_BYTES, Attestation, Block, Header, Revocation
 from ehrcore.codec import MAX_MESSAGE_BYTES, decode, encode
 from ehrcore.errors import CodecError
 from ehrcore.messages import Message, Propose, ReceiptEntry, Submit, Vote
 from ehrcore.params import Topology
 
-MODULES = (block, identity, ledger, messages, params)
+MODULES = (block, consent, identity, ledger, messages, params)
 STRUCTS = sorted(
     {
         kind
@@ -56,7 +56,10 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     ]
 
 
-def _constrained(kind: type, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
+def _constrained(kind: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
+    if typing.get_origin(kind) is tuple:
+        member, least = values_of(typing.get_args(kind)[0]), meta.min_length or 0
+        return st.lists(member, min_size=least, max_size=max(least, 3)).map(tuple)
     if kind is int:
         above = meta.le if meta.le is not None else meta.lt - 1 if meta.lt is not None else INT_MAX
         return st.integers(INT_MIN if meta.ge is None else int(meta.ge), int(above))
@@ -85,7 +88,9 @@ def example_of(kind: Any) -> Any:
     return {int: 300, bool: True, bytes: b"\x00bytes\xff", str: "text é"}[kind]
 
 
-def _largest(kind: type, meta: msgspec.Meta) -> Any:
+def _largest(kind: Any, meta: msgspec.Meta) -> Any:
+    if typing.get_origin(kind) is tuple:
+        return example_of(kind)
     if kind is int:
         return meta.le if meta.le is not None else (meta.lt or 2) - 1
     size = meta.max_length or 40

@@ -57,9 +57,11 @@ def first_proposer(run: Run, height: int = 1, round_: int = 0) -> str:
 
 
 def test_a_silent_proposer_costs_one_round_and_no_more() -> None:
-    probe = Run(make_params())
-    silent = first_proposer(probe)
-    run = Run(make_params(), partitions=(Partition(0, 1 << 62, frozenset({silent})),)).submit(15).run(10 * SECOND)
+    # Whose turn it is is drawn from the chain's id: here it is not the silent one's twice.
+    chains = (make_params(genesis_time=index) for index in range(16))
+    params = next(item for item in chains if first_proposer(Run(item)) != first_proposer(Run(item), round_=1))
+    silent = first_proposer(Run(params))
+    run = Run(params, partitions=(Partition(0, 1 << 62, frozenset({silent})),)).submit(15).run(10 * SECOND)
     check_invariants(run)
     decided = run.decided()
     assert set(decided) == administrators(0, 1, 2, 3) - {silent}

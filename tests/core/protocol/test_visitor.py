@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from ehrcore.block import OrdererCertificate, RecordRef, StakeCertificate, Transaction
+from ehrcore.block import Attestation, OrdererCertificate, RecordRef, StakeCertificate, Transaction
 from ehrcore.effects import Effects, ObservedKind, Received, Requested, Store, TimerFired
 from ehrcore.identity import Reason
-from ehrcore.messages import Finalised, Receipt, ReceiptEntry, Refused, Submit
+from ehrcore.messages import Finalised, Receipt, ReceiptEntry, Refused, Submit, verdict_body
 from ehrcore.records import ClinicalRecord, RecordKind
 from ehrcore.storage import MemoryStore
 from tests.core.protocol.conftest import Scribe, handle, messages, observed, sends
@@ -44,7 +44,15 @@ class Client:
         return self.hear_alone(message, sender)
 
     def hear_alone(self, message: Receipt | Refused, sender: str) -> Effects:
+        """A contributor signs all that it says, its lies too."""
+        if isinstance(message, Receipt) and sender in self.scribe.cryptos:
+            message = self.signed(message, sender)
         return handle(self.machine, Received(sender, message))
+
+    def signed(self, receipt: Receipt, keeper: str) -> Receipt:
+        crypto = self.scribe.cryptos[keeper]
+        body = verdict_body(receipt.header.chain, crypto.hash_struct(receipt.header), receipt.entries)
+        return msgspec.structs.replace(receipt, word=Attestation(keeper, crypto.sign(body)))
 
     def final_ids(self, effects: Effects) -> list[bytes]:
         return [subject for item in observed(effects, ObservedKind.FINAL) for subject in item.subjects]
@@ -170,6 +178,16 @@ def test_one_contributors_word_on_what_became_of_a_transaction_is_not_enough(cli
     effects = client.hear_alone(client.receipt, "contributor-0")
     assert client.final_ids(effects) == client.ids
     assert {item.detail for item in observed(effects, ObservedKind.FINAL)} == {""}
+
+
+@pytest.mark.parametrize("signer", ["contributor-1", "coordinator-0", "visitor-0"])
+def test_a_verdict_counts_under_its_senders_own_signature_alone(client: Client, signer: str) -> None:
+    client.hear_alone(client.receipt, "contributor-1")
+    for word in (client.signed(client.receipt, signer).word, Attestation("contributor-0", bytes(64))):
+        effects = handle(client.machine, Received("contributor-0", replace(client.receipt, word=word)))
+        assert client.final_ids(effects) == []
+        assert len(observed(effects, ObservedKind.DROPPED)) == 1
+    assert client.final_ids(client.hear_alone(client.receipt, "contributor-0")) == client.ids
 
 
 @pytest.mark.parametrize("sender", ["agent-0", "administrator-0", "coordinator-0", "visitor-0", "contributor-2"])
