@@ -58,7 +58,7 @@ class Client:
     def submit(self, count: int, pause_s: float = 0.0) -> None:
         for _ in range(count):
             digest = self._context.crypto.suite.hash(b"{}")
-            record = RecordRef(2, digest, digest, "/r/1.json", 6)
+            record = RecordRef(2, digest, digest, "/r/1.json", 2)
             body = TransactionBody(self._context.chain, "visitor-0", self._nonce, time.time_ns(), record)
             self._nonce += 1
             tx = Transaction(body, self._context.crypto.sign(body))
