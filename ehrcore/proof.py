@@ -20,7 +20,7 @@ from ehrcore.consensus.finality import header_hash
 from ehrcore.crypto import Crypto
 from ehrcore.errors import EhrError, ProofError
 from ehrcore.hashing import find_suite
-from ehrcore.identity import Reason
+from ehrcore.identity import Certificate, Reason
 from ehrcore.light import LightClient
 from ehrcore.merkle import verify_inclusion
 from ehrcore.messages import Receipt, verdict_body
@@ -36,10 +36,11 @@ FORMAT: Final = "ehrcore-proof-2"
 KEEPERS: Final = (Role.CONTRIBUTOR, Role.COORDINATOR)
 
 
-class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A proof as a file: JSON with the chain's id in hexadecimal, and base64 of the canonical bytes of the others.
 
-    ``receipt`` holds exactly one transaction; ``witnesses`` are `Attestation`s of contributors to its verdict.
+    ``receipt`` holds exactly one transaction; ``witnesses`` are `Attestation`s of contributors to its verdict, and
+    ``certificates`` those of the authority that its signatures need beside genesis: of persons, and of rotated keys.
     """
 
     format: str
@@ -47,6 +48,7 @@ class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     genesis: str
     receipt: str
     witnesses: str
+    certificates: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,12 @@ class Verified:
 
 
 class Verifier:
-    """Checks receipts of one chain.  `ProofError` if ``genesis`` does not hold by itself."""
+    """Checks receipts of one chain, of whose authority ``certificates`` are.
 
-    def __init__(self, genesis: Genesis) -> None:
+    `ProofError` if ``genesis`` does not hold by itself, or a certificate is not the authority's.
+    """
+
+    def __init__(self, genesis: Genesis, certificates: Sequence[Certificate] = ()) -> None:
         params = genesis.params
         try:
             if params.is_modelled:
@@ -78,6 +83,10 @@ class Verifier:
             self._crypto = Crypto(find_suite(params.hash_suite), find_scheme(f"{params.curve}/cryptography"))
             self._registry = open_registry(params, genesis.certificates, self._crypto)
             self._voters = open_stakes(params, self._registry, self._crypto).validators
+            for certificate in certificates:
+                if certificate.body.role is Role.ADMINISTRATOR:
+                    raise ProofError("certificates: expected none of an administrator, for these are fixed, found one")
+                self._registry.enrol(certificate, self._crypto)
         except ProofError:
             raise
         except EhrError as error:
@@ -148,12 +157,15 @@ class Verifier:
         return isinstance(payload, RecordRef) and self._crypto.hash(record) == payload.digest
 
 
-def build_proof(genesis: Genesis, receipt: Receipt, witnesses: Sequence[Attestation]) -> Proof:
+def build_proof(
+    genesis: Genesis, receipt: Receipt, witnesses: Sequence[Attestation], certificates: Sequence[Certificate] = ()
+) -> Proof:
     """The proof that ``receipt`` is, with the words of ``witnesses``; `ProofError` if they do not verify."""
-    verifier = Verifier(genesis)
+    verifier = Verifier(genesis, certificates)
     verifier.witness(receipt, witnesses)
-    blobs = [base64.b64encode(encode(value)).decode() for value in (genesis, receipt, tuple(witnesses))]
-    return Proof(format=FORMAT, chain=verifier.chain.hex(), genesis=blobs[0], receipt=blobs[1], witnesses=blobs[2])
+    parts = genesis, receipt, tuple(witnesses), tuple(certificates)
+    blobs = [base64.b64encode(encode(part)).decode() for part in parts]
+    return Proof(FORMAT, verifier.chain.hex(), *blobs)
 
 
 def encode_proof(proof: Proof) -> bytes:
@@ -181,7 +193,7 @@ def verify_proof(proof: Proof, chain: bytes | None = None, record: bytes | None 
     genesis = _decode_part("genesis", proof.genesis, Genesis)
     receipt = _decode_part("receipt", proof.receipt, Receipt)
     witnesses = _decode_part("witnesses", proof.witnesses, tuple[Attestation, ...])
-    verifier = Verifier(genesis)
+    verifier = Verifier(genesis, _decode_part("certificates", proof.certificates, tuple[Certificate, ...]))
     for whose, expected in (("the reader's", chain and chain.hex()), ("the proof's", proof.chain)):
         if expected is not None and expected != verifier.chain.hex():
             raise ProofError(f"genesis: expected {whose} chain {expected}, found {verifier.chain.hex()}")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ehrcore.block import Attestation, RecordRef
+from ehrcore.block import Attestation, Genesis, RecordRef
+from ehrcore.cli.certificates import find_certificates, names_in
 from ehrcore.cli.format import parse_digest
 from ehrcore.drive.net.client import Client, NoAnswerError, folder_of
 from ehrcore.drive.net.files import write_file
@@ -16,7 +17,7 @@ from ehrcore.drive.net.objects import FileStore
 from ehrcore.errors import ProofError, StorageError
 from ehrcore.identity import Reason
 from ehrcore.messages import Receipt
-from ehrcore.proof import Verified, Verifier, build_proof, encode_proof
+from ehrcore.proof import Proof, Verified, Verifier, build_proof, encode_proof
 from ehrcore.types import Role
 
 
@@ -59,8 +60,19 @@ def prove(options: argparse.Namespace) -> int:
 def _prove(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     tx_id, genesis = parse_digest("ID", options.id), plan.open_genesis()
-    found = asyncio.run(_find(Client(folder, plan), Verifier(genesis), tx_id))
-    write_output(options.output, encode_proof(build_proof(genesis, found.receipt, found.words)))
+    write_output(options.output, encode_proof(asyncio.run(_build(Client(folder, plan), genesis, tx_id))))
+
+
+async def _build(client: Client, genesis: Genesis, tx_id: bytes) -> Proof:
+    found = await _find(client, Verifier(genesis), tx_id)
+    try:
+        return build_proof(genesis, found.receipt, found.words)
+    except ProofError:
+        # Somebody's certificate may be younger than the chain.
+        names, height = names_in(found.shown), found.shown.header.height
+        async with client:
+            certificates = await find_certificates(client, found.shown.keeper, names, height)
+        return build_proof(genesis, found.receipt, found.words, certificates)
 
 
 async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:

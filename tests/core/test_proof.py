@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ehrcore.block import Attestation, CommitCertificate, Genesis, Header, StakeCertificate, WorkCertificate, leaf_bytes
+from ehrcore.block import (
+    ApprovalBody,
+    Attestation,
+    CommitCertificate,
+    EndorsedTransaction,
+    EndorsementBody,
+    Genesis,
+    Header,
+    StakeCertificate,
+    Transaction,
+    WorkCertificate,
+    leaf_bytes,
+)
 from ehrcore.codec import decode, encode
 from ehrcore.consensus.finality import header_hash
 from ehrcore.drive.cost import FREE
@@ -16,7 +28,7 @@ from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Persist, Requested
 from ehrcore.errors import ProofError
 from ehrcore.hashing import find_suite
-from ehrcore.identity import Reason
+from ehrcore.identity import Certificate, Reason
 from ehrcore.ledger import MemoryLedger
 from ehrcore.merkle import MerkleTree
 from ehrcore.messages import Receipt, ReceiptEntry, sign_receipt, verdict_body
@@ -24,7 +36,7 @@ from ehrcore.network import found_network
 from ehrcore.params import ChainParams, ConsensusRule, Limits, Topology, WorkRule
 from ehrcore.proof import Proof, Verified, Verifier, build_proof, decode_proof, encode_proof, verify_proof
 from ehrcore.records import ClinicalRecord, RecordKind
-from ehrcore.types import MINUTE
+from ehrcore.types import MINUTE, Role
 
 BODIES = [b'{"resourceType":"Claim","n":%d}' % number for number in range(5)]
 
@@ -78,8 +90,8 @@ CHAIN = bytes.fromhex(PROOF.chain)
 
 def proof_of(genesis: Genesis = GENESIS, receipt: Receipt = RECEIPT) -> Proof:
     """A proof file that nobody has checked."""
-    blobs = [base64.b64encode(encode(value)).decode() for value in (genesis, receipt, (receipt.word,))]
-    return Proof(format="ehrcore-proof-2", chain=PROOF.chain, genesis=blobs[0], receipt=blobs[1], witnesses=blobs[2])
+    blobs = [base64.b64encode(encode(value)).decode() for value in (genesis, receipt, (receipt.word,), ())]
+    return Proof("ehrcore-proof-2", PROOF.chain, *blobs)
 
 
 @pytest.mark.parametrize("rule", ConsensusRule)
@@ -303,3 +315,62 @@ def test_what_is_built_is_what_is_read() -> None:
 def test_nothing_is_built_from_a_receipt_that_does_not_hold() -> None:
     with pytest.raises(ProofError, match="expected root"):
         proven(GENESIS, _with_entry(index=2))
+
+
+# -- certificates that are younger than the chain ------------------------------------------------------------------------
+
+
+def _by_a_person() -> tuple[Genesis, Receipt, Certificate]:
+    """A receipt of a transaction whose author was enrolled later, certified by a single orderer."""
+    genesis, blocks = CHAINS[ConsensusRule.SINGLE_ORDERER]
+    network = found_network(genesis.params, "cryptography", "proofs")
+    key = network.keys["agent-0"]
+    person = network.authority.certify("person-1", Role.VISITOR, key.public_bytes, kinds=tuple(range(1, 8)))
+    crypto, endorsed = network.crypto("administrator-0"), blocks[0].block.transactions[0]
+    body = msgspec.structs.replace(endorsed.transaction.body, author="person-1")
+    tx_id = crypto.hash_struct(body)
+    words = [
+        tuple(
+            Attestation(item.node, network.crypto(item.node).sign(make(genesis_chain(genesis), tx_id, item.node)))
+            for item in given
+        )
+        for given, make in (
+            (endorsed.endorsements, lambda chain, tx, node: EndorsementBody(chain, tx, node, Reason.ACCEPTED)),
+            (endorsed.approvals, lambda chain, tx, node: ApprovalBody(chain, tx, node, endorsed.outcome)),
+        )
+    ]
+    signed = Transaction(body, network.crypto("agent-0").sign(body))
+    leaf = leaf_bytes(EndorsedTransaction(signed, words[0], endorsed.outcome, words[1]))
+    header = msgspec.structs.replace(blocks[0].block.header, merkle_root=MerkleTree(crypto.suite, [leaf]).root, size=1)
+    certificate = msgspec.structs.replace(blocks[0].certificate, signature=crypto.sign(header))
+    entry = ReceiptEntry(leaf, 0, (), Reason.ACCEPTED)
+    return genesis, signed_receipt(genesis, header, certificate, entry), person
+
+
+def genesis_chain(genesis: Genesis) -> bytes:
+    return Verifier(genesis).chain
+
+
+def test_what_a_person_has_signed_is_proven_with_her_certificate() -> None:
+    genesis, receipt, person = _by_a_person()
+    with pytest.raises(ProofError, match="unknown-author"):
+        build_proof(genesis, receipt, (receipt.word,))
+    proof = build_proof(genesis, receipt, (receipt.word,), (person,))
+    assert verify_proof(decode_proof(encode_proof(proof))).endorsed.transaction.body.author == "person-1"
+
+
+def test_a_certificate_that_is_not_the_authoritys_proves_nothing() -> None:
+    genesis, receipt, person = _by_a_person()
+    forged = msgspec.structs.replace(person, signature=bytes(63) + b"\1")
+    with pytest.raises(ProofError, match="expected the authority's signature"):
+        build_proof(genesis, receipt, (receipt.word,), (forged,))
+
+
+def test_nobody_becomes_an_administrator_by_a_proof() -> None:
+    genesis, _, _ = _by_a_person()
+    network = found_network(genesis.params, "cryptography", "proofs")
+    made = network.authority.certify(
+        "administrator-9", Role.ADMINISTRATOR, network.keys["agent-1"].public_bytes, stake=9
+    )
+    with pytest.raises(ProofError, match="expected none of an administrator"):
+        Verifier(genesis, (made,))
