@@ -69,7 +69,7 @@ async def _build(client: Client, genesis: Genesis, tx_id: bytes) -> Proof:
         return build_proof(genesis, found.receipt, found.words)
     except ProofError:
         # Somebody's certificate may be younger than the chain.
-        names, height = names_in(found.shown), found.shown.header.height
+        names, height = names_in(found.shown) | {word.node for word in found.words}, found.shown.header.height
         async with client:
             certificates = await find_certificates(client, found.shown.keeper, names, height)
         return build_proof(genesis, found.receipt, found.words, certificates)

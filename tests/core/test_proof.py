@@ -317,7 +317,7 @@ def test_nothing_is_built_from_a_receipt_that_does_not_hold() -> None:
         proven(GENESIS, _with_entry(index=2))
 
 
-# -- certificates that are younger than the chain ------------------------------------------------------------------------
+# -- certificates that are younger than the chain -------------------------------------------------------------------
 
 
 def _by_a_person() -> tuple[Genesis, Receipt, Certificate]:
