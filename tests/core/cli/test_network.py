@@ -107,7 +107,7 @@ def _verify_offline(process, proof: Path, records: list[Path], chain: str, folde
         ("genesis: expected the reader's chain", ("--chain", "00" * 32), {}),
         ("receipt: ", (), {"receipt": base64.b64encode(receipt).decode()}),
         ("genesis: expected the proof's chain", (), {"chain": "00" * 32}),
-        ("proof: expected format", (), {"format": "ehrcore-proof-2"}),
+        ("proof: expected format", (), {"format": "ehrcore-proof-1"}),
     ):
         other = folder / "other.json"
         other.write_text(json.dumps(content | spoil))
