@@ -1,19 +1,23 @@
 """An audit believes its own replay alone: a keeper or a store that says otherwise is a finding."""
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
 
-from ehrcore.cli.audit import Audit, _replay
+from ehrcore.auditing import AuditEvent, Deed, Trail
+from ehrcore.cli.audit import Audit, _entry, _export, _replay, _summarise
 from ehrcore.cli.format import align, parse_digest, show_number, show_time
 from ehrcore.codec import encode
+from ehrcore.consent import Emergency, Purpose
 from ehrcore.drive.cost import FREE
 from ehrcore.drive.net.client import Answer, NoAnswerError
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Requested
 from ehrcore.errors import DeploymentError
+from ehrcore.identity import Reason
 from ehrcore.ledger import MemoryLedger, open_crypto
 from ehrcore.messages import Finalised
 from ehrcore.network import Network, found_network
@@ -47,7 +51,7 @@ def audit(tmp_path) -> Audit:
         store.put(record.location, record.body)
     crypto = open_crypto(NETWORK.params)
     state = ChainState(NETWORK.params, NETWORK.chain, NETWORK.certificates, crypto)
-    return Audit(state, crypto, store, NETWORK.authority.pseudonym("p1"))
+    return Audit(state, crypto, store, Trail(crypto, NETWORK.authority.pseudonym("p1")))
 
 
 class Keeper:
@@ -88,7 +92,7 @@ def test_a_good_chain_is_replayed_to_the_keepers_own_state(audit: Audit) -> None
     run(replay(audit, Keeper(BLOCKS)))
     assert (audit.state.height, audit.state.digest) == (len(BLOCKS), STATE)
     assert (audit.valid, audit.marked, audit.objects, audit.findings) == (len(RECORDS), 0, len(RECORDS), [])
-    assert len(audit.trail) == 3
+    assert len(audit.trail.events) == 3
     audit.compare(Status(tip=audit.state.tip.hex()))  # type: ignore[arg-type]
     audit.compare(Status(height=0, state="odd"))  # type: ignore[arg-type]
     assert audit.findings == []
@@ -182,3 +186,49 @@ def test_a_ledger_that_agrees_has_no_findings_and_each_difference_is_one(audit: 
         audit.findings.clear()
         audit.compare_block("contributor-0", 1, spoilt)
         assert len(audit.findings) == 3
+
+
+# -- the trail ---------------------------------------------------------------------------------------------------------
+
+
+def event(audit: Audit, **changes: Any) -> AuditEvent:
+    """A doctor's read of the patient's first record, otherwise as ``changes`` say."""
+    first = audit.trail.events[0]
+    read = {"deed": Deed.READ, "author": "person-1", "purpose": Purpose.TREATMENT, "location": ""}
+    return msgspec.structs.replace(first, **(read | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "marks"),
+    [
+        ({}, ""),
+        ({"reason": Reason.DENIED}, "  DENIED"),
+        ({"purpose": Purpose.EMERGENCY, "emergency": Emergency.UNCONSCIOUS}, "  BREAK-GLASS (unconscious)"),
+        ({"purpose": Purpose.EMERGENCY, "emergency": Emergency.UNCONSCIOUS, "reason": Reason.ERASED},
+         "  BREAK-GLASS (unconscious)  DENIED"),
+        ({"patient": bytes(32)}, "  NOT THIS PATIENT'S RECORD"),
+    ],
+)  # fmt: skip
+def test_a_line_of_the_trail_marks_what_stands_out(audit: Audit, changes: dict[str, Any], marks: str) -> None:
+    run(replay(audit, Keeper(BLOCKS)))
+    shown = event(audit, **changes)
+    line = _entry(audit.trail, shown)
+    block, outcome = str(shown.height), shown.reason or "valid"
+    place, purpose = audit.trail.events[0].location, shown.purpose
+    assert line.split() == [
+        show_time(shown.at), "person-1", "read", "bill", "block", block, outcome, place, "for", str(purpose),
+        *marks.split(),
+    ]  # fmt: skip
+    assert line.endswith(f"{place}  for {purpose}{marks}")
+
+
+def test_the_trail_is_summed_up_and_exported(audit: Audit, tmp_path) -> None:
+    run(replay(audit, Keeper(BLOCKS)))
+    audit.trail.events += [event(audit), event(audit, reason=Reason.NO_CONSENT, deed=Deed.SEARCH, record=b"")]
+    assert _summarise(audit.trail) == "3 writes, 2 reads and searches, 1 denied, 0 by breaking the glass"
+    _export(tmp_path / "trail.json", audit.trail, NETWORK.chain.hex())
+    bundle = json.loads((tmp_path / "trail.json").read_text())
+    assert [entry["resource"]["outcome"] for entry in bundle["entry"]] == ["0"] * 4 + ["4"]
+    assert (tmp_path / "trail.json").stat().st_mode & 0o077 == 0, "who saw whose records is nobody else's business"
+    with pytest.raises(DeploymentError, match="expected a file that can be written"):
+        _export(tmp_path / "trail.json" / "below", audit.trail, NETWORK.chain.hex())

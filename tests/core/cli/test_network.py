@@ -205,7 +205,7 @@ def test_a_patients_trail_names_every_record_once_and_nobody_elses(started, reco
     assert [sum("/hospital/" in line for line in trail.lines) for trail in trails] == [2, 2, 1, 0]
     assert [trail.code for trail in trails] == [0] * 4
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  visitor-0 +diagnostic-report  block \d+ +valid +/hospital/\S+",
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  visitor-0 +write +diagnostic-report  block \d+ +valid +/hospital/\S+",
         trails[0].lines[0],
     )
     everything = "".join(trail.out for trail in trails)
