@@ -93,12 +93,8 @@ def open_stream(key: bytes, context: bytes, chunks: Iterable[Bytes]) -> Iterator
         if chunk is None:
             raise StorageError(f"sealed record: expected a header of {HEADER_BYTES} bytes, found {len(head)}")
         head += chunk
-    prefix, claimed = bytes(head[:_PREFIX_BYTES]), bytes(head[_PREFIX_BYTES:HEADER_BYTES])
-    segment_bytes = int.from_bytes(prefix[len(MAGIC) :])
-    if not prefix.startswith(MAGIC) or segment_bytes not in SEGMENT_SIZES:
-        raise StorageError("sealed record: expected the format of sealed records, version 1, found another")
-    commitment, aead = _derive(key, prefix, context)
-    if not hmac.compare_digest(commitment, claimed):
+    segment_bytes, aead = _meet(key, context, bytes(head[:HEADER_BYTES]))
+    if aead is None:
         raise StorageError("sealed record: expected the key, kind and patient that it was sealed for, found others")
     rest = chain((memoryview(head)[HEADER_BYTES:],), stream)
     for index, (segment, is_last) in enumerate(_cut(rest, segment_bytes + TAG_BYTES)):
@@ -109,6 +105,14 @@ def open_stream(key: bytes, context: bytes, chunks: Iterable[Bytes]) -> Iterator
         if index and not plain:  # one content, one sealed form
             raise StorageError(f"sealed record: expected no empty segment, found segment {index} empty")
         yield plain
+
+
+def is_key(key: bytes, context: bytes, head: bytes) -> bool:
+    """Whether the object that begins with ``head`` (`HEADER_BYTES`) was sealed with ``key`` for ``context``.
+
+    It needs no more of the object; what was sealed is known by opening it alone.  `StorageError` for another format.
+    """
+    return _meet(key, context, head)[1] is not None
 
 
 def sealed_record(record: ClinicalRecord, key: bytes, pseudonym: bytes) -> ClinicalRecord:
@@ -128,6 +132,16 @@ def _derive(key: bytes, prefix: bytes, context: bytes) -> tuple[bytes, AESGCM]:
         HKDF(SHA256(), 32, None, label + prefix + context).derive(key) for label in (b"commit|", b"encrypt|")
     )
     return commitment, AESGCM(secret)
+
+
+def _meet(key: bytes, context: bytes, head: bytes) -> tuple[int, AESGCM | None]:
+    """The segment size that a header says, and the cipher if it commits to ``key`` and ``context``."""
+    prefix, claimed = head[:_PREFIX_BYTES], head[_PREFIX_BYTES:]
+    segment_bytes = int.from_bytes(prefix[len(MAGIC) :])
+    if len(head) != HEADER_BYTES or not prefix.startswith(MAGIC) or segment_bytes not in SEGMENT_SIZES:
+        raise StorageError("sealed record: expected the format of sealed records, version 1, found another")
+    commitment, aead = _derive(key, prefix, context)
+    return segment_bytes, aead if hmac.compare_digest(commitment, claimed) else None
 
 
 def _nonce(index: int, *, is_last: bool) -> bytes:
