@@ -93,14 +93,21 @@ class RemoteStore:
     def put(self, location: str, body: bytes) -> None:
         """See `Store.put`."""
         if self._ask(self._api.put, location, body, use_multipart=len(body) > PART_BYTES) is None:
-            raise StorageError(f"{location}: expected a place in the store {self._url}, found none")
+            raise self._missing(location)
 
     def put_stream(self, location: str, chunks: Iterable[bytes]) -> int:
         """See `Store.put_stream`; holds `PARTS` parts of `PART_BYTES` in memory."""
-        counted = _Counted(chunks)
-        if self._ask(self._api.put, location, counted, chunk_size=PART_BYTES, max_concurrency=PARTS) is None:
-            raise StorageError(f"{location}: expected a place in the store {self._url}, found none")
-        return counted.size
+        name, size = name_object(location), 0
+        try:
+            # Left by an exception, the source's own too, it gives the upload up.
+            with self._api.open_writer(self._store, name, buffer_size=PART_BYTES, max_concurrency=PARTS) as file:
+                for chunk in chunks:
+                    size += file.write(chunk)
+        except FileNotFoundError:
+            raise self._missing(location) from None
+        except self._errors as error:
+            raise self._trouble(location, error) from None
+        return size
 
     def get(self, location: str) -> bytes | None:
         """See `Store.get`."""
@@ -137,23 +144,14 @@ class RemoteStore:
         except self._errors as error:
             raise self._trouble(location, error) from None
 
+    def _missing(self, location: str) -> StorageError:
+        return StorageError(f"{location}: expected a place in the store {self._url}, found none")
+
     def _trouble(self, location: str, error: Exception) -> StorageError:
         """One line: the store's own words may be many, and may hold what was sent."""
         is_denied = type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}
         why = "no permission" if is_denied else "none"
         return StorageError(f"{location}: expected an answer of the store {self._url}, found {why}")
-
-
-class _Counted:
-    """Chunks, and how many bytes they were."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks, self.size = iter(chunks), 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            self.size += len(chunk)
-            yield chunk
 
 
 def _read_credentials(folder: NetworkFolder) -> dict[str, str]:
