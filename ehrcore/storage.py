@@ -1,7 +1,11 @@
 """Off-chain storage as contracts see it: a path leads to bytes, or to nothing."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from ehrcore.block import RecordRef
 
 
 class ObjectStore(Protocol):
@@ -17,6 +21,18 @@ class StreamedStore(ObjectStore, Protocol):
 
     def open(self, location: str) -> Iterator[bytes] | None:
         """The object's bytes in chunks, or None if there is none; `StorageError`, then or later, as in `get`."""
+
+
+class DigestedStore(ABC):
+    """A store in front of which this process has hashed objects already; a class, for that is fast to ask about."""
+
+    @abstractmethod
+    def get(self, location: str) -> bytes | None:
+        """See `ObjectStore.get`."""
+
+    @abstractmethod
+    def digest(self, record: "RecordRef") -> bytes | None:
+        """See `ehrcore.contracts.digest_object`."""
 
 
 class MemoryStore:

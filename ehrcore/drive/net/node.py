@@ -18,6 +18,7 @@ from aiohttp import web
 from ehrcore.block import Block, Genesis, Transaction
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
+from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.files import read_secret
 from ehrcore.drive.net.frames import LinkKeys
 from ehrcore.drive.net.host import NodeHost, Phase, steady_clock
@@ -82,7 +83,9 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
         journal = Journal.open(home / "journal.sqlite", chain, name)
         stack.callback(journal.close)
         context = dataclasses.replace(context, kept=_read_kept(journal, library, context))
-        machine = build_machine(role, context, open_store(folder))
+        store = open_store(folder)
+        ahead = Ahead(store, context.crypto) if role is Role.COORDINATOR else None
+        machine = build_machine(role, context, ahead or store)
         tls = None
         if plan.tls:
             from ehrcore.drive.net.tls import client_context  # noqa: PLC0415 - X.509 is slow to import
@@ -103,6 +106,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             journal=journal,
             library=library,
             clock=clock,
+            ahead=ahead,
         )
         stack.pop_all()
         return host

@@ -57,9 +57,7 @@ def connect(config: StoreConfig, credentials: Mapping[str, str] | None = None) -
     if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
         return FileStore(Path(url.path))
     if url.scheme not in _REMOTE or not url.netloc:
-        raise DeploymentError(
-            f"store: expected file:///folder, s3://bucket or another of obstore's, found {config.url!r}"
-        )
+        raise DeploymentError(f"store: expected file:///folder, s3://bucket, gs:// or az://, found {config.url!r}")
     return RemoteStore(config, credentials or {})
 
 
