@@ -10,18 +10,45 @@ from typing import Final
 
 from ehrcore.block import RecordRef, Transaction
 from ehrcore.crypto import Crypto
-from ehrcore.storage import ObjectStore
+from ehrcore.errors import StorageError
+from ehrcore.storage import DigestedStore, ObjectStore, StreamedStore
+
+#: Longest object that is read whole, in bytes.
+WHOLE_BYTES: Final = 1 << 20
 
 #: A contract takes the node's cryptography, the store and the record; it returns its output, or None to refuse.
 Contract = Callable[[Crypto, ObjectStore, RecordRef], bytes | None]
 
 
-def look_up(crypto: Crypto, store: ObjectStore, record: RecordRef) -> bytes | None:
-    """Confirm that the object at the declared path has the declared size and digest (constant output: the digest)."""
-    body = store.get(record.location)
-    if body is None or len(body) != record.size_bytes or crypto.hash(body) != record.digest:
+def digest_object(crypto: Crypto, store: ObjectStore, record: RecordRef) -> bytes | None:
+    """Digest of what lies at the declared path, empty if its size is not the declared one; None if nothing does.
+
+    Large objects are hashed as they come, if the store can, and no further than declared.  `StorageError` if the store
+    does not answer.
+    """
+    if isinstance(store, DigestedStore):
+        crypto.meter.hashes += 1
+        crypto.meter.hashed_bytes += record.size_bytes
+        return store.digest(record)
+    if record.size_bytes <= WHOLE_BYTES or not isinstance(store, StreamedStore):
+        body = store.get(record.location)
+        return None if body is None else crypto.hash(body) if len(body) == record.size_bytes else b""
+    chunks = store.open(record.location)
+    if chunks is None:
         return None
-    return record.digest
+    digest, size = crypto.hash_stream(chunks, record.size_bytes)
+    return digest if size == record.size_bytes else b""
+
+
+def look_up(crypto: Crypto, store: ObjectStore, record: RecordRef) -> bytes | None:
+    """Confirm that the object at the declared path has the declared size and digest (constant output: the digest).
+
+    A store that does not answer confirms nothing: the record is refused, and may be submitted again.
+    """
+    try:
+        return record.digest if digest_object(crypto, store, record) == record.digest else None
+    except StorageError:
+        return None
 
 
 CONTRACTS: Final[dict[str, Contract]] = {"look-up": look_up}

@@ -6,7 +6,7 @@ endorsement twice: when it is collected and inside the block.  A signature's val
 signer may still act is checked elsewhere, every time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,6 +49,18 @@ class Crypto:
         meter.hashes += 1
         meter.hashed_bytes += len(data)
         return self.suite.hash(data)
+
+    def hash_stream(self, chunks: Iterable[bytes], most_bytes: int) -> tuple[bytes, int]:
+        """Digest and size of what ``chunks`` hold together; no more is taken once there are over ``most_bytes``."""
+        state, size = self.suite.new(b""), 0
+        for chunk in chunks:
+            state.update(chunk)
+            size += len(chunk)
+            if size > most_bytes:
+                break
+        self.meter.hashes += 1
+        self.meter.hashed_bytes += size
+        return state.digest(), size
 
     def hash_struct(self, value: Any) -> bytes:
         """Digest of the canonical bytes of a struct; its tag separates it from every other kind."""

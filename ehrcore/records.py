@@ -66,6 +66,14 @@ def make_record(kind: RecordKind, patient_id: str, resource_type: str, body: byt
     The location is written to the chain, so it is made of nothing but the kind and the body's hash: file names and
     resource ids often hold a patient's name or number.
     """
-    folder = kind.name.lower().replace("_", "-")
-    location = f"{STORE_ROOT}/{folder}/{hashlib.sha256(body).hexdigest()[:32]}.json"
+    location = f"{_folder(kind)}/{hashlib.sha256(body).hexdigest()[:32]}.json"
     return ClinicalRecord(kind, patient_id, resource_type, location, body)
+
+
+def locate(kind: RecordKind, sealed_digest: str) -> str:
+    """Where a sealed record lies: by kind and SHA-256 (hex) of the sealed object, whatever the chain's suite."""
+    return f"{_folder(kind)}/{sealed_digest}.sealed"
+
+
+def _folder(kind: RecordKind) -> str:
+    return f"{STORE_ROOT}/{kind.name.lower().replace('_', '-')}"

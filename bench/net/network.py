@@ -21,8 +21,8 @@ from ehrcore.codec import encode
 from ehrcore.drive.net.client import fetch_health
 from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.local import LocalNetwork, require_free_ports
-from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, found
+from ehrcore.drive.net.stores import open_store
 from ehrcore.errors import DeploymentError
 from ehrcore.hashing import find_suite
 from ehrcore.records import ClinicalRecord
@@ -160,7 +160,7 @@ def _found(path: Path, config: NetworkConfig, label: str) -> NetworkPlan:
 
 def store_records(folder: NetworkFolder, plan: NetworkPlan, records: Sequence[ClinicalRecord]) -> None:
     """Put the records where coordinators look for them, and write down what transactions cite."""
-    authority, store = folder.open_authority(plan), FileStore(folder.objects)
+    authority, store = folder.open_authority(plan), open_store(folder)
     suite = find_suite(plan.open_genesis().params.hash_suite)
     references = []
     for record in records:

@@ -16,13 +16,15 @@ from ehrcore.auditing import AuditEvent, Deed, Trail
 from ehrcore.block import RecordRef
 from ehrcore.cli.format import show_time
 from ehrcore.cli.records import open_authority
+from ehrcore.contracts import digest_object
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
 from ehrcore.drive.net.files import write_file
-from ehrcore.drive.net.objects import FileStore
+from ehrcore.drive.net.objects import Store
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.status import NodeStatus
-from ehrcore.errors import DeploymentError, ValidationError
+from ehrcore.drive.net.stores import open_store
+from ehrcore.errors import DeploymentError, StorageError, ValidationError
 from ehrcore.fhir_audit import write_bundle
 from ehrcore.fhir_terms import KIND_CODES
 from ehrcore.identity import Reason
@@ -41,7 +43,7 @@ class Audit:
 
     state: ChainState
     crypto: Crypto
-    store: FileStore
+    store: Store
     trail: Trail
     marks: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
@@ -69,10 +71,14 @@ class Audit:
 
     def _look_up(self, record: RecordRef, tx_id: bytes) -> None:
         self.objects += 1
-        body = self.store.get(record.location)
-        if body is None:
+        try:
+            digest = digest_object(self.crypto, self.store, record)
+        except StorageError as error:
+            self.findings.append(str(error))
+            return
+        if digest is None:
             self.findings.append(f"{record.location}: expected the record of transaction {tx_id.hex()}, found none")
-        elif self.crypto.hash(body) != record.digest:
+        elif digest != record.digest:
             self.findings.append(f"{record.location}: expected the digest in transaction {tx_id.hex()}, found another")
 
     def compare(self, keeper: NodeStatus) -> None:
@@ -169,7 +175,7 @@ async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | No
     genesis, roles = plan.open_genesis(), plan.roles()
     crypto = open_crypto(genesis.params)
     state = ChainState(genesis.params, bytes.fromhex(plan.chain), genesis.certificates, crypto)
-    done = Audit(state, crypto, FileStore(folder.objects), Trail(crypto, pseudonym))
+    done = Audit(state, crypto, open_store(folder), Trail(crypto, pseudonym))
     keepers = [*(name for name, role in roles.items() if role is Role.CONTRIBUTOR), node_id(Role.COORDINATOR, 0)]
     async with Client(folder, plan) as client:
         told = await ask_each(keepers, client.status)

@@ -9,7 +9,8 @@ import msgspec
 
 from ehrcore.cli.parser import ROLES
 from ehrcore.drive.net.files import read_file
-from ehrcore.drive.net.plan import NetworkConfig, NetworkPlan, place_nodes
+from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, place_nodes
+from ehrcore.drive.net.stores import connect, read_store_config
 from ehrcore.errors import DeploymentError
 from ehrcore.network import list_roles
 
@@ -51,6 +52,8 @@ def build_config(given: dict[str, Any]) -> NetworkConfig:
     params = config.params(0)
     params.validate()
     place_nodes(config, list_roles(params))
+    if config.store is not None:
+        connect(config.store)
     return config
 
 
@@ -58,7 +61,8 @@ def require_same(path: Path, plan: NetworkPlan, given: dict[str, Any]) -> None:
     """Raise `DeploymentError` that names the first given field in which the network in ``path`` is another."""
     if not given:
         return
-    wanted, founded = build_config(given), _describe(plan)
+    store = read_store_config(NetworkFolder(path))
+    wanted, founded = build_config(given), msgspec.structs.replace(_describe(plan), store=store)
     for name in given.keys() - _PLACES:
         expected, found = getattr(founded, name), getattr(wanted, name)
         if found != expected:
@@ -74,7 +78,7 @@ def require_same(path: Path, plan: NetworkPlan, given: dict[str, Any]) -> None:
 
 
 def _describe(plan: NetworkPlan) -> NetworkConfig:
-    """What ``plan`` was founded from, but for its addresses."""
+    """What ``plan`` was founded from, but for its addresses and its store."""
     params = plan.open_genesis().params
     limits, work, topology, stake = params.limits, params.work, params.topology, params.stake
     return NetworkConfig(

@@ -13,7 +13,7 @@ from ehrcore.cli.certificates import find_certificates, names_in
 from ehrcore.cli.format import parse_digest
 from ehrcore.drive.net.client import Client, NoAnswerError, folder_of
 from ehrcore.drive.net.files import write_file
-from ehrcore.drive.net.objects import FileStore
+from ehrcore.drive.net.stores import open_store
 from ehrcore.errors import ProofError, StorageError
 from ehrcore.identity import Reason
 from ehrcore.messages import Receipt
@@ -44,7 +44,7 @@ def _read(options: argparse.Namespace) -> None:
         raise ProofError(f"{options.id}: expected a transaction about a record, found an order of the authority")
     if shown.reason is not Reason.ACCEPTED:
         raise ProofError(f"{options.id}: expected a valid transaction, found one that is marked {shown.reason}")
-    body = FileStore(folder.objects).get(payload.location)
+    body = open_store(folder).get(payload.location)
     if body is None:
         raise StorageError(f"{payload.location}: expected the record of {options.id}, found none")
     if not verifier.matches(shown, body):

@@ -22,8 +22,8 @@ from ehrcore.cli.read import write_output
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
 from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
-from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
+from ehrcore.drive.net.stores import open_store
 from ehrcore.errors import DeploymentError, ProofError
 from ehrcore.identity import Reason
 from ehrcore.params import majority
@@ -82,7 +82,7 @@ def sign(options: argparse.Namespace) -> int:
     folder, plan, authority = _open(options)
     ((_, record),) = read_records((options.file,), is_lenient=False)
     nonces = Nonces(folder.node(options.visitor))
-    FileStore(folder.objects).put(record.location, record.body)
+    open_store(folder).put(record.location, record.body)
     tx = sign_record(folder.context(plan, options.visitor), authority, nonces, record)
     write_output(options.output, msgspec.json.encode(transaction_view(tx)) + b"\n")
     return 0
@@ -153,7 +153,7 @@ class Desk:
         self._client, self._authority = client, authority
         self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
         self._context, self._verifier = folder.context(plan, visitor), Verifier(plan.open_genesis())
-        self._nonces, self._store = Nonces(folder.node(visitor)), FileStore(folder.objects)
+        self._nonces, self._store = Nonces(folder.node(visitor)), open_store(folder)
         self._agents, self._contributors = self._context.names(Role.AGENT), self._context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, Pending] = {}
 

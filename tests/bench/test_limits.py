@@ -9,7 +9,7 @@ from bench.engines.limits import run_limit
 from bench.errors import BenchError
 from bench.experiments import limits as experiment
 from bench.experiments.base import Case
-from bench.limits import PARTS, critical, hashing, kernel, network, openssl, startup, storage
+from bench.limits import PARTS, compiled, critical, hashing, kernel, network, openssl, sealing, startup, storage
 from bench.limits.base import Demand, Finding, Metric, Part, Unavailable, build_row, cpu_ns, take_turns
 from bench.limits.midstate import MidstateSearch
 from bench.scenario import load_scenario
@@ -171,6 +171,24 @@ def test_without_a_compiler_or_where_it_fails_it_is_said_why(monkeypatch, tmp_pa
     tool.chmod(0o755)
     with pytest.raises(Unavailable, match="^cc: expected a C compiler that finds OpenSSL, found: .*openssl/sha.h"):
         MidstateSearch.compile(tmp_path)
+
+
+# -- sealing in C ----------------------------------------------------------------------------------------------------
+
+
+def test_sealing_is_measured_both_ways_beside_c(tmp_path, monkeypatch):
+    monkeypatch.setattr(sealing, "_BLOCKS", 2)
+    monkeypatch.setattr(sealing, "_CALLS", 2)
+    monkeypatch.setattr(sealing, "_SECONDS", 0.001)
+    try:
+        findings = sealing.measure(tmp_path)
+    except Unavailable as error:
+        pytest.skip(str(error))  # no C compiler or library to hold it beside
+    assert [len(finding.ratios()) for finding in findings] == [2] * len(sealing.PART.metrics) == [2] * 4
+    assert all(value > 0 for finding in findings for value in (*finding.ours, *finding.peers))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Unavailable, match="expected an answer of sealing.c"):
+        compiled.run_program([str(compiled.compile_program("sealing", tmp_path)), "0", "1"], "an answer of sealing.c")
 
 
 # -- both sides of each comparison do the same -----------------------------------------------------------------

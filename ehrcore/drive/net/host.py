@@ -16,6 +16,7 @@ from ehrcore.block import Transaction
 from ehrcore.codec import MAX_MESSAGE_BYTES, decode, encode
 from ehrcore.consensus.seam import Tip
 from ehrcore.crypto import Crypto
+from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.frames import Frame, LinkKeys, peek_height
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Found, Library
@@ -128,10 +129,11 @@ class NodeHost:
         journal: Journal,
         library: Library | None,
         clock: Callable[[], int],
+        ahead: Ahead | None = None,
     ) -> None:
         self.folder, self.plan, self.name, self.role = folder, plan, name, plan.roles()[name]
         self.machine, self.crypto, self.params, self.keys, self.links = machine, crypto, params, keys, links
-        self.journal, self.library = journal, library
+        self.journal, self.library, self._ahead = journal, library, ahead
         self.chain = bytes.fromhex(plan.chain)
         self.phase, self.counters = Phase.STARTING, Counters()
         self._roles, self._clock = plan.roles(), clock
@@ -233,6 +235,8 @@ class NodeHost:
             traffic.messages += len(frame.messages)
             traffic.size_bytes += sum(map(len, frame.messages))
             self.counters.frames_in += 1
+            if self._ahead is not None:
+                await self._ahead.fetch(messages)
             await self.process([Received(frame.sender, message) for message in messages])
             self._note_gap(messages)
             heard.epoch, heard.sequence = frame.epoch, frame.sequence
@@ -336,6 +340,8 @@ class NodeHost:
     async def close(self) -> None:
         """Stop, send what is queued, and release the files."""
         self.phase = Phase.STOPPING
+        if self._ahead is not None:
+            self._ahead.close()
         await self.out.close()
         self.journal.close()
         if self.library is not None:

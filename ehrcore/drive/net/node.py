@@ -18,15 +18,16 @@ from aiohttp import web
 from ehrcore.block import Block, Genesis, Transaction
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
+from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.files import read_secret
 from ehrcore.drive.net.frames import LinkKeys
 from ehrcore.drive.net.host import NodeHost, Phase, steady_clock
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Library
 from ehrcore.drive.net.links import Links
-from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.routes import read_routes
+from ehrcore.drive.net.stores import open_store
 from ehrcore.drive.net.sync import followers
 from ehrcore.errors import DeploymentError, EhrError
 from ehrcore.messages import Finalised, Word
@@ -82,7 +83,9 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
         journal = Journal.open(home / "journal.sqlite", chain, name)
         stack.callback(journal.close)
         context = dataclasses.replace(context, kept=_read_kept(journal, library, context))
-        machine = build_machine(role, context, FileStore(folder.objects))
+        store = open_store(folder)
+        ahead = Ahead(store, context.crypto) if role is Role.COORDINATOR else None
+        machine = build_machine(role, context, ahead or store)
         tls = None
         if plan.tls:
             from ehrcore.drive.net.tls import client_context  # noqa: PLC0415 - X.509 is slow to import
@@ -103,6 +106,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             journal=journal,
             library=library,
             clock=clock,
+            ahead=ahead,
         )
         stack.pop_all()
         return host

@@ -1,34 +1,68 @@
-"""Off-chain objects as files below one folder: what stands for the paper's cloud storage."""
+"""Off-chain objects: what is asked of any store, and the embedded one, files below one folder (the paper's cloud)."""
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
 from ehrcore.drive.net.files import sync_folder
 from ehrcore.errors import StorageError
+from ehrcore.sealing import sealed_size
 
-#: Longest object that is read, in bytes.
+#: Longest record that is handled in one piece, in bytes.
 MAX_OBJECT_BYTES: Final = 16 << 20
+#: Longest object that `Store.get` returns: such a record when it is sealed.
+MAX_WHOLE_BYTES: Final = sealed_size(MAX_OBJECT_BYTES)
+#: What `Store.open` gives out at once.
+CHUNK_BYTES: Final = 1 << 20
+
+
+class Store(Protocol):
+    """Objects by location, in whatever place: nothing that it says is believed before it is hashed.
+
+    `StorageError` if the store does not answer or refuses, with one line that names the location.
+    """
+
+    def put(self, location: str, body: bytes) -> None:
+        """Keep ``body`` durably under ``location``, replacing what was there."""
+
+    def put_stream(self, location: str, chunks: Iterable[bytes]) -> int:
+        """`put` what ``chunks`` hold together, and return its size; nothing is seen of it before it is whole."""
+
+    def get(self, location: str) -> bytes | None:
+        """See `ehrcore.storage.ObjectStore.get`; an object of more than `MAX_WHOLE_BYTES` counts as none."""
+
+    def open(self, location: str) -> Iterator[bytes] | None:
+        """See `ehrcore.storage.StreamedStore.open`; chunks are of about `CHUNK_BYTES`."""
+
+    def delete(self, location: str) -> None:
+        """Leave nothing at ``location``, whether something was there or not."""
+
+
+def name_object(location: str) -> str:
+    """What an object is called in its store: no location leads anywhere else, nor tells what is kept."""
+    name = hashlib.sha256(location.encode()).hexdigest()
+    return f"{name[:2]}/{name[2:]}"
 
 
 class FileStore:
-    """Objects by location.  A file's name is the digest of its location, so no location can lead out of the folder."""
+    """The embedded `Store`.  What cannot be read counts as not there."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
 
-    def _name(self, location: str) -> str:
-        name = hashlib.sha256(location.encode()).hexdigest()
-        return f"{self._root}/{name[:2]}/{name[2:]}"
-
     def path(self, location: str) -> Path:
         """Where the object at ``location`` lies."""
-        return Path(self._name(location))
+        return Path(f"{self._root}/{name_object(location)}")
 
     def put(self, location: str, body: bytes) -> None:
-        """Keep ``body`` durably under ``location``, replacing what was there; `StorageError` if that fails."""
+        """See `Store.put`."""
+        self.put_stream(location, (body,))
+
+    def put_stream(self, location: str, chunks: Iterable[bytes]) -> int:
+        """See `Store.put_stream`."""
         path = self.path(location)
         beside = path.with_name(f".{uuid4().hex}.partial")
         try:
@@ -36,7 +70,7 @@ class FileStore:
             try:
                 descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(body)
+                    size = sum(map(file.write, chunks))
                     file.flush()
                     os.fsync(file.fileno())
                 beside.replace(path)
@@ -46,17 +80,44 @@ class FileStore:
                 beside.unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"{location}: expected room to keep an object, found: {error.strerror}") from None
+        return size
 
     def get(self, location: str) -> bytes | None:
-        """See `ehrcore.storage.ObjectStore.get`; an object that is too long counts as none."""
+        """See `Store.get`."""
         try:
-            descriptor = os.open(self._name(location), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._root}/{name_object(location)}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
             size = os.fstat(descriptor).st_size
-            return os.read(descriptor, size) if size <= MAX_OBJECT_BYTES else None
+            return os.read(descriptor, size) if size <= MAX_WHOLE_BYTES else None
         except OSError:
             return None
         finally:
             os.close(descriptor)
+
+    def open(self, location: str) -> Iterator[bytes] | None:
+        """See `Store.open`."""
+        path = self.path(location)
+        return _read_chunks(path, location) if path.is_file() else None
+
+    def delete(self, location: str) -> None:
+        """See `Store.delete`."""
+        path = self.path(location)
+        try:
+            path.unlink()
+            sync_folder(path.parent)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(f"{location}: expected an object to delete, found: {error.strerror}") from None
+
+
+def _read_chunks(path: Path, location: str) -> Iterator[bytes]:
+    """The file is opened with the first chunk, so that an iterator that nobody starts holds nothing open."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise StorageError(f"{location}: expected an object that can be read, found: {error.strerror}") from None

@@ -34,6 +34,7 @@ FIRST_PORT: Final = 7777
 #: A node under load has thousands of transactions under way, and meets each signature twice.
 REMEMBERED_SIGNATURES: Final = 65_536
 PLAN_FILE: Final = "network.json"
+STORE_FILE: Final = "store.json"
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
@@ -42,6 +43,19 @@ class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: Port | None = None
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where off-chain objects are kept, if not in the network's folder: ``s3://bucket/prefix`` and the like.
+
+    ``endpoint`` is the server's URL where the provider's own is not meant.  A call fails ``timeout_s`` after the
+    store's last sign of life.  Credentials are no part of it: see `ehrcore.drive.net.stores`.
+    """
+
+    url: str
+    endpoint: str = ""
+    region: str = ""
+    timeout_s: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 10
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +95,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     host: str = "127.0.0.1"
     first_port: Port = FIRST_PORT
     nodes: dict[str, Address] = {}
+    store: StoreConfig | None = None
 
     def params(self, genesis_time: int) -> ChainParams:
         """The chain's parameters; policies default to a majority.  `ParameterError` for a window without a duration."""
@@ -256,6 +271,8 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
 
         issue_certificates(folder, plan)
     folder.objects.mkdir(mode=0o700, exist_ok=True)
+    if config.store is not None:
+        write_file(path / STORE_FILE, msgspec.json.format(msgspec.json.encode(config.store), indent=2))
     # Last, for it is what makes the folder a network.
     write_file(folder.plan_path, msgspec.json.format(msgspec.json.encode(plan), indent=2))
     return plan

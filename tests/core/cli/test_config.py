@@ -51,6 +51,12 @@ CONFIGS = {
     "too long a window": ("retarget_window = 4097", "Expected `int` <= 4096 - at `$.retarget_window`"),
     "no interval": ("block_interval_ms = 0", "Expected `int` >= 1 - at `$.block_interval_ms`"),
     "an unknown hash": ('hash_suite = "crc"', "hash suite: expected one of"),
+    "a store without a URL": ('[store]\nendpoint = "http://h"', "missing required field `url` - at `$.store`"),
+    "a store that is none": (
+        '[store]\nurl = "ftp://h/x"',
+        "store: expected file:///folder, s3://bucket, gs:// or az://",
+    ),
+    "a store with a secret": ('[store]\nurl = "s3://me:hunter2@b"', "store: expected a URL without credentials"),
     "an unknown curve": ('curve = "p512"', "curve: expected one of"),
 }
 
@@ -90,6 +96,17 @@ def test_secrets_are_their_owners_alone(tmp_path: Path, run) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
     folders = {path.parent for path in secrets}
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in folders} == {0}
+
+
+def test_a_store_elsewhere_stands_beside_the_plan_and_is_not_changed_by_another_up(tmp_path: Path, run) -> None:
+    config, folder = tmp_path / "net.toml", tmp_path / "net"
+    config.write_text(f'first_port = 9000\n[store]\nurl = "file://{tmp_path}/shared"\n')
+    assert run("network", "init", "--folder", folder, "--config", config).code == 0
+    assert msgspec.json.decode((folder / "store.json").read_bytes())["url"] == f"file://{tmp_path}/shared"
+    config.write_text(config.read_text().replace("shared", "other"))
+    done = run("network", "up", "--detach", "--folder", folder, "--config", config)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "as it was founded, found store" in done.err
 
 
 @pytest.fixture

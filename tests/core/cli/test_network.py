@@ -20,6 +20,7 @@ import pytest
 from ehrcore.drive.net.local import LocalNetwork
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkFolder
+from tests import s3
 
 pytestmark = pytest.mark.slow
 TOPOLOGY = ("--agents", "3", "--coordinators", "3", "--administrators", "4", "--contributors", "2")
@@ -359,3 +360,29 @@ def test_a_network_lives_on_two_hosts(tmp_path: Path, records, process, free_por
     finally:
         for folder in (here, there):
             assert process("network", "down", "--folder", folder).code == 0
+
+
+def test_records_in_a_store_elsewhere(started, records, process, tmp_path: Path, monkeypatch) -> None:
+    """Every command and every coordinator finds them there; what the store does wrong is found, its secrets never."""
+    with s3.serve_s3(tmp_path / "served") as server:
+        for name, value in s3.CREDENTIALS.items():
+            monkeypatch.setenv(f"AWS_{name.upper()}", value)
+        config = tmp_path / "net.toml"
+        url = f"s3://{s3.BUCKET}/clinics"
+        config.write_text(f'[store]\nurl = "{url}"\nendpoint = "{server.url}"\nregion = "us-east-1"\ntimeout_s = 2\n')
+        network = started("--config", str(config))
+        ids = submitted(process("submit", "--folder", network, *records))
+        assert {verdict for _, verdict in ids.values()} == {"valid"}
+        assert len(server.objects) == len(records)
+        assert not list((network / "objects").rglob("*.*"))
+        server.objects[0].write_bytes(b"forged")
+        server.objects[1].unlink()
+        audit = process("audit", "--folder", network)
+        assert (audit.code, f"{len(records)} stored records" in audit.out, audit.lines[-1]) == (1, True, "2 findings")
+        server.stop()
+        done = process("submit", "--folder", network, "--timeout", "5", records[0])
+        assert (done.code, done.out.count("\n") + done.err.count("\n")) == (2, 1)
+        assert f"expected an answer of the store {url}, found none" in done.err
+        assert process("status", "--folder", network).code == 0  # the nodes have come to no harm
+    written = b"".join(path.read_bytes() for path in network.rglob("*") if path.is_file())
+    assert s3.SECRET.encode() not in written

@@ -1,11 +1,14 @@
 """Contracts read the object itself (claim C19) and agree on their output or approve nothing (claim C24)."""
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 
 from ehrcore.block import Enrolment, RecordRef, Revocation, Transaction, TransactionBody
-from ehrcore.contracts import CONTRACTS, look_up, run_contracts
+from ehrcore.contracts import CONTRACTS, WHOLE_BYTES, look_up, run_contracts
 from ehrcore.crypto import Crypto
+from ehrcore.errors import StorageError
 from ehrcore.hashing import find_suite
 from ehrcore.identity import Certificate, CertificateBody
 from ehrcore.signing import find_scheme
@@ -110,3 +113,45 @@ def test_the_first_contract_that_refuses_is_named(crypto: Crypto, store: MemoryS
 
 def test_the_papers_contract_is_registered() -> None:
     assert dict(CONTRACTS) == {"look-up": look_up}
+
+
+class Chunks(MemoryStore):
+    """A store that gives out objects in chunks, and counts them."""
+
+    def __init__(self, chunks: int) -> None:
+        super().__init__()
+        self.left = self.chunks = chunks
+
+    def get(self, location: str) -> bytes | None:
+        raise AssertionError("a large object must not be read whole")
+
+    def open(self, location: str) -> Iterator[bytes] | None:
+        def give() -> Iterator[bytes]:
+            for _ in range(self.chunks):
+                self.left -= 1
+                yield bytes(WHOLE_BYTES)
+            yield b"end"
+
+        return give() if location == "/r/1" else None
+
+
+def test_a_large_object_is_hashed_as_it_comes_and_no_further_than_declared(crypto: Crypto) -> None:
+    body = bytes(3 * WHOLE_BYTES) + b"end"
+    good = RecordRef(1, bytes(32), crypto.hash(body), "/r/1", len(body))
+    before = crypto.meter.hashed_bytes
+    assert look_up(crypto, Chunks(3), good) == good.digest
+    assert crypto.meter.hashed_bytes - before == len(body)
+    assert look_up(crypto, Chunks(2), good) is None
+    endless = Chunks(1_000_000)
+    assert look_up(crypto, endless, good) is None
+    assert endless.chunks - endless.left == 4
+    assert look_up(crypto, Chunks(3), msgspec.structs.replace(good, digest=bytes(32))) is None
+    assert look_up(crypto, Chunks(3), msgspec.structs.replace(good, location="/r/2")) is None
+
+
+def test_a_store_that_does_not_answer_confirms_nothing(crypto: Crypto, record: RecordRef) -> None:
+    class Down(MemoryStore):
+        def get(self, location: str) -> bytes | None:
+            raise StorageError("store: expected an answer, found none")
+
+    assert run_contracts(crypto, Down(), transaction_of(record)) == (b"", "look-up")
