@@ -10,7 +10,7 @@ import hmac
 from ehrcore.block import Bond, Enrolment, Revocation, Transaction, TransactionBody, Unbond
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
-from ehrcore.identity import FOREVER, Capacity, Certificate, CertificateBody
+from ehrcore.identity import FOREVER, Capacity, Cause, Certificate, CertificateBody
 from ehrcore.rules import AUTHORITY
 from ehrcore.types import Role
 
@@ -64,9 +64,11 @@ class Authority:
         """The transaction that admits a certified node to the chain with this id; to be sent to every agent."""
         return self._order(chain, Enrolment(certificate), now)
 
-    def revoke(self, chain: bytes, serial: int, now: int) -> Transaction:
+    def revoke(
+        self, chain: bytes, serial: int, now: int, cause: Cause = Cause.UNSPECIFIED, since: int = 0
+    ) -> Transaction:
         """The transaction that withdraws the certificate with this serial; to be sent to every agent."""
-        return self._order(chain, Revocation(serial), now)
+        return self._order(chain, Revocation(serial, cause, since), now)
 
     def bond(self, chain: bytes, node: str, amount: int, now: int) -> Transaction:
         """The transaction that adds to an administrator's stake; to be sent to every agent."""

@@ -162,7 +162,7 @@ class ChainState:
             if not reason and is_order(tx):
                 if registry is self.registry:
                     registry, stakes = registry.copy(), stakes.copy()
-                reason = apply_order(registry, stakes, tx.body, block.header.height, self._crypto)
+                reason = apply_order(registry, stakes, tx.body, block.header.height, self._crypto, now)
             if not reason:
                 mine.add(nonce)
             reasons.append(reason)
@@ -192,7 +192,8 @@ class ChainState:
         for endorsed, reason in zip(block.transactions, reasons, strict=True):
             if not reason and is_order(endorsed.transaction):
                 body = endorsed.transaction.body
-                apply_order(self.registry, self.stakes, body, block.header.height, self._crypto)
+                header = block.header
+                apply_order(self.registry, self.stakes, body, header.height, self._crypto, header.timestamp)
         return self._advance(block, header_hash(self._crypto, block.header), certificate, reasons)
 
     def _advance(
@@ -223,15 +224,18 @@ def keep_orders(block: Block) -> Block | None:
 
 
 def apply_order(
-    registry: Registry, stakes: Stakes | None, body: TransactionBody, height: int, crypto: Crypto
+    registry: Registry, stakes: Stakes | None, body: TransactionBody, height: int, crypto: Crypto, now: int = 0
 ) -> Reason:
-    """Carry out an order of the block at ``height``, or say why not; orders about stake only if ``stakes`` is given."""
+    """Carry out an order of the block at ``height``, or say why not; orders about stake only if ``stakes`` is given.
+
+    ``now`` is the block's time.
+    """
     match body.payload:
-        case Revocation(serial=serial):
-            registry.revoke(serial)
+        case Revocation(serial=serial, cause=cause, since=since):
+            registry.revoke(serial, cause, height, now, since)
         case Enrolment(certificate=certificate):
             try:
-                registry.enrol(certificate, crypto)
+                registry.enrol(certificate, crypto, height, now)
             except IdentityError:
                 return Reason.BAD_CERTIFICATE
         case Bond() | Unbond() | Evidence() as order if stakes is not None:
