@@ -5,15 +5,20 @@ transaction, too: what ledger keepers make of it at its place in the chain is th
 The words follow FHIR R4 (Consent, AuditEvent) and HL7's vocabulary PurposeOfUse where these have one.
 """
 
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Annotated, Final
 
 import msgspec
 
+from ehrcore.identity import Capacity, CertificateBody, Reason
+from ehrcore.overlay import Overlay
 from ehrcore.types import Digest, Nanos, NodeId
 
 MOST_PROVISIONS: Final = 16
 MOST_NAMES: Final = 16
+#: Consents that one patient may have in force.
+MOST_CONSENTS: Final = 64
 
 Kind = Annotated[int, msgspec.Meta(ge=1, le=7)]
 Organisation = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9.-]*\Z")]
@@ -101,3 +106,162 @@ class Erasure(msgspec.Struct, frozen=True, array_like=True, tag="erase"):
 
     pseudonym: Digest
     record: Digest
+
+
+class Rule(StrEnum):
+    """What a decision rests on."""
+
+    OWN = "own"
+    BREAK_GLASS = "break-glass"
+    DENIAL = "denial"
+    PERMISSION = "permission"
+    ERASURE = "erasure"
+    DEFAULT = "default"
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Whether something may be done, by which rule, and by which consent if it was one's provision."""
+
+    reason: Reason
+    rule: Rule
+    consent: bytes = b""
+
+
+#: A patient's consents in force with their ids, in the order in which they came into force.
+Held = tuple[tuple[bytes, Consent], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentBook:
+    """What patients have decided: the consents in force, and the records erased.
+
+    A book may lie over another, and then holds only what has changed (`Overlay`).  No two consents share an id.
+    """
+
+    #: By patient; consents whose periods are over may be among them.
+    held: Overlay[bytes, Held] = field(default_factory=lambda: Overlay(()))
+    #: Whose consent it is, by the consent's id.
+    patients: Overlay[bytes, bytes] = field(default_factory=lambda: Overlay(b""))
+    #: The transaction that erased it, by patient and record.
+    erased: Overlay[tuple[bytes, bytes], bytes] = field(default_factory=lambda: Overlay(b""))
+
+    def fork(self) -> "ConsentBook":
+        """A book over this one, in constant time."""
+        return ConsentBook(self.held.fork(), self.patients.fork(), self.erased.fork())
+
+    def absorb(self, fork: "ConsentBook") -> None:
+        """Take over what has changed in ``fork``, which lies over this book, in time for the changes alone."""
+        self.held.absorb(fork.held)
+        self.patients.absorb(fork.patients)
+        self.erased.absorb(fork.erased)
+
+    def is_erased(self, pseudonym: bytes, record: bytes) -> bool:
+        """Whether the patient has had the record erased; ``record`` as in `Access`.
+
+        A digest does not tell whose record it is: who goes by this must compare ``pseudonym`` with the record's.
+        """
+        return bool(self.erased.get((pseudonym, record)))
+
+    def put(self, consent_id: bytes, consent: Consent, now: int) -> Reason:
+        """Put a consent in force, unless as many are as may be; those whose periods are all over make room."""
+        held = self.held.get(consent.pseudonym)
+        kept = tuple(item for item in held if any(now < given.not_after for given in item[1].provisions))
+        if len(kept) >= MOST_CONSENTS:
+            return Reason.TOO_MANY_CONSENTS
+        for ended in set(held).difference(kept):
+            self.patients.set(ended[0], b"")
+        self.held.set(consent.pseudonym, (*kept, (consent_id, consent)))
+        self.patients.set(consent_id, consent.pseudonym)
+        return Reason.ACCEPTED
+
+    def withdraw(self, consent_id: bytes, pseudonym: bytes | None) -> Reason:
+        """End a consent of the patient, or anyone's if ``pseudonym`` is None; another's is as unknown as none."""
+        patient = self.patients.get(consent_id)
+        if not patient or pseudonym not in (None, patient):
+            return Reason.UNKNOWN_CONSENT
+        self.held.set(patient, tuple(item for item in self.held.get(patient) if item[0] != consent_id))
+        self.patients.set(consent_id, b"")
+        return Reason.ACCEPTED
+
+    def erase(self, tx_id: bytes, erasure: Erasure) -> Reason:
+        """Remember that a record is erased."""
+        if self.is_erased(erasure.pseudonym, erasure.record):
+            return Reason.ERASED
+        self.erased.set((erasure.pseudonym, erasure.record), tx_id)
+        return Reason.ACCEPTED
+
+
+def decide(
+    book: ConsentBook,
+    certificate: CertificateBody,
+    pseudonym: bytes,
+    kind: int,
+    action: Action,
+    purpose: Purpose | None,
+    emergency: Emergency,
+    now: int,
+) -> Decision:
+    """Whether the holder of ``certificate`` may do this to the patient's records of ``kind`` (0: all kinds) at ``now``.
+
+    Patients may do all to their own; a practitioner may break the glass; else one denial outweighs every permission,
+    whichever consents they stand in; without either, writing is permitted and all else is not.  A write has no purpose
+    (None), so a provision for some purposes says nothing of it.
+    """
+    if certificate.capacity is Capacity.PATIENT and certificate.pseudonym == pseudonym:
+        return Decision(Reason.ACCEPTED, Rule.OWN)
+    if emergency is not Emergency.NONE and certificate.capacity is Capacity.PRACTITIONER:
+        return Decision(Reason.ACCEPTED, Rule.BREAK_GLASS)
+    permitted_by = b""
+    for consent_id, consent in book.held.get(pseudonym):
+        for provision in consent.provisions:
+            if not _covers(provision, certificate, kind, action, purpose, now):
+                continue
+            if not provision.is_permit:
+                return Decision(Reason.DENIED, Rule.DENIAL, consent_id)
+            permitted_by = permitted_by or consent_id
+    if permitted_by:
+        return Decision(Reason.ACCEPTED, Rule.PERMISSION, permitted_by)
+    return Decision(Reason.ACCEPTED if action is Action.WRITE else Reason.NO_CONSENT, Rule.DEFAULT)
+
+
+def _covers(
+    given: Provision, who: CertificateBody, kind: int, action: Action, purpose: Purpose | None, now: int
+) -> bool:
+    """Whether a provision is about this.
+
+    A search of all kinds is denied by the denial of any, and permitted only where kinds are not restricted.
+    """
+    return (
+        given.not_before <= now < given.not_after
+        and (not given.actions or action in given.actions)
+        and (not given.purposes or purpose in given.purposes)
+        and (not given.kinds or kind in given.kinds or (kind == 0 and not given.is_permit))
+        and (
+            not (given.subjects or given.organisations)
+            or who.subject in given.subjects
+            or who.organisation in given.organisations
+        )
+    )
+
+
+def check_form(payload: object, digest_size: int) -> Reason:
+    """Whether what a consent, an access or an erasure says fits together, on a chain of digests of this size."""
+    match payload:
+        case Consent(provisions=provisions):
+            return Reason.ACCEPTED if all(map(_is_sound, provisions)) else Reason.MALFORMED_CONSENT
+        case Access() as access:
+            is_whole = {
+                Action.READ: access.kind > 0 and len(access.record) == digest_size,
+                Action.SEARCH: not access.record,
+            }.get(access.action, False)
+            is_fit = (access.emergency is Emergency.NONE) == (access.purpose is not Purpose.EMERGENCY)
+            return Reason.ACCEPTED if is_whole and is_fit else Reason.MALFORMED_ACCESS
+        case Erasure(record=record) if len(record) != digest_size:
+            return Reason.MALFORMED_ACCESS
+        case _:
+            return Reason.ACCEPTED
+
+
+def _is_sound(given: Provision) -> bool:
+    """Whether a provision can ever be about anything: its period is not empty, and it asks no purpose of a write."""
+    return given.not_before < given.not_after and not (given.purposes and given.actions == (Action.WRITE,))

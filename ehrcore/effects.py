@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from ehrcore.block import Block, CommitCertificate, Header
+from ehrcore.block import Block, CommitCertificate, Header, Payload
 from ehrcore.identity import Reason
 from ehrcore.messages import Message, Word
 from ehrcore.records import ClinicalRecord
@@ -34,6 +34,12 @@ class Requested(msgspec.Struct, frozen=True):
     pseudonym: bytes
 
 
+class Instructed(msgspec.Struct, frozen=True):
+    """A visitor's user wants anything else on the chain: a consent, say, or access."""
+
+    payload: Payload
+
+
 class WorkFound(msgspec.Struct, frozen=True):
     """The search that `Work` asked for has found a nonce."""
 
@@ -41,7 +47,7 @@ class WorkFound(msgspec.Struct, frozen=True):
     nonce: bytes
 
 
-Event = Received | TimerFired | Requested | WorkFound
+Event = Received | TimerFired | Requested | Instructed | WorkFound
 
 
 class Send(msgspec.Struct, frozen=True):

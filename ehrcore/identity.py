@@ -43,6 +43,14 @@ class Reason(StrEnum):
     NO_STAKE = "no-such-stake"
     BAD_EVIDENCE = "bad-evidence"
     PUNISHED = "already-punished"
+    MALFORMED_CONSENT = "malformed-consent"
+    MALFORMED_ACCESS = "malformed-access"
+    # What ledger keepers alone find, at the transaction's place in its block (`ehrcore.judging`).
+    NO_CONSENT = "no-consent"
+    DENIED = "denied-by-patient"
+    UNKNOWN_CONSENT = "unknown-consent"
+    TOO_MANY_CONSENTS = "too-many-consents"
+    ERASED = "record-erased"
 
 
 class Capacity(StrEnum):

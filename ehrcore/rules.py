@@ -13,30 +13,35 @@ from ehrcore.block import (
     EndorsementBody,
     Enrolment,
     Evidence,
+    Order,
     Payload,
     RecordRef,
     Revocation,
     Transaction,
+    TransactionBody,
 )
 from ehrcore.consensus.evidence import is_contradiction
+from ehrcore.consent import Access, Consent, Emergency, Erasure, Withdrawal, check_form
 from ehrcore.crypto import Crypto
-from ehrcore.identity import CertificateBody, Reason, Registry
+from ehrcore.identity import Capacity, CertificateBody, Reason, Registry
 from ehrcore.messages import VerdictBody
 from ehrcore.replay import ReplayWindows
 from ehrcore.types import Role, node_id
 
 AUTHORITY: Final = node_id(Role.AUTHORITY, 0)
+#: What a visitor has to be to read and search.
+READERS: Final = (Capacity.SYSTEM, Capacity.PATIENT, Capacity.PRACTITIONER)
 
 
 def check_transaction(
     crypto: Crypto, registry: Registry, replay: ReplayWindows | None, chain: bytes, tx: Transaction, now: int
 ) -> Reason:
-    """Chain, author, rights, replay (unless ``replay`` is None) and signature, at ``now``."""
+    """Chain, author, rights, form, replay (unless ``replay`` is None) and signature, at ``now``."""
     body = tx.body
     if body.chain != chain:
         return Reason.WRONG_CHAIN
     if body.author == AUTHORITY:
-        if isinstance(body.payload, RecordRef | Evidence):
+        if isinstance(body.payload, RecordRef | Consent | Access | Evidence):
             return Reason.NO_RIGHT
         key = registry.authority_key
     else:
@@ -47,16 +52,45 @@ def check_transaction(
         if not has_right(body.payload, certificate):
             return Reason.NO_RIGHT
         key = certificate.public_key
-    if replay is not None and not replay.is_fresh(body.author, body.nonce):
+    if reason := check_form(body.payload, crypto.suite.digest_size):
+        return reason
+    if replay is not None and not replay.is_fresh(window_of(body), body.nonce):
         return Reason.REPLAYED
     if not crypto.verify(key, body, tx.signature):
         return Reason.BAD_SIGNATURE
     return _check_order(crypto, registry, tx, now)
 
 
+def window_of(body: TransactionBody) -> str:
+    """Whose nonces this one is counted among: its author's.
+
+    What the authority does for patients is counted apart from its orders, which are all that nodes without a ledger
+    see of it: they must find of each order what ledger keepers find.
+    """
+    is_apart = body.author == AUTHORITY and not isinstance(body.payload, Order)
+    return f"{AUTHORITY} for patients" if is_apart else body.author
+
+
 def has_right(payload: Payload, certificate: CertificateBody) -> bool:
-    """Whether a visitor may submit records of this kind; every administrator may show what another has said."""
-    return isinstance(payload, Evidence) or (isinstance(payload, RecordRef) and payload.kind in certificate.kinds)
+    """Whether whom the certificate names may author this; what depends on consents is the ledger keepers' to judge.
+
+    Visitors write records of their kinds and, unless they are devices, ask for access; practitioners alone break the
+    glass.  Patients decide about what is theirs; that a consent is theirs to withdraw shows at its place in the chain.
+    Every administrator may show what another has said.
+    """
+    capacity = certificate.capacity
+    match payload:
+        case RecordRef(kind=kind):
+            return kind in certificate.kinds
+        case Consent(pseudonym=pseudonym) | Erasure(pseudonym=pseudonym):
+            return capacity is Capacity.PATIENT and certificate.pseudonym == pseudonym
+        case Withdrawal():
+            return capacity is Capacity.PATIENT and bool(certificate.pseudonym)
+        case Access(emergency=emergency):
+            needed = (Capacity.PRACTITIONER,) if emergency is not Emergency.NONE else READERS
+            return capacity in needed
+        case _:
+            return isinstance(payload, Evidence)
 
 
 def nonce_of(names: Sequence[str], evidence: Evidence) -> int:

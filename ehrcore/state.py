@@ -29,13 +29,15 @@ from ehrcore.codec import encode
 from ehrcore.consensus.finality import header_hash, verify_certificate
 from ehrcore.consensus.stakes import Stakes
 from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.consent import Consent, ConsentBook, Erasure, Withdrawal
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError, ValidationError
 from ehrcore.identity import Certificate, Reason, Registry
+from ehrcore.judging import USED_UP, amend, judge
 from ehrcore.merkle import MerkleTree
 from ehrcore.params import ChainParams
 from ehrcore.replay import WINDOW, ReplayWindows
-from ehrcore.rules import check_endorsed, check_transaction
+from ehrcore.rules import check_endorsed, check_transaction, window_of
 from ehrcore.types import Role
 
 
@@ -50,6 +52,7 @@ class Verdict:
     tree: MerkleTree
     registry: Registry
     stakes: Stakes
+    consents: ConsentBook
     certificate: CommitCertificate
 
 
@@ -75,6 +78,7 @@ class ChainState:
         self.params, self.chain, self._crypto = params, chain, crypto
         self.registry = open_registry(params, certificates, crypto)
         self.stakes = open_stakes(params, self.registry, crypto)
+        self.consents = ConsentBook()
         #: What leads a light client from the first voters to the present ones (`ehrcore.light`).
         self.trail: tuple[Change, ...] = ()
         self.height, self.tip, self.timestamp = 0, chain, params.genesis_time
@@ -99,8 +103,8 @@ class ChainState:
         self._validate_limits(block, leaves)
         tree = self._build_tree(header, leaves)
         tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in block.transactions)
-        reasons, registry, stakes = self._judge(block, tx_ids)
-        return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry, stakes, certificate)
+        reasons, registry, stakes, consents = self._judge(block, tx_ids)
+        return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry, stakes, consents, certificate)
 
     def validate_final(self, block: Block, certificate: CommitCertificate) -> None:
         """Check what can be checked before the blocks between: that it is final, and that its content is its own."""
@@ -145,16 +149,18 @@ class ChainState:
         if total > limits.max_block_bytes:
             raise ValidationError("bytes", f"expected at most {limits.max_block_bytes}, found {total}")
 
-    def _judge(self, block: Block, tx_ids: tuple[bytes, ...]) -> tuple[tuple[Reason, ...], Registry, Stakes]:
+    def _judge(
+        self, block: Block, tx_ids: tuple[bytes, ...]
+    ) -> tuple[tuple[Reason, ...], Registry, Stakes, ConsentBook]:
         """Reasons in order; each transaction sees what the accepted ones before it in the block have changed."""
-        registry, stakes, reasons = self.registry, self.stakes, list[Reason]()
+        registry, stakes, consents, reasons = self.registry, self.stakes, self.consents.fork(), list[Reason]()
         used: dict[str, set[int]] = {}
         policy = self.params.endorsements, self.params.approvals
         now = block.header.timestamp
         for endorsed, tx_id in zip(block.transactions, tx_ids, strict=True):
             tx = endorsed.transaction
             reason = check_transaction(self._crypto, registry, self._replay, self.chain, tx, now)
-            mine, nonce = used.setdefault(tx.body.author, set()), tx.body.nonce
+            mine, nonce = used.setdefault(window_of(tx.body), set()), tx.body.nonce
             # A nonce that an earlier one of this block pushes out of the window is too old, as in the next block.
             if not reason and (nonce in mine or max(mine, default=0) - nonce >= WINDOW):
                 reason = Reason.REPLAYED
@@ -163,18 +169,22 @@ class ChainState:
                 if registry is self.registry:
                     registry, stakes = registry.copy(), stakes.copy()
                 reason = apply_order(registry, stakes, tx.body, block.header.height, self._crypto, now)
-            if not reason:
+            elif not reason:
+                _, certificate_body = registry.check(tx.body.author, Role.VISITOR, now)
+                reason = judge(consents, certificate_body, tx.body, tx_id, now)
+            if reason in USED_UP:
                 mine.add(nonce)
             reasons.append(reason)
-        return tuple(reasons), registry, stakes
+        return tuple(reasons), registry, stakes, consents
 
-    def is_used(self, author: str, nonce: int) -> bool:
-        """Whether the chain holds this nonce of ``author``, or has left its window behind."""
-        return not self._replay.is_fresh(author, nonce)
+    def is_used(self, body: TransactionBody) -> bool:
+        """Whether the chain holds this nonce of its author, or has left its window behind."""
+        return not self._replay.is_fresh(window_of(body), body.nonce)
 
     def apply(self, block: Block, verdict: Verdict) -> bytes:
         """Advance to ``block``, which ``verdict`` found valid; returns the digest of the new state."""
         self.registry, self.stakes = verdict.registry, verdict.stakes
+        self.consents.absorb(verdict.consents)
         return self._advance(block, verdict.block_hash, verdict.certificate, verdict.reasons)
 
     def replay(self, block: Block, certificate: CommitCertificate, reasons: tuple[Reason, ...]) -> bytes:
@@ -190,18 +200,20 @@ class ChainState:
         if len(reasons) != len(leaves):
             raise ValidationError("reasons", f"expected {len(leaves)}, found {len(reasons)}")
         for endorsed, reason in zip(block.transactions, reasons, strict=True):
+            body = endorsed.transaction.body
             if not reason and is_order(endorsed.transaction):
-                body = endorsed.transaction.body
                 header = block.header
                 apply_order(self.registry, self.stakes, body, header.height, self._crypto, header.timestamp)
+            elif not reason and isinstance(body.payload, Consent | Withdrawal | Erasure):
+                amend(self.consents, body.payload, self._crypto.hash_struct(body), None, block.header.timestamp)
         return self._advance(block, header_hash(self._crypto, block.header), certificate, reasons)
 
     def _advance(
         self, block: Block, block_hash: bytes, certificate: CommitCertificate, reasons: tuple[Reason, ...]
     ) -> bytes:
         for endorsed, reason in zip(block.transactions, reasons, strict=True):
-            if not reason:
-                self._replay.add(endorsed.transaction.body.author, endorsed.transaction.body.nonce)
+            if reason in USED_UP:
+                self._replay.add(window_of(endorsed.transaction.body), endorsed.transaction.body.nonce)
         if self.stakes.upcoming is not self.stakes.validators:
             self.trail += (Change(block.header, certificate, self.stakes.upcoming.members),)
         self.stakes.advance(block.header.height)

@@ -1,27 +1,33 @@
 """`ehrcore audit`: trust no node; replay the chain from its genesis, and hold every ledger and every record against it.
 
 The blocks come from whichever keeper has most of them and are validated as a ledger keeper would, so the state that
-results is ours.  Every other keeper is then compared with it at that keeper's own height.
+results is ours.  Every other keeper is then compared with it at that keeper's own height.  What the replay shows of
+who did what is the audit trail.
 """
 
 import argparse
 import asyncio
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from ehrcore.block import EndorsedTransaction, RecordRef
+from ehrcore.auditing import AuditEvent, Deed, Trail
+from ehrcore.block import RecordRef
 from ehrcore.cli.format import show_time
 from ehrcore.cli.records import open_authority
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
+from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.status import NodeStatus
 from ehrcore.errors import DeploymentError, ValidationError
+from ehrcore.fhir_audit import write_bundle
+from ehrcore.fhir_terms import KIND_CODES
 from ehrcore.identity import Reason
 from ehrcore.ledger import open_crypto
 from ehrcore.messages import Finalised
-from ehrcore.records import RecordKind
 from ehrcore.state import ChainState
 from ehrcore.types import Role, node_id
 
@@ -36,30 +42,30 @@ class Audit:
     state: ChainState
     crypto: Crypto
     store: FileStore
-    pseudonym: bytes | None = None
+    trail: Trail
     marks: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
-    trail: list[str] = field(default_factory=list)
     valid: int = 0
     marked: int = 0
     objects: int = 0
 
     def take(self, final: Finalised) -> None:
-        """Validate the next block, and look up the records of its valid transactions."""
+        """Validate the next block, look up the records of its valid transactions, and note who did what."""
         verdict = self.state.validate(final.block, final.certificate)
         digest = self.state.apply(final.block, verdict)
         height = final.block.header.height
         reasons = tuple(reason.value for reason in verdict.reasons)
         self.marks[height] = verdict.block_hash.hex(), digest.hex(), reasons
+        now, registry = final.block.header.timestamp, self.state.registry
+        self.trail.follow(
+            final.block, verdict.reasons, verdict.tx_ids, lambda name: registry.check(name, Role.VISITOR, now)[1]
+        )
         for endorsed, reason, tx_id in zip(final.block.transactions, verdict.reasons, verdict.tx_ids, strict=True):
             self.valid += reason is Reason.ACCEPTED
             self.marked += reason is not Reason.ACCEPTED
             payload = endorsed.transaction.body.payload
-            if isinstance(payload, RecordRef):
-                if reason is Reason.ACCEPTED:
-                    self._look_up(payload, tx_id)
-                if payload.pseudonym == self.pseudonym:
-                    self.trail.append(_entry(endorsed, payload, height, reason))
+            if isinstance(payload, RecordRef) and reason is Reason.ACCEPTED:
+                self._look_up(payload, tx_id)
 
     def _look_up(self, record: RecordRef, tx_id: bytes) -> None:
         self.objects += 1
@@ -97,11 +103,39 @@ def _words(value: object) -> str:
     return ", ".join(str(word) or "valid" for word in value) if isinstance(value, tuple) else str(value)
 
 
-def _entry(endorsed: EndorsedTransaction, record: RecordRef, height: int, reason: Reason) -> str:
-    body = endorsed.transaction.body
-    kind = RecordKind(record.kind).name.lower().replace("_", "-")
-    at = show_time(body.submitted_at)
-    return f"{at}  {body.author:<12}  {kind:<17}  block {height:<7}  {reason or 'valid':<12}  {record.location}"
+def _entry(trail: Trail, event: AuditEvent) -> str:
+    """A line of the trail: when, who, what, of which kind, where in the chain, the outcome, and what stands out."""
+    written = trail.write_of(event)
+    kind = KIND_CODES.get(event.kind or (written.kind if written else 0), "")
+    marks = [
+        written.location if written else event.location or event.record.hex(),
+        f"for {event.purpose.value}" if event.purpose else "",
+        f"BREAK-GLASS ({event.emergency.value})" if event.is_break_glass else "",
+        "DENIED" if event.reason else "",
+        "NOT THIS PATIENT'S RECORD" if trail.is_misnamed(event) else "",
+    ]
+    line = (
+        f"{show_time(event.at)}  {event.author:<12}  {event.deed.value:<10}  {kind:<17}  block {event.height:<7}"
+        f"  {event.reason or 'valid':<17}  {'  '.join(filter(None, marks))}"
+    )
+    return line.rstrip()
+
+
+def _summarise(trail: Trail) -> str:
+    events = trail.events
+    counts = {
+        "writes": sum(event.deed is Deed.WRITE for event in events),
+        "reads and searches": sum(event.deed in {Deed.READ, Deed.SEARCH} for event in events),
+        "denied": sum(bool(event.reason) for event in events),
+        "by breaking the glass": sum(event.is_break_glass for event in events),
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _export(path: Path, trail: Trail, chain: str) -> None:
+    """Write the trail as a FHIR R4 Bundle of AuditEvents."""
+    bundle = write_bundle(trail.events, bytes.fromhex(chain))
+    write_file(path, json.dumps(bundle, indent=1).encode() + b"\n", is_secret=True)
 
 
 def audit(options: argparse.Namespace) -> int:
@@ -111,10 +145,12 @@ def audit(options: argparse.Namespace) -> int:
     if options.patient is not None:
         pseudonym = open_authority(folder, plan).pseudonym(options.patient)
     done, told = asyncio.run(_audit(folder, plan, pseudonym))
-    for line in done.trail:
-        print(line)
     if pseudonym is not None:
-        print(f"{len(done.trail)} records of patient {pseudonym.hex()} (a pseudonym)")
+        for event in done.trail.events:
+            print(_entry(done.trail, event))
+        print(f"{_summarise(done.trail)}, of patient {pseudonym.hex()} (a pseudonym)")
+    if options.fhir is not None:
+        _export(options.fhir, done.trail, plan.chain)
     print(f"replayed  {done.state.height} blocks of chain {plan.chain}")
     print(f"tip       {done.state.tip.hex()}")
     print(f"state     {done.state.digest.hex()}")
@@ -133,7 +169,7 @@ async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | No
     genesis, roles = plan.open_genesis(), plan.roles()
     crypto = open_crypto(genesis.params)
     state = ChainState(genesis.params, bytes.fromhex(plan.chain), genesis.certificates, crypto)
-    done = Audit(state, crypto, FileStore(folder.objects), pseudonym)
+    done = Audit(state, crypto, FileStore(folder.objects), Trail(crypto, pseudonym))
     keepers = [*(name for name, role in roles.items() if role is Role.CONTRIBUTOR), node_id(Role.COORDINATOR, 0)]
     async with Client(folder, plan) as client:
         told = await ask_each(keepers, client.status)

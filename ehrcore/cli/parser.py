@@ -133,6 +133,7 @@ def _add_audit(commands: Any) -> None:
     text = "replay the chain, compare every ledger and check every stored record; code 1 if something is found"
     audit = _add(commands, "audit", "audit:audit", text)
     audit.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
+    audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail as a FHIR Bundle of AuditEvents")
 
 
 def _add_ledger(commands: Any) -> None:

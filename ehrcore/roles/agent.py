@@ -21,7 +21,7 @@ from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Finalised, Refused, Submit
 from ehrcore.replay import ReplayWindows
 from ehrcore.roles.context import Context
-from ehrcore.rules import AUTHORITY, check_transaction
+from ehrcore.rules import AUTHORITY, check_transaction, window_of
 from ehrcore.signing.base import SIGNATURE_BYTES
 from ehrcore.standing import Standing
 from ehrcore.state import apply_order, is_order
@@ -81,7 +81,7 @@ class Agent:
         if reason is Reason.ACCEPTED and not self._fits(tx):
             reason = Reason.TOO_LARGE
         if reason is Reason.ACCEPTED:
-            self._replay.add(body.author, body.nonce)
+            self._replay.add(window_of(body), body.nonce)
             if is_order(tx):
                 reason = apply_order(self._registry, None, body, 0, crypto)
         tx_id = crypto.hash_struct(body)

@@ -86,8 +86,7 @@ class Coordinator:
             return ()
         if pending and agent in pending.rejected and message.reason is not Reason.ACCEPTED:
             return ()
-        author, nonce = message.transaction.body.author, message.transaction.body.nonce
-        if self._keeper.state.is_used(author, nonce):
+        if self._keeper.state.is_used(message.transaction.body):
             # Most likely sent again after a restart.  Nobody is told: the chain already says what became of it.
             return (Observed(ObservedKind.DROPPED, (tx_id,), Reason.REPLAYED.value),)
         body = EndorsementBody(context.chain, tx_id, agent, message.reason)

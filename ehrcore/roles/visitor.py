@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from ehrcore.block import EndorsedTransaction, RecordRef, Transaction, TransactionBody
+from ehrcore.block import EndorsedTransaction, Payload, RecordRef, Transaction, TransactionBody
 from ehrcore.bounded import RecentSet
 from ehrcore.codec import decode
 from ehrcore.consensus.finality import header_hash
-from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Requested, Send, Store
+from ehrcore.effects import Effect, Effects, Event, Instructed, Observed, ObservedKind, Received, Requested, Send, Store
 from ehrcore.errors import EhrError, ProofError
 from ehrcore.identity import Reason
 from ehrcore.light import LightClient
@@ -52,6 +52,8 @@ class Visitor:
         match event:
             case Requested():
                 return self._submit(event, now)
+            case Instructed(payload=payload):
+                return self._sign(payload, now)
             case Received(sender=sender, message=Refused() as message):
                 return self._refused(sender, message)
             case Received(sender=sender, message=Receipt() as message) if sender in self._contributors:
@@ -60,19 +62,21 @@ class Visitor:
                 return ()
 
     def _submit(self, request: Requested, now: int) -> Effects:
-        context, record = self._context, request.record
-        crypto = context.crypto
+        record, crypto = request.record, self._context.crypto
         reference = RecordRef(
             int(record.kind), request.pseudonym, crypto.hash(record.body), record.location, len(record.body)
         )
-        body = TransactionBody(context.chain, context.me, self._nonce, now, reference)
+        return (Store(record.location, record.body), *self._sign(reference, now))
+
+    def _sign(self, payload: Payload, now: int) -> Effects:
+        context, crypto = self._context, self._context.crypto
+        body = TransactionBody(context.chain, context.me, self._nonce, now, payload)
         self._nonce += 1
         tx_id = crypto.hash_struct(body)
         if len(self._pending) >= PENDING_LIMIT:
             del self._pending[next(iter(self._pending))]
         self._pending[tx_id] = _Pending()
         return (
-            Store(record.location, record.body),
             Observed(ObservedKind.SUBMITTED, (tx_id,)),
             Send(self._agents, Submit(Transaction(body, crypto.sign(body)))),
         )

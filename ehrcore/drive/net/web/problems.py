@@ -14,7 +14,7 @@ from ehrcore.identity import Reason
 
 PROBLEM_MEDIA: Final = "application/problem+json"
 
-#: Status and title of a refused transaction.  The last three come after an agent's word, so no agent answers them.
+#: Status and title of a refused transaction.  The last eight come after an agent's word, so no agent answers them.
 REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.BAD_SIGNATURE: (401, "Signature that does not verify"),
     Reason.UNKNOWN_AUTHOR: (403, "Author without a certificate"),
@@ -34,9 +34,16 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.TOO_LARGE: (413, "Longer than a block or the route takes"),
     Reason.STALE: (422, "Signed too long ago"),
     Reason.FUTURE: (422, "Signed by a clock ahead of this one"),
+    Reason.MALFORMED_CONSENT: (422, "Consent whose provisions say nothing"),
+    Reason.MALFORMED_ACCESS: (422, "Access or erasure that does not say what of"),
     Reason.POLICY: (422, "Not enough endorsements"),
     Reason.APPROVALS: (422, "Not enough approvals"),
     Reason.CONTRACT: (422, "Refused by a contract"),
+    Reason.NO_CONSENT: (403, "No consent that permits it"),
+    Reason.DENIED: (403, "Denied by the patient"),
+    Reason.UNKNOWN_CONSENT: (404, "No such consent in force"),
+    Reason.TOO_MANY_CONSENTS: (409, "As many consents in force as there may be"),
+    Reason.ERASED: (410, "Record that was erased"),
 }
 
 _REQUESTS: Final[Mapping[str, tuple[int, str]]] = {
