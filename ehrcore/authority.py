@@ -10,7 +10,7 @@ import hmac
 from ehrcore.block import Bond, Enrolment, Revocation, Transaction, TransactionBody, Unbond
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
-from ehrcore.identity import FOREVER, Certificate, CertificateBody
+from ehrcore.identity import FOREVER, Capacity, Cause, Certificate, CertificateBody
 from ehrcore.rules import AUTHORITY
 from ehrcore.types import Role
 
@@ -36,25 +36,39 @@ class Authority:
         stake: int = 0,
         not_before: int = 0,
         not_after: int = FOREVER,
+        organisation: str = "",
+        capacity: Capacity = Capacity.SYSTEM,
+        pseudonym: bytes = b"",
+        wrap_key: bytes = b"",
+        serial: int | None = None,
     ) -> Certificate:
-        """A signed certificate with the next serial; `IdentityError` for a role that cannot be certified."""
+        """A signed certificate with the next serial, or with one that whoever keeps serials over restarts has taken.
+
+        `IdentityError` for a role that cannot be certified, or a capacity that it does not have.
+        """
         if role is Role.AUTHORITY:
             raise IdentityError("certificate: expected one of the five roles, found the authority itself")
         if stake < 0 or (stake > 0) != (role is Role.ADMINISTRATOR):
             raise IdentityError(f"certificate of {subject}: expected stake for administrators alone, found {stake}")
+        if (capacity and role is not Role.VISITOR) or bool(pseudonym) != (capacity is Capacity.PATIENT):
+            raise IdentityError(f"certificate of {subject}: expected a visitor, and a pseudonym for patients alone")
+        number = self._next_serial if serial is None else serial
         body = CertificateBody(
-            self._network, self._next_serial, subject, role, public_key, kinds, stake, not_before, not_after
-        )
-        self._next_serial += 1
+            self._network, number, subject, role, public_key, kinds, stake, not_before, not_after,
+            organisation, capacity, pseudonym, wrap_key,
+        )  # fmt: skip
+        self._next_serial = max(self._next_serial, number + 1)
         return Certificate(body, self._crypto.sign(body))
 
     def enrol(self, chain: bytes, certificate: Certificate, now: int) -> Transaction:
         """The transaction that admits a certified node to the chain with this id; to be sent to every agent."""
         return self._order(chain, Enrolment(certificate), now)
 
-    def revoke(self, chain: bytes, serial: int, now: int) -> Transaction:
+    def revoke(
+        self, chain: bytes, serial: int, now: int, cause: Cause = Cause.UNSPECIFIED, since: int = 0
+    ) -> Transaction:
         """The transaction that withdraws the certificate with this serial; to be sent to every agent."""
-        return self._order(chain, Revocation(serial), now)
+        return self._order(chain, Revocation(serial, cause, since), now)
 
     def bond(self, chain: bytes, node: str, amount: int, now: int) -> Transaction:
         """The transaction that adds to an administrator's stake; to be sent to every agent."""

@@ -12,7 +12,7 @@ import msgspec
 from ehrcore.codec import encode
 from ehrcore.consent import Access, Consent, Erasure, Withdrawal
 from ehrcore.crypto import Crypto
-from ehrcore.identity import Certificate, Reason
+from ehrcore.identity import Cause, Certificate, Reason
 from ehrcore.params import ChainParams, Limits
 from ehrcore.types import Digest, Height, Nanos, NodeId, PublicKey, Round, Signature, Stake, Term
 
@@ -41,9 +41,11 @@ class Enrolment(msgspec.Struct, frozen=True, array_like=True, tag="enrol"):
 
 
 class Revocation(msgspec.Struct, frozen=True, array_like=True, tag="revoke"):
-    """The authority withdraws the certificate with this serial."""
+    """The authority withdraws the certificate with this serial; ``since`` as in `ehrcore.identity.Revoked`."""
 
     serial: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
+    cause: Cause = Cause.UNSPECIFIED
+    since: Nanos = 0
 
 
 class ProposalBody(msgspec.Struct, frozen=True, array_like=True, tag="proposal"):

@@ -5,14 +5,15 @@ rights; a valid signature alone is no permission (claim C38).  Enrolments and re
 transactions, signed by the authority: every replica applies them at the same place in the chain.
 """
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated, Final
 
 import msgspec
 
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
-from ehrcore.types import Nanos, NodeId, PublicKey, Role, Signature
+from ehrcore.forks import ForkedDict
+from ehrcore.types import Height, Nanos, NodeId, PublicKey, Role, Signature
 
 FOREVER: Final = (1 << 63) - 1
 
@@ -91,27 +92,61 @@ class Certificate(msgspec.Struct, frozen=True, array_like=True, tag="signed-cert
     signature: Signature
 
 
-class Registry:
-    """One node's view of the certificates in force; the authority's key is given, never learned."""
+class Cause(IntEnum):
+    """Why a certificate was withdrawn: the codes of RFC 5280, section 5.3.1, that can be given for one."""
 
-    __slots__ = ("_by_subject", "_revoked", "authority_key", "network")
+    UNSPECIFIED = 0
+    KEY_COMPROMISE = 1
+    AFFILIATION_CHANGED = 3
+    SUPERSEDED = 4
+    CESSATION = 5
+    PRIVILEGE_WITHDRAWN = 9
+
+
+class Revoked(msgspec.Struct, frozen=True, array_like=True, tag="revoked"):
+    """A serial that holds no more, from its place in the block at ``height`` on; that block's time is ``at``.
+
+    ``since`` is when the key is known or thought to have been out of its owner's hands; 0 if nothing is known.
+    """
+
+    serial: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
+    cause: Cause
+    height: Height
+    at: Nanos
+    since: Nanos = 0
+
+
+class Registry:
+    """One node's view of the certificates in force; the authority's key is given, never learned.
+
+    Every look-up takes the same time however many certificates there are, and so does a copy.
+    """
+
+    __slots__ = ("_by_serial", "_by_subject", "_compromised", "_nodes", "_revoked", "authority_key", "network")
 
     def __init__(self, network: str, authority_key: bytes) -> None:
         self.network, self.authority_key = network, authority_key
-        self._by_subject: dict[str, Certificate] = {}
-        self._revoked: set[int] = set()
+        self._by_subject: ForkedDict[str, Certificate] = ForkedDict()
+        self._by_serial: ForkedDict[int, CertificateBody] = ForkedDict()
+        self._revoked: ForkedDict[int, Revoked] = ForkedDict()
+        self._compromised: ForkedDict[bytes, int] = ForkedDict()
+        # Subjects of the few that are no visitors.
+        self._nodes: ForkedDict[Role, frozenset[str]] = ForkedDict()
 
     def copy(self) -> "Registry":
-        """An independent registry with the same content."""
+        """An independent registry with the same content, in constant time."""
         twin = Registry(self.network, self.authority_key)
-        twin._by_subject = dict(self._by_subject)
-        twin._revoked = set(self._revoked)
+        twin._by_subject, twin._by_serial = self._by_subject.fork(), self._by_serial.fork()
+        twin._revoked, twin._compromised = self._revoked.fork(), self._compromised.fork()
+        twin._nodes = self._nodes.fork()
         return twin
 
-    def enrol(self, certificate: Certificate, crypto: Crypto) -> None:
+    def enrol(self, certificate: Certificate, crypto: Crypto, height: int = 0, now: int = 0) -> None:
         """Accept a certificate after checking it; `IdentityError` if it is not the authority's or not of this network.
 
-        A later serial replaces an earlier one of the same subject (key rotation); an earlier one is refused.
+        A later serial replaces an earlier one of the same subject, which is revoked thereby (rotation of keys, in the
+        block at ``height`` and of time ``now``).  A serial is never used twice, one that was revoked before it came is
+        not in force, and a key that was in other hands never comes back.
         """
         body = certificate.body
         if body.network != self.network:
@@ -123,11 +158,37 @@ class Registry:
             )
         if not crypto.verify(self.authority_key, body, certificate.signature):
             raise IdentityError(f"certificate of {body.subject}: expected the authority's signature, found another")
-        self._by_subject[body.subject] = certificate
+        if body.serial in self._by_serial:
+            raise IdentityError(f"certificate of {body.subject}: expected a new serial, found {body.serial}, used")
+        if body.public_key in self._compromised:
+            raise IdentityError(f"certificate of {body.subject}: expected a new key, found one that was compromised")
+        if held is not None:
+            self.revoke(held.body.serial, Cause.SUPERSEDED, height, now)
+            self._index(held.body, is_member=False)
+        self._by_subject[body.subject], self._by_serial[body.serial] = certificate, body
+        self._index(body, is_member=True)
+        early = self._revoked.get(body.serial)
+        if early is not None and early.cause is Cause.KEY_COMPROMISE:
+            self._compromised[body.public_key] = body.serial
 
-    def revoke(self, serial: int) -> None:
-        """Refuse the certificate with this serial from now on, whether it is known yet or not."""
-        self._revoked.add(serial)
+    def _index(self, body: CertificateBody, *, is_member: bool) -> None:
+        if body.role is not Role.VISITOR:
+            subjects = self._nodes.get(body.role) or frozenset()
+            self._nodes[body.role] = subjects | {body.subject} if is_member else subjects - {body.subject}
+
+    def revoke(
+        self, serial: int, cause: Cause = Cause.UNSPECIFIED, height: int = 0, now: int = 0, since: int = 0
+    ) -> None:
+        """Refuse the certificate with this serial from now on, whether it is known yet or not.
+
+        A second revocation changes nothing, except that it may say that the key is compromised.
+        """
+        body, before = self._by_serial.get(serial), self._revoked.get(serial)
+        if before is None or (cause is Cause.KEY_COMPROMISE and before.cause is not cause):
+            start = (height, now) if before is None else (before.height, before.at)
+            self._revoked[serial] = Revoked(serial, cause, *start, since)
+        if cause is Cause.KEY_COMPROMISE and body is not None:
+            self._compromised[body.public_key] = serial
 
     def check(self, subject: str, role: Role, now: int) -> tuple[Reason, CertificateBody | None]:
         """The certificate body of ``subject`` if it may act in ``role`` at ``now``; else the reason why not."""
@@ -152,12 +213,32 @@ class Registry:
         certificate = self._by_subject.get(subject)
         return None if certificate is None else certificate.body.role
 
+    def certificate_of(self, subject: str) -> Certificate | None:
+        """The last certificate of ``subject``, whether it is in force or not; None if there is none."""
+        return self._by_subject.get(subject)
+
     def holds(self, serial: int, role: Role) -> bool:
         """Whether the certificate with this serial, if it is known, is of ``role``."""
-        return any(item.body.serial == serial and item.body.role is role for item in self._by_subject.values())
+        body = self._by_serial.get(serial)
+        return body is not None and body.role is role
 
     def members(self, role: Role) -> tuple[CertificateBody, ...]:
-        """Certificates of a role, by subject; revoked ones left out."""
-        bodies = (certificate.body for certificate in self._by_subject.values())
-        held = (body for body in bodies if body.role is role and body.serial not in self._revoked)
+        """Certificates of a role, by subject; revoked ones left out.
+
+        Takes time by the number of its members: of nodes few, of visitors all.
+        """
+        if role is Role.VISITOR:
+            bodies = [item.body for item in self._by_subject.content().values() if item.body.role is role]
+        else:
+            by_subject = self._by_subject.content()
+            bodies = [by_subject[subject].body for subject in self._nodes.get(role) or ()]
+        held = (body for body in bodies if body.serial not in self._revoked)
         return tuple(sorted(held, key=lambda body: body.subject))
+
+    def revoked(self, serial: int) -> Revoked | None:
+        """From when on the certificate with this serial holds no more, and why; None if it does."""
+        return self._revoked.get(serial)
+
+    def revocations(self) -> tuple[Revoked, ...]:
+        """All that have been revoked, replaced ones included, by serial."""
+        return tuple(sorted(self._revoked.content().values(), key=lambda item: item.serial))

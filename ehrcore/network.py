@@ -71,12 +71,15 @@ def found_network(
     label: str,
     stakes: Sequence[int] = (),
     rights: Mapping[str, Sequence[RecordKind]] | None = None,
+    organisations: Mapping[str, str] | None = None,
+    wrap_keys: Mapping[str, bytes] | None = None,
 ) -> Network:
     """Found a chain whose keys derive from ``label``.
 
     ``backend`` signs on the chain's curve (``modelled`` exactly if the chain is).  ``stakes`` are the administrators'
     in order; equal ones if empty.  ``rights`` narrows the kinds that a visitor may submit; all of them if it is not
-    named.  Raises `ParameterError` if the stakes do not fit the topology.
+    named.  ``organisations`` and ``wrap_keys`` are those of nodes by name, none for who is not named.  Raises
+    `ParameterError` if the stakes do not fit the topology.
     """
     if (backend == "modelled") != params.is_modelled:
         raise ParameterError(f"signature backend: expected modelled={params.is_modelled}, found {backend!r}")
@@ -103,6 +106,8 @@ def found_network(
             keys[name].public_bytes,
             kinds=tuple(map(int, kinds.get(name, ()))),
             stake=weights.get(name, 0),
+            organisation=(organisations or {}).get(name, ""),
+            wrap_key=(wrap_keys or {}).get(name, b""),
         )
         for name, role in roles.items()
     )

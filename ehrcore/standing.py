@@ -40,7 +40,7 @@ class Standing:
         tx_id = crypto.hash_struct(order.body)
         reason = check_endorsed(crypto, registry, policy, chain, item, tx_id, now)
         reason = reason or check_transaction(crypto, registry, self._replay, chain, order, now)
-        if not (reason or apply_order(registry, self.stakes, order.body, header.height, crypto)):
+        if not (reason or apply_order(registry, self.stakes, order.body, header.height, crypto, now)):
             self._replay.add(order.body.author, order.body.nonce)
 
     def advance(self, height: int) -> None:

@@ -168,7 +168,7 @@ class ChainState:
             if not reason and is_order(tx):
                 if registry is self.registry:
                     registry, stakes = registry.copy(), stakes.copy()
-                reason = apply_order(registry, stakes, tx.body, block.header.height, self._crypto)
+                reason = apply_order(registry, stakes, tx.body, block.header.height, self._crypto, now)
             elif not reason:
                 _, certificate_body = registry.check(tx.body.author, Role.VISITOR, now)
                 reason = judge(consents, certificate_body, tx.body, tx_id, now)
@@ -202,7 +202,8 @@ class ChainState:
         for endorsed, reason in zip(block.transactions, reasons, strict=True):
             body = endorsed.transaction.body
             if not reason and is_order(endorsed.transaction):
-                apply_order(self.registry, self.stakes, body, block.header.height, self._crypto)
+                header = block.header
+                apply_order(self.registry, self.stakes, body, header.height, self._crypto, header.timestamp)
             elif not reason and isinstance(body.payload, Consent | Withdrawal | Erasure):
                 amend(self.consents, body.payload, self._crypto.hash_struct(body), None, block.header.timestamp)
         return self._advance(block, header_hash(self._crypto, block.header), certificate, reasons)
@@ -235,15 +236,18 @@ def keep_orders(block: Block) -> Block | None:
 
 
 def apply_order(
-    registry: Registry, stakes: Stakes | None, body: TransactionBody, height: int, crypto: Crypto
+    registry: Registry, stakes: Stakes | None, body: TransactionBody, height: int, crypto: Crypto, now: int = 0
 ) -> Reason:
-    """Carry out an order of the block at ``height``, or say why not; orders about stake only if ``stakes`` is given."""
+    """Carry out an order of the block at ``height``, or say why not; orders about stake only if ``stakes`` is given.
+
+    ``now`` is the block's time.
+    """
     match body.payload:
-        case Revocation(serial=serial):
-            registry.revoke(serial)
+        case Revocation(serial=serial, cause=cause, since=since):
+            registry.revoke(serial, cause, height, now, since)
         case Enrolment(certificate=certificate):
             try:
-                registry.enrol(certificate, crypto)
+                registry.enrol(certificate, crypto, height, now)
             except IdentityError:
                 return Reason.BAD_CERTIFICATE
         case Bond() | Unbond() | Evidence() as order if stakes is not None:

@@ -42,7 +42,8 @@ class PureVerifyingKey:
             return False
         try:
             return bool(self._key.verify_digest(numbers, widen(digest), sigdecode=_as_given))
-        except (ecdsa.BadSignatureError, SignatureError):
+        # The sum of points may be infinity, whose x (None) the package divides: such a signature is not valid.
+        except (ecdsa.BadSignatureError, SignatureError, TypeError):
             return False
 
 

@@ -38,9 +38,9 @@ def read_file(path: Path, most_bytes: int = 1 << 24) -> bytes:
         raise DeploymentError(f"{path}: expected a file that can be read, found: {error.strerror}") from None
 
 
-def read_secret(path: Path) -> bytes:
+def read_secret(path: Path, most_bytes: int = 1 << 16) -> bytes:
     """The content of a secret file; refused if others than its owner may read it."""
-    data = read_file(path, 1 << 16)
+    data = read_file(path, most_bytes)
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise DeploymentError(f"{path}: expected a secret that its owner alone may read (0600), found {mode:04o}")

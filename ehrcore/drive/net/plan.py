@@ -17,11 +17,13 @@ from ehrcore.authority import Authority
 from ehrcore.block import Genesis, genesis_hash
 from ehrcore.codec import decode, encode
 from ehrcore.consensus.work import LEAST_WINDOW
+from ehrcore.consent import Organisation
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.files import read_file, read_secret, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, read_scalar
 from ehrcore.errors import CodecError, DeploymentError, ParameterError
 from ehrcore.hashing import find_suite
-from ehrcore.network import Network, found_network
+from ehrcore.network import Network, found_network, list_roles
 from ehrcore.params import ChainParams, ConsensusRule, Dissemination, Limits, StakeRule, Topology, WorkRule, majority
 from ehrcore.roles import Context
 from ehrcore.roles.context import Kept
@@ -35,6 +37,7 @@ FIRST_PORT: Final = 7777
 REMEMBERED_SIGNATURES: Final = 65_536
 PLAN_FILE: Final = "network.json"
 STORE_FILE: Final = "store.json"
+_SEALED_TO: Final = frozenset({Role.VISITOR, Role.CONTRIBUTOR})
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
 
@@ -67,6 +70,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     without a decision, each by ``timeout_step_ms`` longer from round to round.
     Proof of work begins with 2 ** ``difficulty_bits`` hashes per block and calls a block final under ``confirmations``
     more; every ``retarget_window`` blocks (0: never) it aims at one block per ``block_interval_ms``.
+    ``organisations`` says by name which nodes are whose, such as ``visitor-0 = "st-mary"``.
     """
 
     name: str = "ehr"
@@ -96,6 +100,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     first_port: Port = FIRST_PORT
     nodes: dict[str, Address] = {}
     store: StoreConfig | None = None
+    organisations: dict[str, Organisation] = {}
 
     def params(self, genesis_time: int) -> ChainParams:
         """The chain's parameters; policies default to a majority.  `ParameterError` for a window without a duration."""
@@ -217,24 +222,21 @@ class NetworkFolder:
 
     def context(self, plan: NetworkPlan, name: str, kept: Kept | None = None) -> Context:
         """What the node ``name`` is given when it starts: its key from its own folder."""
-        genesis, path = plan.open_genesis(), self.node(name) / "signing.key"
+        genesis, path = plan.open_genesis(), self.node(name) / SIGNING_FILE
         params = genesis.params
         scheme = find_scheme(f"{params.curve}/cryptography")
-        try:
-            key = scheme.private_key(int(read_secret(path), 16))
-        except ValueError:
-            raise DeploymentError(f"{path}: expected a private key in hexadecimal, found something else") from None
+        key = scheme.private_key(read_scalar(path, params.curve))
         certified = {certificate.body.subject: certificate.body.public_key for certificate in genesis.certificates}
         if certified.get(name) != key.public_bytes:
             raise DeploymentError(f"{path}: expected the private key that {name} is certified for, found another")
         crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
         return Context(name, params, bytes.fromhex(plan.chain), genesis.certificates, crypto, kept or Kept())
 
-    def open_authority(self, plan: NetworkPlan) -> Authority:
+    def open_authority(self, plan: NetworkPlan, passphrase: Passphrase | None = None) -> Authority:
         """The AAA itself, for pseudonyms and orders; only where its folder is."""
         genesis = plan.open_genesis()
         scheme = find_scheme(f"{genesis.params.curve}/cryptography")
-        key = scheme.private_key(int(read_secret(self.authority / "signing.key"), 16))
+        key = scheme.private_key(read_scalar(self.authority / SIGNING_FILE, genesis.params.curve, passphrase))
         crypto = Crypto(find_suite(genesis.params.hash_suite), scheme, key)
         return Authority(
             genesis.params.name, crypto, bytes.fromhex(read_secret(self.authority / "pseudonyms.key").decode())
@@ -250,8 +252,18 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
     if folder.plan_path.exists():
         raise DeploymentError(f"{folder.plan_path}: expected no network, found one")
     label = label or secrets.token_hex(32)
-    network = found_network(config.params(genesis_time), "cryptography", label)
-    places = place_nodes(config, network.roles)
+    params = config.params(genesis_time)
+    roles = list_roles(params)
+    places = place_nodes(config, roles)
+    # Who reads (a visitor), and who holds parts of records' keys (a contributor), is sent secrets.
+    sealed = {name: _link_secret(f"wrap|{label}", name) for name, role in roles.items() if role in _SEALED_TO}
+    network = found_network(
+        params,
+        "cryptography",
+        label,
+        organisations=config.organisations,
+        wrap_keys={name: bytes.fromhex(_link_public(secret)) for name, secret in sealed.items()},
+    )
     links = {name: _link_secret(label, name) for name in network.roles}
     nodes = {name: NodePlan(place.host, place.port or 0, _link_public(links[name])) for name, place in places.items()}
     genesis = base64.b64encode(encode(Genesis(network.params, network.certificates))).decode()
@@ -265,7 +277,7 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
         signature="",
     )
     plan = msgspec.structs.replace(plan, signature=network.authority_crypto.sign(_signed_content(plan)).hex())
-    _write_secrets(folder, network, label, links)
+    _write_secrets(folder, network, label, links, sealed)
     if config.tls:
         from ehrcore.drive.net.tls import issue_certificates  # noqa: PLC0415 - X.509 is slow to import
 
@@ -280,7 +292,7 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
 
 def place_nodes(config: NetworkConfig, roles: Mapping[str, Role]) -> dict[str, Address]:
     """Every node's address; a port may not be given twice on one host."""
-    unknown = sorted(set(config.nodes) - set(roles))
+    unknown = sorted({*config.nodes, *config.organisations} - set(roles))
     if unknown:
         raise ParameterError(f"nodes: expected names of this network's nodes, found {', '.join(unknown)}")
     order = sorted(roles, key=lambda name: roles[name] is Role.VISITOR)
@@ -302,15 +314,19 @@ def place_nodes(config: NetworkConfig, roles: Mapping[str, Role]) -> dict[str, A
     return places
 
 
-def _write_secrets(folder: NetworkFolder, network: Network, label: str, links: dict[str, bytes]) -> None:
+def _write_secrets(
+    folder: NetworkFolder, network: Network, label: str, links: dict[str, bytes], sealed: dict[str, bytes]
+) -> None:
     curve = CURVES[network.params.curve]
+    for name, secret in sealed.items():
+        write_file(folder.node(name) / WRAP_FILE, secret.hex().encode(), is_secret=True)
     for name in network.roles:
-        secret = derive_secret(curve, f"{label}|{name}")
-        write_file(folder.node(name) / "signing.key", f"{secret:064x}".encode(), is_secret=True)
+        scalar = derive_secret(curve, f"{label}|{name}")
+        write_file(folder.node(name) / SIGNING_FILE, f"{scalar:064x}".encode(), is_secret=True)
         write_file(folder.node(name) / "link.key", links[name].hex().encode(), is_secret=True)
     authority = derive_secret(curve, f"{label}|authority-0")
     pseudonyms = find_suite(network.params.hash_suite).hash(f"pseudonyms|{label}".encode())
-    write_file(folder.authority / "signing.key", f"{authority:064x}".encode(), is_secret=True)
+    write_file(folder.authority / SIGNING_FILE, f"{authority:064x}".encode(), is_secret=True)
     write_file(folder.authority / "pseudonyms.key", pseudonyms.hex().encode(), is_secret=True)
 
 

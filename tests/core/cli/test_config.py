@@ -92,7 +92,7 @@ def test_a_network_on_several_hosts_is_founded_from_a_file(tmp_path: Path, run) 
 def test_secrets_are_their_owners_alone(tmp_path: Path, run) -> None:
     run("network", "init", "--folder", tmp_path / "net", "--tls")
     secrets = list((tmp_path / "net").rglob("*.key"))
-    assert len(secrets) == 5 * 3 + 3
+    assert len(secrets) == 5 * 3 + 2 + 3
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
     folders = {path.parent for path in secrets}
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in folders} == {0}

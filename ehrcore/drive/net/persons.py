@@ -1,0 +1,175 @@
+"""Persons and devices: their own files, and the authority's directory that alone says who is who.
+
+On the chain a person is an opaque name in role visitor, with a capacity; below ``persons/ALIAS`` lie their keys and
+their certificate.  An alias is a local name and never leaves this host.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+
+from ehrcore.crypto import Crypto
+from ehrcore.drive.net.files import read_file, read_secret, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, read_scalar, read_wrap_key, write_key
+from ehrcore.drive.net.plan import REMEMBERED_SIGNATURES, NetworkFolder, NetworkPlan
+from ehrcore.errors import DeploymentError
+from ehrcore.hashing import find_suite
+from ehrcore.identity import Capacity
+from ehrcore.signing import PrivateKey, find_scheme
+from ehrcore.types import NodeId, Role
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+SUBJECT_FILE: Final = "subject"
+CERTIFICATE_FILE: Final = "certificate.pem"
+DIRECTORY_FILE: Final = "persons.json"
+_DIRECTORY_BYTES: Final = 1 << 30
+_ALIAS: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_RESERVED: Final = re.compile(rf"({'|'.join(Role)})(-\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whoever acts: ``subject`` is the name on the chain, ``alias`` the local one; ``crypto`` signs with ``key``."""
+
+    subject: str
+    alias: str
+    key: PrivateKey
+    wrap_key: "X25519PrivateKey"
+    crypto: Crypto
+
+
+def check_alias(alias: str) -> str:
+    """Return ``alias`` if it can name a person; `DeploymentError` if not, or if it is a node's name."""
+    if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
+        raise DeploymentError(
+            f"ALIAS: expected 1 to 64 of a-z, 0-9, '.', '_', '-' and no node's name, found {alias[:80]!r}"
+        )
+    return alias
+
+
+def home_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Path:
+    """Where the keys of a person, or of a node, lie; `DeploymentError` if they are not on this host."""
+    home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
+    if not (home / SIGNING_FILE).exists():
+        raise DeploymentError(f"{home}: expected the keys of {alias}, found none")
+    return home
+
+
+def open_person(folder: NetworkFolder, plan: NetworkPlan, alias: str, passphrase: Passphrase | None = None) -> Person:
+    """A person by alias, or a node by name, with its keys; a passphrase is asked for if they are encrypted.
+
+    `DeploymentError` names the file that is missing, open to others, or not what it should be.
+    """
+    home, params = home_of(folder, plan, alias), plan.open_genesis().params
+    subject = alias if alias in plan.nodes else _read_subject(home / SUBJECT_FILE)
+    scheme, asked = find_scheme(f"{params.curve}/cryptography"), passphrase or Passphrase()
+    key = scheme.private_key(read_scalar(home / SIGNING_FILE, params.curve, asked))
+    crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
+    return Person(subject, alias, key, read_wrap_key(home / WRAP_FILE, asked), crypto)
+
+
+def _read_subject(path: Path) -> str:
+    try:
+        return msgspec.convert(read_file(path, 128).decode().removesuffix("\n"), NodeId)
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        raise DeploymentError(f"{path}: expected a subject's name, found something else") from None
+
+
+def make_keys(home: Path, curve: str, passphrase: bytes | None = None) -> tuple[PrivateKey, bytes]:
+    """New random keys in ``home``; the signing key, and the public half of the wrap key.
+
+    Keys that are there already are kept beside them under another name: secrets may still be sealed to them.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec, x25519  # noqa: PLC0415 - few commands make keys
+
+    signing = ec.generate_private_key({"p256": ec.SECP256R1, "secp256k1": ec.SECP256K1}[curve]())
+    wrap = x25519.X25519PrivateKey.generate()
+    for name in (SIGNING_FILE, WRAP_FILE):
+        put_aside(home / name)
+    write_key(home / SIGNING_FILE, signing, passphrase)
+    write_key(home / WRAP_FILE, wrap, passphrase)
+    scalar = signing.private_numbers().private_value
+    return find_scheme(f"{curve}/cryptography").private_key(scalar), wrap.public_key().public_bytes_raw()
+
+
+def put_aside(path: Path) -> None:
+    """Rename a file, if it is there, to the first ``NAME.old-N`` that is free."""
+    if path.exists():
+        number = next(n for n in range(1, 1 << 20) if not path.with_name(f"{path.name}.old-{n}").exists())
+        path.rename(path.with_name(f"{path.name}.old-{number}"))
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the authority knows of a person: ``serials`` in order, the last one being the present certificate's.
+
+    ``height`` is where that became final; None while it is not.  ``patient`` is the id that a pseudonym is made of.
+    """
+
+    subject: NodeId
+    capacity: Capacity
+    organisation: str
+    patient: str
+    kinds: tuple[int, ...]
+    serials: tuple[int, ...]
+    height: int | None = None
+    is_revoked: bool = False
+
+
+class Directory(msgspec.Struct, forbid_unknown_fields=True):
+    """Who is who.  Serials are never used twice, whatever becomes of an order."""
+
+    next_serial: Annotated[int, msgspec.Meta(ge=1)]
+    persons: dict[str, Entry] = {}
+
+    def take_serial(self) -> int:
+        """The next serial."""
+        self.next_serial += 1
+        return self.next_serial - 1
+
+    def find(self, alias: str) -> Entry:
+        """The person called ``alias``; `DeploymentError` if there is none."""
+        if alias not in self.persons:
+            raise DeploymentError(f"ALIAS: expected a person who is enrolled, found {alias[:80]!r}")
+        return self.persons[alias]
+
+
+def new_subject() -> str:
+    """A name for a person on the chain that says nothing about them."""
+    return f"person-{secrets.token_hex(8)}"
+
+
+def read_directory(folder: NetworkFolder, plan: NetworkPlan) -> Directory:
+    """The authority's directory; without a file, nobody but the nodes has been certified."""
+    path = folder.authority / DIRECTORY_FILE
+    if not path.exists():
+        return Directory(1 + max(item.body.serial for item in plan.open_genesis().certificates))
+    try:
+        return msgspec.json.decode(read_secret(path, _DIRECTORY_BYTES), type=Directory)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DeploymentError(f"{path}: expected the directory of persons, found: {error}") from None
+
+
+@contextmanager
+def change_directory(folder: NetworkFolder, plan: NetworkPlan) -> Iterator[Directory]:
+    """The directory, to be changed by one at a time; written at the end unless an error is raised."""
+    if not folder.authority.exists():
+        raise DeploymentError(f"{folder.authority}: expected the authority, who knows persons, on this host")
+    descriptor = os.open(folder.authority / "persons.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        directory = read_directory(folder, plan)
+        yield directory
+        data = msgspec.json.format(msgspec.json.encode(directory), indent=1)
+        write_file(folder.authority / DIRECTORY_FILE, data, is_secret=True)
+    finally:
+        os.close(descriptor)
