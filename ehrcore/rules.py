@@ -71,16 +71,6 @@ def window_of(body: TransactionBody) -> str:
     return f"{AUTHORITY} for patients" if is_apart else body.author
 
 
-def window_of(body: TransactionBody) -> str:
-    """Whose nonces this one is counted among: its author's.
-
-    What the authority does for patients is counted apart from its orders, which are all that nodes without a ledger
-    see of it: they must find of each order what ledger keepers find.
-    """
-    is_apart = body.author == AUTHORITY and not isinstance(body.payload, Order)
-    return f"{AUTHORITY} for patients" if is_apart else body.author
-
-
 def has_right(payload: Payload, certificate: CertificateBody) -> bool:
     """Whether whom the certificate names may author this; what depends on consents is the ledger keepers' to judge.
 
