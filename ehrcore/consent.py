@@ -17,8 +17,9 @@ from ehrcore.types import Digest, Nanos, NodeId
 
 MOST_PROVISIONS: Final = 16
 MOST_NAMES: Final = 16
-#: Consents that one patient may have in force.
+#: Consents that one patient may have in force, and the provisions in all of them: all may have to be looked at.
 MOST_CONSENTS: Final = 64
+MOST_IN_FORCE: Final = 96
 
 Kind = Annotated[int, msgspec.Meta(ge=1, le=7)]
 Organisation = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9.-]*\Z")]
@@ -166,7 +167,8 @@ class ConsentBook:
         """Put a consent in force, unless as many are as may be; those whose periods are all over make room."""
         held = self.held.get(consent.pseudonym)
         kept = tuple(item for item in held if any(now < given.not_after for given in item[1].provisions))
-        if len(kept) >= MOST_CONSENTS:
+        provisions = sum(len(given.provisions) for _, given in kept) + len(consent.provisions)
+        if len(kept) >= MOST_CONSENTS or provisions > MOST_IN_FORCE:
             return Reason.TOO_MANY_CONSENTS
         for ended in set(held).difference(kept):
             self.patients.set(ended[0], b"")

@@ -4,6 +4,7 @@ from typing import Final
 
 from bench.errors import BenchError
 from bench.limits import (
+    access,
     consensus,
     critical,
     hashing,
@@ -29,6 +30,7 @@ PARTS: Final[dict[str, Part]] = {
     "sealing": sealing.PART,
     "critical-path": critical.PART,
     "ledger": storage.PART,
+    "access": access.PART,
     "kernel-events": kernel.EVENTS,
     "kernel-messages": kernel.MESSAGES,
     "network": network.PART,

@@ -9,7 +9,7 @@ from bench.engines.limits import run_limit
 from bench.errors import BenchError
 from bench.experiments import limits as experiment
 from bench.experiments.base import Case
-from bench.limits import PARTS, compiled, critical, hashing, kernel, network, openssl, sealing, startup, storage
+from bench.limits import PARTS, access, compiled, critical, hashing, kernel, network, openssl, sealing, startup, storage
 from bench.limits.base import Demand, Finding, Metric, Part, Unavailable, build_row, cpu_ns, take_turns
 from bench.limits.midstate import MidstateSearch
 from bench.scenario import load_scenario
@@ -293,3 +293,37 @@ def test_a_hash_that_the_host_lacks_fails_when_it_is_used_not_when_it_is_listed(
     suite = HashSuite("lost", 32, 64, 128, missing)
     with pytest.raises(ValueError, match="unsupported hash type"):
         suite.hash(b"")
+
+
+# -- consents and audit --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_patients(monkeypatch):
+    for name, value in {"PATIENTS": 200, "BUSY_PATIENTS": 200, "_BLOCKS_PER_TURN": 2, "_TURNS": 3}.items():
+        monkeypatch.setattr(access, name, value)
+
+
+def test_all_sides_take_the_same_records_and_two_tell_of_each(few_patients, tmp_path):
+    some, most = access.measure(tmp_path)
+    assert (len(some.ours), len(most.ours), some.peers) == (3, 3, most.peers)
+    assert some.note == "2 provisions of each of 200 patients; 120 audit events"
+    assert most.note == "96 provisions of each of 200 patients; 120 audit events"
+
+
+def test_the_consents_are_those_of_the_patients_whose_records_come(few_patients):
+    """A denial that did apply would be found, so those that do not are looked at."""
+    writer = access.Writer()
+    some, most, none = (access.Keeper(writer.network, count, 200) for count in (2, 96, 0))
+    book = some.state.consents
+    ((_, consent),) = book.held.get(access.name_patient(17))
+    denial = replace(consent.provisions[1], organisations=())
+    book.put(b"planted", replace(consent, provisions=(denial,)), 0)
+    finals = writer.make(2)
+    none.take(finals)
+    most.take(finals)
+    with pytest.raises(AssertionError, match="denied-by-patient"):
+        some.take(finals)
+    for keeper, count in ((some, 2), (most, 96)):
+        held = keeper.state.consents.held.get(access.name_patient(29))
+        assert sum(len(consent.provisions) for _, consent in held) == count

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ehrcore.consent import (
     MOST_CONSENTS,
+    MOST_IN_FORCE,
     Access,
     Action,
     Consent,
@@ -208,7 +209,8 @@ class NaiveBook:
     def put(self, key: bytes, item: Consent, now: int) -> Reason:
         mine = [pair for pair in self.consents if pair[1].pseudonym == item.pseudonym]
         over = [pair for pair in mine if max(given_.not_after for given_ in pair[1].provisions) <= now]
-        if len(mine) - len(over) >= MOST_CONSENTS:
+        kept = [pair[1] for pair in mine if pair not in over]
+        if len(kept) >= MOST_CONSENTS or sum(len(given_.provisions) for given_ in [*kept, item]) > MOST_IN_FORCE:
             return Reason.TOO_MANY_CONSENTS
         self.consents = [*(pair for pair in self.consents if pair not in over), (key, item)]
         return Reason.ACCEPTED
@@ -311,6 +313,14 @@ def test_a_patient_has_so_many_consents_in_force_and_those_that_are_over_make_ro
     assert book.put(b"more yet", consent(), 5) is Reason.TOO_MANY_CONSENTS
     assert not book.withdraw(b"0", PATIENTS[0])
     assert not book.put(b"more yet", consent(), 5)
+
+
+def test_the_provisions_in_force_of_one_patient_are_bounded_too() -> None:
+    many = consent(*[provision()] * 16)
+    book = book_of(*[many] * (MOST_IN_FORCE // 16 - 1), consent(*[provision()] * 15))
+    assert book.put(b"two", consent(provision(), provision()), 0) is Reason.TOO_MANY_CONSENTS
+    assert not book.put(b"one", consent(), 0)
+    assert book.put(b"none", consent(), 0) is Reason.TOO_MANY_CONSENTS
 
 
 def test_anothers_consent_is_as_unknown_as_none() -> None:
