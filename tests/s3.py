@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sysconfig
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def serve_s3(folder: Path, address: str = "127.0.0.1:0") -> Iterator[S3Server]:
     try:
         while not (found := re.search(r"\[(http://[0-9.:]+)/\]", log.read_text())):
             assert process.poll() is None, log.read_text()
+            time.sleep(0.01)  # what another process does has to be looked at
         server.url = found[1]
         yield server
     finally:

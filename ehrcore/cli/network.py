@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ehrcore.cli.config import build_config, read_given, require_same
 from ehrcore.drive.net.local import LAUNCH_FILE, LocalNetwork, hold_launch, require_free_ports
-from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, found, place_nodes
+from ehrcore.drive.net.plan import STORE_FILE, NetworkConfig, NetworkFolder, NetworkPlan, found, place_nodes
 from ehrcore.errors import DeploymentError
 from ehrcore.network import list_roles
 from ehrcore.types import Role
@@ -52,7 +52,8 @@ def init(options: argparse.Namespace) -> None:
     print(f"{options.folder}: network {plan.name} founded, chain {plan.chain}")
     hosts = {place.host for place in plan.nodes.values()}
     if len(hosts) > 1:
-        shared = f"network.json, {'tls-authority.pem, ' if plan.tls else ''}objects/"
+        kept = STORE_FILE if (options.folder / STORE_FILE).exists() else "objects/"
+        shared = f"network.json, {'tls-authority.pem, ' if plan.tls else ''}{kept}"
         print(f"each host needs {shared} and the folders nodes/NAME of its own nodes, and nobody else's")
 
 

@@ -52,8 +52,8 @@ def connect(config: StoreConfig, credentials: Mapping[str, str] | None = None) -
     Nothing is asked of it yet.  `DeploymentError` for a URL that names no store, or holds credentials.
     """
     url = urlsplit(config.url)
-    if url.username is not None or url.password is not None or url.query:
-        raise DeploymentError("store: expected a URL without credentials, found one with (and not shown here)")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise DeploymentError("store: expected a URL without credentials or options, found some (not shown)")
     if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
         return FileStore(Path(url.path))
     if url.scheme not in _REMOTE or not url.netloc:

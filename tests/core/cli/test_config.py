@@ -56,7 +56,10 @@ CONFIGS = {
         '[store]\nurl = "ftp://h/x"',
         "store: expected file:///folder, s3://bucket, gs:// or az://",
     ),
-    "a store with a secret": ('[store]\nurl = "s3://me:hunter2@b"', "store: expected a URL without credentials"),
+    "a store with a secret": (
+        '[store]\nurl = "s3://me:hunter2@b"',
+        "store: expected a URL without credentials or options",
+    ),
     "an unknown curve": ('curve = "p512"', "curve: expected one of"),
 }
 
@@ -100,8 +103,10 @@ def test_secrets_are_their_owners_alone(tmp_path: Path, run) -> None:
 
 def test_a_store_elsewhere_stands_beside_the_plan_and_is_not_changed_by_another_up(tmp_path: Path, run) -> None:
     config, folder = tmp_path / "net.toml", tmp_path / "net"
-    config.write_text(f'first_port = 9000\n[store]\nurl = "file://{tmp_path}/shared"\n')
-    assert run("network", "init", "--folder", folder, "--config", config).code == 0
+    text = f'first_port = 9000\n[store]\nurl = "file://{tmp_path}/shared"\n[nodes.agent-0]\nhost = "10.0.0.2"\n'
+    config.write_text(text)
+    done = run("network", "init", "--folder", folder, "--config", config)
+    assert (done.code, "network.json, store.json and the folders nodes/NAME" in done.out) == (0, True)
     assert msgspec.json.decode((folder / "store.json").read_bytes())["url"] == f"file://{tmp_path}/shared"
     config.write_text(config.read_text().replace("shared", "other"))
     done = run("network", "up", "--detach", "--folder", folder, "--config", config)

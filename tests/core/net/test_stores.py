@@ -293,8 +293,8 @@ def test_a_network_is_founded_with_its_store_and_the_plan_is_the_same(tmp_path: 
         ("file:folder", "found 'file:folder'"),
         ("s3://", "found 's3://'"),
         ("ftp://host/folder", "found 'ftp://host/folder'"),
-        ("s3://user:hunter2@bucket", "without credentials"),
-        ("s3://bucket?secret=hunter2", "without credentials"),
+        ("s3://user:hunter2@bucket", "expected a URL without credentials or options"),
+        ("s3://bucket?secret=hunter2", "expected a URL without credentials or options"),
     ],
 )
 def test_a_url_that_is_no_store(url: str, expected: str) -> None:
