@@ -132,16 +132,22 @@ def make_keys(home: Path, curve: str, passphrase: bytes | None = None) -> tuple[
     """New random keys in ``home``; the signing key, and the public half of the wrap key."""
     from cryptography.hazmat.primitives.asymmetric import ec, x25519  # noqa: PLC0415 - few commands make keys
 
-    # Only the last of new folders would be its owner's alone.
-    for path in reversed((home, *home.parents)):
-        if not path.exists():
-            path.mkdir(mode=0o700)
+    _make_folder(home)
     signing = ec.generate_private_key({"p256": ec.SECP256R1, "secp256k1": ec.SECP256K1}[curve]())
     wrap = x25519.X25519PrivateKey.generate()
     write_key(home / SIGNING_FILE, signing, passphrase)
     write_key(home / WRAP_FILE, wrap, passphrase)
     scalar = signing.private_numbers().private_value
     return find_scheme(f"{curve}/cryptography").private_key(scalar), wrap.public_key().public_bytes_raw()
+
+
+def _make_folder(home: Path) -> None:
+    """With its parents, each its owner's alone: `Path.mkdir` would see to the last one only."""
+    try:
+        for path in reversed((home, *home.parents)):
+            path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise DeploymentError(f"{home}: expected a folder that can be made, found: {error.strerror}") from None
 
 
 def promote(home: Path) -> None:
