@@ -26,7 +26,7 @@ def test_every_secret_is_its_owners_alone(folder: NetworkFolder) -> None:
     public = {
         path.name for path in folder.path.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077
     }
-    assert public == {"network.json"}
+    assert public == {"network.json", "certificate.pem", "ca.pem"}
     assert not any(b"secret" in path.read_bytes() for path in [folder.plan_path])
 
 

@@ -13,7 +13,7 @@ from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
 from ehrcore.hashing import find_suite
-from ehrcore.identity import FOREVER, Certificate, Reason, Registry
+from ehrcore.identity import FOREVER, Cause, Certificate, Reason, Registry, Revoked
 from ehrcore.replay import ReplayWindows
 from ehrcore.rules import AUTHORITY, check_transaction
 from ehrcore.signing import CURVES, derive_secret, find_scheme
@@ -303,3 +303,77 @@ def test_pseudonyms_tell_patients_apart_and_stay(world: World) -> None:
     names = [world.authority.pseudonym(f"patient {number}") for number in range(200)]
     assert len(set(names)) == 200
     assert names[0] == world.authority.pseudonym("patient 0")
+
+
+# -- look-ups --------------------------------------------------------------------------------------------------------
+
+
+def test_members_are_found_by_role_and_not_among_all(world: World) -> None:
+    """As the definition has it: whoever's last certificate is of the role and not revoked."""
+    for number, role in enumerate((Role.AGENT, Role.CONTRIBUTOR, Role.AGENT, Role.VISITOR, Role.AGENT)):
+        world.registry.enrol(world.certify(f"{role.value}-{number}", role), world.crypto)
+    world.registry.enrol(world.certify("agent-0", Role.CONTRIBUTOR), world.crypto)
+    world.registry.revoke(4)
+    subjects = {role: [body.subject for body in world.registry.members(role)] for role in Role}
+    assert subjects == {
+        Role.AGENT: ["agent-4"],
+        Role.CONTRIBUTOR: ["agent-0", "contributor-1"],
+        Role.VISITOR: ["visitor-0", "visitor-3"],
+        Role.COORDINATOR: [],
+        Role.ADMINISTRATOR: [],
+        Role.AUTHORITY: [],
+    }
+    # Serial 2 was an agent's, and a certificate of an agent it stays.
+    assert world.registry.holds(2, Role.AGENT)
+    assert world.registry.holds(7, Role.CONTRIBUTOR)
+    assert not world.registry.holds(8, Role.AGENT)
+
+
+class Counting(dict):  # type: ignore[type-arg]
+    """Counts how often it is gone over, rather than looked up in."""
+
+    passes = 0
+
+    def __iter__(self):
+        Counting.passes += 1
+        return super().__iter__()
+
+    def values(self):
+        Counting.passes += 1
+        return super().values()
+
+    def items(self):
+        Counting.passes += 1
+        return super().items()
+
+
+def test_no_look_up_goes_over_all_certificates(world: World) -> None:
+    for table in (world.registry._by_subject, world.registry._by_serial, world.registry._revoked):
+        table._version.content = Counting(table._version.content or {})
+    Counting.passes = 0
+    world.registry.check("visitor-0", Role.VISITOR, 15)
+    world.registry.holds(1, Role.ADMINISTRATOR)
+    world.registry.role_of("visitor-0")
+    world.registry.members(Role.ADMINISTRATOR)
+    twin = world.registry.copy()
+    twin.enrol(world.certify("agent-0", Role.AGENT), world.crypto)
+    twin.revoke(1)
+    assert world.registry.check("visitor-0", Role.VISITOR, 15)[0] is Reason.ACCEPTED
+    assert Counting.passes == 0
+    world.registry.members(Role.VISITOR)
+    assert Counting.passes == 1
+
+
+def test_a_key_that_was_compromised_before_its_certificate_came_is_known(world: World) -> None:
+    """Agents may hear of orders in another order than the chain has them in."""
+    world.registry.revoke(2, Cause.KEY_COMPROMISE)
+    world.registry.enrol(world.certify("agent-0", Role.AGENT), world.crypto)
+    assert world.registry.check("agent-0", Role.AGENT, 15)[0] is Reason.REVOKED
+    with pytest.raises(IdentityError, match="expected a new key, found one that was compromised"):
+        world.registry.enrol(world.certify("agent-0", Role.AGENT), world.crypto)
+
+
+def test_a_later_word_may_only_worsen_a_revocation(world: World) -> None:
+    for cause, height in ((Cause.SUPERSEDED, 3), (Cause.CESSATION, 4), (Cause.KEY_COMPROMISE, 5), (Cause.CESSATION, 6)):
+        world.registry.revoke(1, cause, height, height * 10)
+    assert world.registry.revoked(1) == Revoked(1, Cause.KEY_COMPROMISE, 3, 30)
