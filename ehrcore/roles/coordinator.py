@@ -126,7 +126,7 @@ class Coordinator:
         tx, reason = self._check_copies(pending, now)
         outcome, refused_by = b"", ""
         if reason is Reason.ACCEPTED:
-            outcome, refused_by = run_contracts(crypto, self._store, tx, self._contracts)
+            outcome, refused_by = run_contracts(crypto, self._store, tx, self._contracts, self.state.agreements)
             reason = Reason.CONTRACT if refused_by else reason
         if reason is not Reason.ACCEPTED:
             observed = Observed(ObservedKind.DROPPED, (tx_id,), reason.value)
