@@ -66,7 +66,7 @@ def parse_clauses(document: Any) -> tuple[Clause, ...]:
 
 def _parse_clause(given: Any, where: str) -> Clause:
     table = _table(given, where, {"then", "when"})
-    effect = _convert(table.get("then"), Effect, f"{where}.then")
+    effect = _convert(table.get("then"), Effect, f"{where}.then", table.get("then"))
     when = _parse(table["when"], f"{where}.when", MOST_DEPTH) if "when" in table else _ALWAYS
     try:
         return Clause(effect, when)
@@ -103,11 +103,11 @@ def _parse_leaf(given: Any, where: str) -> Expression:
         # Refused here, for a float that is whole would convert.
         if type(value) is not int:
             raise ParameterError(f"{where}: expected an integer, found {_show(value)}")
-        compare: Compare = _convert(["compare", fact, others[0], value], Compare, where)
+        compare: Compare = _convert(["compare", fact, others[0], value], Compare, where, value)
         return compare
     if others[0] not in {"is", "in"}:
         raise ParameterError(f"{where}: expected is or in for a word, found {others[0]}")
-    match: Match = _convert(["match", fact, value if others[0] == "in" else [value]], Match, where)
+    match: Match = _convert(["match", fact, value if others[0] == "in" else [value]], Match, where, value)
     known = WORDS.get(match.fact, frozenset(match.words))
     for word in match.words:
         if word not in known:
@@ -115,11 +115,12 @@ def _parse_leaf(given: Any, where: str) -> Expression:
     return match
 
 
-def _convert(given: Any, kind: type[Any], where: str) -> Any:
+def _convert(given: Any, kind: type[Any], where: str, value: Any) -> Any:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        raise ParameterError(f"{where}: {error}, found {_show(given)}") from None
+        told, _, _ = str(error).partition(" - at")
+        raise ParameterError(f"{where}: {told}, found {_show(value)}") from None
 
 
 def _table(given: Any, where: str, names: set[str]) -> dict[str, Any]:
