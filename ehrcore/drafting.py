@@ -4,7 +4,7 @@ Strict, since what is misspelt would never match, or always: every name has to b
 has no others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -62,6 +62,25 @@ def parse_clauses(document: Any) -> tuple[Clause, ...]:
     clauses = tuple(_parse_clause(item, f"clauses[{index}]") for index, item in enumerate(given))
     validate_clauses(clauses)
     return clauses
+
+
+def write_clauses(clauses: Sequence[Clause]) -> list[str]:
+    """One line per clause, in words, for whoever is to sign."""
+    return [f"{clause.effect}{'' if clause.when == _ALWAYS else f' when {_words(clause.when)}'}" for clause in clauses]
+
+
+def _words(expression: Expression) -> str:
+    match expression:
+        case Match(fact=fact, words=words):
+            return f"{fact} is {' or '.join(words)}"
+        case Compare(fact=number_fact, comparison=comparison, number=number):
+            return f"{number_fact} {comparison.replace('_', ' ')} {number}"
+        case Not(part=part):
+            return f"not ({_words(part)})"
+        case And(parts=parts) | Or(parts=parts):
+            is_and = isinstance(expression, And)
+            joined = f" {'and' if is_and else 'or'} ".join(f"({_words(part)})" for part in parts)
+            return joined or ("always" if is_and else "never")
 
 
 def _parse_clause(given: Any, where: str) -> Clause:
