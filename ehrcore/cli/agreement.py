@@ -1,4 +1,4 @@
-"""`ehrcore agreement`: what a patient and a provider agree on, drafted, signed by one, submitted by the other; its end."""
+"""`ehrcore agreement`: what a patient and a provider agree on, drafted, signed by one and submitted by the other."""
 
 import argparse
 import asyncio
@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -95,7 +96,7 @@ def submit(options: argparse.Namespace) -> int:
     print("\n".join(_show(me.crypto, plan, terms)))
     nonces = Nonces(home_of(folder, plan, options.person))
     tx = _transaction(me.crypto, plan, me.subject, nonces, Agreement(terms, bytes.fromhex(draft.signature)))
-    return _hand_in(folder, plan, tx, options)
+    return _hand_in(folder, plan, tx, terms.parties, options)
 
 
 def terminate(options: argparse.Namespace) -> int:
@@ -114,7 +115,7 @@ def terminate(options: argparse.Namespace) -> int:
     else:
         me = open_person(folder, plan, options.person, Passphrase(options.passphrase_file))
         crypto, author, home = me.crypto, me.subject, home_of(folder, plan, options.person)
-    return _hand_in(folder, plan, _transaction(crypto, plan, author, Nonces(home), payload), options)
+    return _hand_in(folder, plan, _transaction(crypto, plan, author, Nonces(home), payload), (author,), options)
 
 
 def list(options: argparse.Namespace) -> int:  # noqa: A001 - the name of the command
@@ -214,16 +215,21 @@ async def _read_chain(folder: NetworkFolder, plan: NetworkPlan) -> ChainState:
         return await replay_chain(client)
 
 
-def _hand_in(folder: NetworkFolder, plan: NetworkPlan, tx: Transaction, options: argparse.Namespace) -> int:
+def _hand_in(
+    folder: NetworkFolder, plan: NetworkPlan, tx: Transaction, who: Sequence[str], options: argparse.Namespace
+) -> int:
     # A visitor's name opens the connection, the author's signature is what counts.
     options.visitor, options.no_wait = node_id(Role.VISITOR, 0), False
-    return asyncio.run(_settle(Client(folder, plan, options.visitor), tx, options))
+    return asyncio.run(_settle(Client(folder, plan, options.visitor), tx, who, options))
 
 
-async def _settle(client: Client, tx: Transaction, options: argparse.Namespace) -> int:
+async def _settle(client: Client, tx: Transaction, who: Sequence[str], options: argparse.Namespace) -> int:
     async with client:
+        registry = (await replay_chain(client)).registry
+        certificates = [item for name in who if (item := registry.certificate_of(name)) is not None]
+        younger = [item for item in certificates if item not in client.plan.open_genesis().certificates]
         # No records are handed in here, so nobody is to be named.
-        desk = Desk(client, None, options)  # type: ignore[arg-type]
+        desk = Desk(client, None, options, younger)  # type: ignore[arg-type]
         await desk.require_agents()
         poller = asyncio.create_task(desk.poll())
         try:

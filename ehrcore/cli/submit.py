@@ -25,7 +25,7 @@ from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.stores import open_store
 from ehrcore.errors import DeploymentError, ProofError
-from ehrcore.identity import Reason
+from ehrcore.identity import Certificate, Reason
 from ehrcore.params import majority
 from ehrcore.proof import Verified, Verifier
 from ehrcore.records import ClinicalRecord
@@ -146,13 +146,19 @@ def _report(path: Path, outcome: Outcome) -> bool:
 
 
 class Desk:
-    """One visitor's transactions on their way."""
+    """One visitor's transactions on their way; ``certificates`` are those of authors younger than the chain."""
 
-    def __init__(self, client: Client, authority: Authority, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        client: Client,
+        authority: Authority,
+        options: argparse.Namespace,
+        certificates: Sequence[Certificate] = (),
+    ) -> None:
         folder, plan, visitor = client.folder, client.plan, options.visitor
         self._client, self._authority = client, authority
         self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
-        self._context, self._verifier = folder.context(plan, visitor), Verifier(plan.open_genesis())
+        self._context, self._verifier = folder.context(plan, visitor), Verifier(plan.open_genesis(), certificates)
         self._nonces, self._store = Nonces(folder.node(visitor)), open_store(folder)
         self._agents, self._contributors = self._context.names(Role.AGENT), self._context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, Pending] = {}

@@ -105,7 +105,8 @@ def test_what_is_no_draft_is_told_in_one_line(run, founded, tmp_path, changes, t
 @pytest.mark.parametrize(
     "text",
     ["", "[[clauses]]\nthen = 'allow'\n", "\x00", "[" * 20_000, '{"clauses":' * 5_000, "x = " + "[" * 5_000,
-     "x" * 70_000, "x = " + "9" * 5_000, "[[clauses]]\nthen = 'permit'\nwhen = { fact = 'uses', is = 1979-05-27 }\n", "null", "[]"],
+     "x" * 70_000, "x = " + "9" * 5_000,
+     "[[clauses]]\nthen = 'permit'\nwhen = { fact = 'uses', is = 1979-05-27 }\n", "null", "[]"],
     ids=["empty", "effect", "nul", "brackets", "braces", "deep", "long", "digits", "date", "null", "list"],
 )  # fmt: skip
 def test_what_are_no_clauses_is_told_in_one_line(run, founded, tmp_path, name, text) -> None:
@@ -138,19 +139,19 @@ def enrol(path: Path, alias: str, capacity: Capacity) -> str:
 
 
 @pytest.mark.slow
-def test_an_agreement_by_command_from_its_draft_to_its_end(started, process, clauses, tmp_path, capfd) -> None:
+def test_an_agreement_by_command_from_its_draft_to_its_end(started, run, clauses, tmp_path) -> None:
     folder, draft = started(), tmp_path / "draft"
     enrol(folder, "alice", Capacity.PATIENT)
     doctor = enrol(folder, "bob", Capacity.PRACTITIONER)
 
     def agreement(*words: object) -> object:
-        return process("agreement", *words, "--folder", folder)
+        return run("agreement", *words, "--folder", folder)
 
     words = ("--as", "bob", "--with", "alice", "--clauses", clauses, "-o", draft)
     assert (agreement("propose", *words).code, draft.stat().st_mode & 0o777) == (0, 0o600)
     assert agreement("sign", draft, "--as", "alice").code == 0
     done = agreement("submit", draft, "--as", "bob")
-    assert (done.code, done.lines[-1].split()[-1]) == (0, "valid"), done.err
+    assert (done.code, done.lines[-1].split()[-1]) == (0, "valid"), done.out
     again = agreement("submit", draft, "--as", "bob")
     assert (again.code, again.lines[-1].split()[-1]) == (1, "already-agreed")
     listed = agreement("list", "--of", doctor)
