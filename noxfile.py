@@ -143,7 +143,7 @@ def speed(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Look for known vulnerabilities of all that the locks name; what cannot be asked about is told, and is no error."""
+    """Look for known vulnerabilities of all that the locks name; what cannot be asked about is said, and no error."""
     install(session, "audit")
     session.run("python", ".ci/audit.py")
 
