@@ -142,6 +142,13 @@ def speed(session: nox.Session) -> None:
 
 
 @nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities of all that the locks name; what cannot be asked about is said, and no error."""
+    install(session, "audit")
+    session.run("python", ".ci/audit.py")
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Write the lock of every dependency group; `-- --upgrade` takes the newest versions."""
     install(session, "lock")

@@ -9,8 +9,9 @@ from typing import Annotated, Final
 
 import msgspec
 
+from ehrcore.agreements import Agreement, Termination
 from ehrcore.codec import encode
-from ehrcore.consent import Access, Consent, Erasure, Withdrawal
+from ehrcore.consent import Access, AgreementId, Consent, Erasure, Withdrawal
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Cause, Certificate, Reason
 from ehrcore.params import ChainParams, Limits
@@ -32,6 +33,7 @@ class RecordRef(msgspec.Struct, frozen=True, array_like=True, tag="record"):
     digest: Digest
     location: Annotated[str, msgspec.Meta(min_length=1, max_length=LOCATION_CHARS)]
     size_bytes: Annotated[int, msgspec.Meta(ge=0, lt=1 << 48)]
+    agreement: AgreementId = b""
 
 
 class Enrolment(msgspec.Struct, frozen=True, array_like=True, tag="enrol"):
@@ -103,7 +105,7 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, tag="evidence"):
 #: What changes who may do what on the chain; every node follows these.
 Order = Enrolment | Revocation | Bond | Unbond | Evidence
 #: What concerns patients' records; ledger keepers alone follow these.
-Payload = RecordRef | Consent | Withdrawal | Access | Erasure | Order
+Payload = RecordRef | Consent | Withdrawal | Access | Erasure | Agreement | Termination | Order
 
 
 class TransactionBody(msgspec.Struct, frozen=True, array_like=True, tag="transaction"):

@@ -21,6 +21,8 @@ MOST_NAMES: Final = 16
 MOST_CONSENTS: Final = 64
 MOST_IN_FORCE: Final = 96
 
+#: The agreement (`ehrcore.agreements`) that an act stands under, whose clauses then have to hold; empty for none.
+AgreementId = Annotated[bytes, msgspec.Meta(max_length=32)]
 Kind = Annotated[int, msgspec.Meta(ge=1, le=7)]
 Organisation = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9.-]*\Z")]
 
@@ -97,6 +99,7 @@ class Access(msgspec.Struct, frozen=True, array_like=True, tag="access"):
     record: Annotated[bytes, msgspec.Meta(max_length=32)]
     purpose: Purpose
     emergency: Emergency = Emergency.NONE
+    agreement: AgreementId = b""
 
 
 class Erasure(msgspec.Struct, frozen=True, array_like=True, tag="erase"):

@@ -8,7 +8,9 @@ bytes, and coordinators sign their digest: contracts that do not agree (claim C2
 from collections.abc import Callable
 from typing import Final
 
-from ehrcore.block import RecordRef, Transaction
+from ehrcore.agreements import UNKNOWN, AgreementBook
+from ehrcore.block import RecordRef, Transaction, TransactionBody
+from ehrcore.consent import Access
 from ehrcore.crypto import Crypto
 from ehrcore.errors import StorageError
 from ehrcore.storage import DigestedStore, ObjectStore, StreamedStore
@@ -51,18 +53,44 @@ def look_up(crypto: Crypto, store: ObjectStore, record: RecordRef) -> bytes | No
         return None
 
 
+#: The contract that two parties have written; it stands before those that are the same for all.
+AGREEMENT: Final = "agreement"
 CONTRACTS: Final[dict[str, Contract]] = {"look-up": look_up}
 
 
+def follow_agreement(book: AgreementBook, body: TransactionBody) -> bytes | None:
+    """What the clauses of the agreement that is cited say; None if they refuse, or if there is no such agreement.
+
+    A denied access is an audit event, which ledger keepers find at its place on the chain: it is let pass.  The time
+    is the author's and the output leaves uses out, so that coordinators at different heights say the same.
+    """
+    payload = body.payload
+    if not isinstance(payload, RecordRef | Access) or book.find(payload.agreement) is UNKNOWN:
+        return None
+    if isinstance(payload, RecordRef) and book.judge(body.author, body.submitted_at, payload, body.submitted_at):
+        return None
+    return book.outline(body.author, body.submitted_at, payload)
+
+
 def run_contracts(
-    crypto: Crypto, store: ObjectStore, transaction: Transaction, contracts: dict[str, Contract] = CONTRACTS
+    crypto: Crypto,
+    store: ObjectStore,
+    transaction: Transaction,
+    contracts: dict[str, Contract] = CONTRACTS,
+    book: AgreementBook | None = None,
 ) -> tuple[bytes, str]:
     """Digest of all outputs in order of name, and the name of the contract that refused ('' if none did).
 
-    Transactions of the authority carry no record and run no contract.
+    Transactions of the authority carry no record and run no contract.  ``book`` holds the agreements that records and
+    accesses may cite; without one, whatever cites an agreement is refused.
     """
     record = transaction.body.payload
     outputs: list[tuple[str, bytes]] = []
+    if isinstance(record, RecordRef | Access) and record.agreement:
+        output = follow_agreement(book or AgreementBook(), transaction.body)
+        if output is None:
+            return b"", AGREEMENT
+        outputs.append((AGREEMENT, output))
     if isinstance(record, RecordRef):
         for name, contract in sorted(contracts.items()):
             output = contract(crypto, store, record)

@@ -107,7 +107,8 @@ class ObservedKind(StrEnum):
     or an agent's that it has seen them in a final block.  ``ACCUSED`` is an administrator's word that another has
     contradicted itself: the detail names the offender and the height.  Under proof of work, an administrator tells of
     each ``STALE`` block (the detail is its proposer's name) once, and of each time it has ``REORGANISED``: which blocks
-    it left for a heavier chain, and how many (detail).
+    it left for a heavier chain, and how many (detail).  ``ABANDONED`` is an agent's word that so many coordinators have
+    refused what it endorsed that it cannot be approved; the detail is the reason.
     """
 
     SUBMITTED = "submitted"
@@ -117,6 +118,7 @@ class ObservedKind(StrEnum):
     FINAL = "final"
     DECIDED = "decided"
     DROPPED = "dropped"
+    ABANDONED = "abandoned"
     ACCUSED = "accused"
     STALE = "stale"
     REORGANISED = "reorganised"

@@ -45,12 +45,17 @@ class Reason(StrEnum):
     PUNISHED = "already-punished"
     MALFORMED_CONSENT = "malformed-consent"
     MALFORMED_ACCESS = "malformed-access"
+    BAD_AGREEMENT = "bad-agreement"
     # What ledger keepers alone find, at the transaction's place in its block (`ehrcore.judging`).
     NO_CONSENT = "no-consent"
     DENIED = "denied-by-patient"
     UNKNOWN_CONSENT = "unknown-consent"
     TOO_MANY_CONSENTS = "too-many-consents"
     ERASED = "record-erased"
+    NO_AGREEMENT = "no-such-agreement"
+    CLAUSES = "agreement-clauses"
+    AGREED = "already-agreed"
+    TOO_MANY_AGREEMENTS = "too-many-agreements"
 
 
 class Capacity(StrEnum):

@@ -6,6 +6,7 @@ so that nobody can have it tried again.
 
 from typing import Final
 
+from ehrcore.agreements import Agreement, AgreementBook, Termination
 from ehrcore.block import Payload, RecordRef, TransactionBody
 from ehrcore.consent import (
     Access,
@@ -19,11 +20,23 @@ from ehrcore.consent import (
     Withdrawal,
     decide,
 )
+from ehrcore.crypto import Crypto
 from ehrcore.identity import CertificateBody, Reason
+from ehrcore.rules import AUTHORITY
 
 #: What `judge` may find wrong, and nothing else does: no forgery gets as far.
 DENIALS: Final = frozenset(
-    {Reason.NO_CONSENT, Reason.DENIED, Reason.UNKNOWN_CONSENT, Reason.TOO_MANY_CONSENTS, Reason.ERASED}
+    {
+        Reason.NO_CONSENT,
+        Reason.DENIED,
+        Reason.UNKNOWN_CONSENT,
+        Reason.TOO_MANY_CONSENTS,
+        Reason.ERASED,
+        Reason.NO_AGREEMENT,
+        Reason.CLAUSES,
+        Reason.AGREED,
+        Reason.TOO_MANY_AGREEMENTS,
+    }
 )
 #: With these a transaction's nonce is used up.
 USED_UP: Final = DENIALS | {Reason.ACCEPTED}
@@ -65,5 +78,25 @@ def amend(book: ConsentBook, payload: Payload, tx_id: bytes, pseudonym: bytes | 
             return book.withdraw(consent_id, pseudonym)
         case Erasure() as erasure:
             return book.erase(tx_id, erasure)
+        case _:
+            return Reason.ACCEPTED
+
+
+def judge_agreement(book: AgreementBook, crypto: Crypto, body: TransactionBody, now: int) -> Reason:
+    """Decide about an agreement, the end of one, or an act under one, and put what it changes into ``book``.
+
+    The last word, after consents: what is counted here as a use is accepted.  The authority may end
+    anyone's agreement.
+    """
+    match body.payload:
+        case Agreement(terms=terms):
+            return book.enter(crypto, body.chain, terms, now)
+        case Termination(agreement=agreement):
+            return book.terminate(agreement, None if body.author == AUTHORITY else body.author)
+        case RecordRef() | Access() as act if act.agreement:
+            reason = book.judge(body.author, body.submitted_at, act, now)
+            if not reason:
+                book.count(act.agreement)
+            return reason
         case _:
             return Reason.ACCEPTED

@@ -35,7 +35,7 @@ class Endorse(msgspec.Struct, frozen=True, array_like=True, tag="endorse"):
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
-    """Agent or coordinator to the author: why the transaction goes no further."""
+    """Agent or coordinator to the author, coordinator to the agents that endorsed: why it goes no further."""
 
     transaction: Digest
     reason: Reason

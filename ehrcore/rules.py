@@ -6,6 +6,7 @@ Cheap checks come first and signatures last; each returns the first reason to re
 from collections.abc import Sequence
 from typing import Final
 
+from ehrcore.agreements import Agreement, Termination, check_agreement
 from ehrcore.block import (
     ApprovalBody,
     Attestation,
@@ -41,7 +42,7 @@ def check_transaction(
     if body.chain != chain:
         return Reason.WRONG_CHAIN
     if body.author == AUTHORITY:
-        if isinstance(body.payload, RecordRef | Consent | Access | Evidence):
+        if isinstance(body.payload, RecordRef | Consent | Access | Agreement | Evidence):
             return Reason.NO_RIGHT
         key = registry.authority_key
     else:
@@ -58,6 +59,8 @@ def check_transaction(
         return Reason.REPLAYED
     if not crypto.verify(key, body, tx.signature):
         return Reason.BAD_SIGNATURE
+    if isinstance(body.payload, Agreement):
+        return check_agreement(crypto, registry, chain, body.author, body.payload, now)
     return _check_order(crypto, registry, tx, now)
 
 
@@ -75,7 +78,8 @@ def has_right(payload: Payload, certificate: CertificateBody) -> bool:
     """Whether whom the certificate names may author this; what depends on consents is the ledger keepers' to judge.
 
     Visitors write records of their kinds and, unless they are devices, ask for access; practitioners alone break the
-    glass.  Patients decide about what is theirs; that a consent is theirs to withdraw shows at its place in the chain.
+    glass.  Patients decide about what is theirs; that a consent is theirs to withdraw, or an agreement its author's to
+    terminate, shows at its place in the chain.
     Every administrator may show what another has said.
     """
     capacity = certificate.capacity
@@ -89,6 +93,8 @@ def has_right(payload: Payload, certificate: CertificateBody) -> bool:
         case Access(emergency=emergency):
             needed = (Capacity.PRACTITIONER,) if emergency is not Emergency.NONE else READERS
             return capacity in needed
+        case Agreement() | Termination():
+            return capacity is not Capacity.DEVICE
         case _:
             return isinstance(payload, Evidence)
 

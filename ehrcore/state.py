@@ -9,6 +9,7 @@ left it out.
 from collections import deque
 from dataclasses import dataclass
 
+from ehrcore.agreements import AgreementBook
 from ehrcore.block import (
     HEADER_BYTES,
     Block,
@@ -33,7 +34,7 @@ from ehrcore.consent import Consent, ConsentBook, Erasure, Withdrawal
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError, ValidationError
 from ehrcore.identity import Certificate, Reason, Registry
-from ehrcore.judging import USED_UP, amend, judge
+from ehrcore.judging import USED_UP, amend, judge, judge_agreement
 from ehrcore.merkle import MerkleTree
 from ehrcore.params import ChainParams
 from ehrcore.replay import WINDOW, ReplayWindows
@@ -53,6 +54,7 @@ class Verdict:
     registry: Registry
     stakes: Stakes
     consents: ConsentBook
+    agreements: AgreementBook
     certificate: CommitCertificate
 
 
@@ -78,7 +80,7 @@ class ChainState:
         self.params, self.chain, self._crypto = params, chain, crypto
         self.registry = open_registry(params, certificates, crypto)
         self.stakes = open_stakes(params, self.registry, crypto)
-        self.consents = ConsentBook()
+        self.consents, self.agreements = ConsentBook(), AgreementBook()
         #: What leads a light client from the first voters to the present ones (`ehrcore.light`).
         self.trail: tuple[Change, ...] = ()
         self.height, self.tip, self.timestamp = 0, chain, params.genesis_time
@@ -103,8 +105,8 @@ class ChainState:
         self._validate_limits(block, leaves)
         tree = self._build_tree(header, leaves)
         tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in block.transactions)
-        reasons, registry, stakes, consents = self._judge(block, tx_ids)
-        return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry, stakes, consents, certificate)
+        reasons, registry, stakes, consents, agreements = self._judge(block, tx_ids)
+        return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry, stakes, consents, agreements, certificate)
 
     def validate_final(self, block: Block, certificate: CommitCertificate) -> None:
         """Check what can be checked before the blocks between: that it is final, and that its content is its own."""
@@ -151,9 +153,10 @@ class ChainState:
 
     def _judge(
         self, block: Block, tx_ids: tuple[bytes, ...]
-    ) -> tuple[tuple[Reason, ...], Registry, Stakes, ConsentBook]:
+    ) -> tuple[tuple[Reason, ...], Registry, Stakes, ConsentBook, AgreementBook]:
         """Reasons in order; each transaction sees what the accepted ones before it in the block have changed."""
-        registry, stakes, consents, reasons = self.registry, self.stakes, self.consents.fork(), list[Reason]()
+        registry, stakes, reasons = self.registry, self.stakes, list[Reason]()
+        consents, agreements = self.consents.fork(), self.agreements.fork()
         used: dict[str, set[int]] = {}
         policy = self.params.endorsements, self.params.approvals
         now = block.header.timestamp
@@ -172,10 +175,11 @@ class ChainState:
             elif not reason:
                 _, certificate_body = registry.check(tx.body.author, Role.VISITOR, now)
                 reason = judge(consents, certificate_body, tx.body, tx_id, now)
+                reason = reason or judge_agreement(agreements, self._crypto, tx.body, now)
             if reason in USED_UP:
                 mine.add(nonce)
             reasons.append(reason)
-        return tuple(reasons), registry, stakes, consents
+        return tuple(reasons), registry, stakes, consents, agreements
 
     def is_used(self, body: TransactionBody) -> bool:
         """Whether the chain holds this nonce of its author, or has left its window behind."""
@@ -185,6 +189,7 @@ class ChainState:
         """Advance to ``block``, which ``verdict`` found valid; returns the digest of the new state."""
         self.registry, self.stakes = verdict.registry, verdict.stakes
         self.consents.absorb(verdict.consents)
+        self.agreements.absorb(verdict.agreements)
         return self._advance(block, verdict.block_hash, verdict.certificate, verdict.reasons)
 
     def replay(self, block: Block, certificate: CommitCertificate, reasons: tuple[Reason, ...]) -> bytes:
@@ -206,6 +211,8 @@ class ChainState:
                 apply_order(self.registry, self.stakes, body, header.height, self._crypto, header.timestamp)
             elif not reason and isinstance(body.payload, Consent | Withdrawal | Erasure):
                 amend(self.consents, body.payload, self._crypto.hash_struct(body), None, block.header.timestamp)
+            elif not reason:
+                judge_agreement(self.agreements, self._crypto, body, block.header.timestamp)
         return self._advance(block, header_hash(self._crypto, block.header), certificate, reasons)
 
     def _advance(

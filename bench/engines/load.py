@@ -88,7 +88,7 @@ class Collector:
                 self.stale[observed.subjects[0]] = observed.detail
             case ObservedKind.REORGANISED:
                 self.reorganisations[len(observed.subjects)] += 1
-            case ObservedKind.SETTLED | ObservedKind.ACCUSED:
+            case ObservedKind.SETTLED | ObservedKind.ACCUSED | ObservedKind.ABANDONED:
                 pass  # the first is a coordinator's; what counts are the ledgers
         return False
 

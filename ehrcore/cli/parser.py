@@ -30,6 +30,7 @@ def build_parser() -> Parser:
     _add_submit(commands)
     _add_order(commands)
     add_persons(commands, _add)
+    _add_agreement(commands)
     _add_read(commands)
     _add_proofs(commands)
     _add_audit(commands)
@@ -115,6 +116,37 @@ def _add_order(commands: Any) -> None:
         if name != "revoke":
             action.add_argument("amount", type=int, metavar="STAKE")
         action.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="how long it may take (60)")
+
+
+def _add_agreement(commands: Any) -> None:
+    text = "agreements of a patient and a provider, which acts may cite and then have to satisfy"
+    agreement = commands.add_parser("agreement", help=text, description=text)
+    actions = agreement.add_subparsers(dest="action", required=True, metavar="ACTION")
+    made = {
+        "propose": "write a draft of an agreement with somebody, for both to look at",
+        "sign": "print a draft's terms and put your signature to them",
+        "submit": "hand in a draft that the other party has signed",
+        "list": "agreements in force or to come, from the chain itself",
+        "terminate": "end an agreement of your own (or, as the authority, anyone's)",
+    }
+    words = {name: _add(actions, name, f"agreement:{name}", text) for name, text in made.items()}
+    for name, action in words.items():
+        if name != "list":
+            action.add_argument("--as", dest="person", required=True, metavar="ALIAS", help="who acts")
+            action.add_argument("--passphrase-file", type=Path, metavar="FILE", help="what the keys are encrypted with")
+    propose = words["propose"]
+    propose.add_argument("--with", dest="other", required=True, metavar="NAME", help="an alias, or a name on the chain")
+    propose.add_argument("--clauses", type=Path, required=True, metavar="FILE", help="the clauses, as TOML or JSON")
+    propose.add_argument("--days", type=_jobs, default=365, metavar="N", help="how long it is to hold, from now (365)")
+    propose.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+    for name in ("sign", "submit"):
+        words[name].add_argument("draft", type=Path, metavar="FILE", help="the draft")
+    words["list"].add_argument("--of", dest="person", metavar="NAME", help="of this party alone")
+    words["terminate"].add_argument("id", metavar="ID", help="the agreement's id")
+    for name in ("submit", "terminate"):
+        words[name].add_argument(
+            "--timeout", type=_seconds, default=60.0, metavar="S", help="how long it may take (60)"
+        )
 
 
 def _add_read(commands: Any) -> None:

@@ -5,6 +5,7 @@ A record is settled when a majority of contributors have shown a receipt that ve
 
 import argparse
 import asyncio
+import contextlib
 import random
 import sys
 import time
@@ -39,6 +40,7 @@ from ehrcore.types import Role
 WINDOW: Final = 256
 TRANSACTION_MEDIA: Final = "application/vnd.ehrcore.transaction"
 POLL_S: Final = 0.1
+WATCH_S: Final = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 ACCEPTED: Final = 202
 #: Answers that say nothing against the transaction: it is sent again.
@@ -247,6 +249,8 @@ class Desk:
                 # What an agent took and could not say so, it calls replayed once it is final.
                 if answer.status == ACCEPTED or (not is_first and answer.problem() == Reason.REPLAYED):
                     pending.accepted.add(agent)
+                    if self._has_to_be_final:
+                        await self._watch(agent, pending, body)
                     return
                 if answer.status not in TRY_AGAIN:
                     pending.refused[agent] = answer.problem()
@@ -254,6 +258,18 @@ class Desk:
                 pending.troubles[agent], wait_s = f"{agent}: {answer.problem()}", answer.retry_after_s or 0.0
             await asyncio.sleep(max(wait_s, pause) * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _watch(self, agent: str, pending: Pending, body: bytes) -> None:
+        """Ask the agent again until it says that coordinators have refused what it took; for ever, if they have not."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(NoAnswerError):
+                answer = await self._client.request(agent, "/v1/transactions", body, media=TRANSACTION_MEDIA)
+                # Replayed is what an agent calls what is final.
+                if answer.status not in {ACCEPTED, *TRY_AGAIN} and answer.problem() != Reason.REPLAYED:
+                    pending.accepted.discard(agent)
+                    pending.refused[agent] = answer.problem()
+                    return
 
     async def poll(self) -> None:
         """Ask the contributors, for ever, for receipts of what is on its way."""

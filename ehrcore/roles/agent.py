@@ -29,6 +29,8 @@ from ehrcore.types import MINUTE, Role
 
 #: How long before it comes in a transaction may have been signed, and how far its clock may be ahead (ns).
 STALE_AFTER: Final = 60 * MINUTE
+#: Transactions whose refusals by coordinators are counted; beyond it the oldest is forgotten.
+REFUSALS_LIMIT: Final = 16_384
 
 
 def _check_time(submitted_at: int, now: int) -> Reason:
@@ -48,6 +50,7 @@ class Agent:
         self._standing = Standing(context.params, context.chain, context.certificates, context.crypto)
         self._tip = Tip(0, context.chain, context.params.genesis_time)
         self._replay = ReplayWindows()
+        self._refusals: dict[bytes, set[str]] = {}
         self._cutter = BatchCutter(context.params.limits)
         longest = {role: max(context.names(role), key=len) for role in (Role.AGENT, Role.COORDINATOR)}
         self._words = tuple(
@@ -64,12 +67,14 @@ class Agent:
         return ()
 
     def handle(self, event: Event, now: int) -> Effects:
-        """Submissions, and final blocks if it is shown any; anything else is not for an agent."""
+        """Submissions, final blocks if it is shown any, coordinators' refusals; anything else is not for an agent."""
         match event:
             case Received(sender=sender, message=Submit(transaction=transaction)):
                 return self._judge(sender, transaction, now)
             case Received(message=Finalised() as message):
                 return self._follow(message)
+            case Received(sender=sender, message=Refused() as message) if sender in self._coordinators:
+                return self._refused(sender, message)
             case _:
                 return ()
 
@@ -94,6 +99,18 @@ class Agent:
             return (observed, verdict)
         # The transport's sender is told, not the claimed author: a forged name must not reach a stranger.
         return (observed, verdict, Send((sender,), Refused(tx_id, reason, "")))
+
+    def _refused(self, coordinator: str, message: Refused) -> Effects:
+        """Given up once so many coordinators refuse that the policy cannot be met; one liar refuses nothing."""
+        tx_id, refusals = message.transaction, self._refusals
+        refused_by = refusals.setdefault(tx_id, set())
+        if len(refusals) > REFUSALS_LIMIT:
+            del refusals[next(iter(refusals))]
+        could_be_met = len(self._coordinators) - len(refused_by) >= self._context.params.approvals
+        refused_by.add(coordinator)
+        if not could_be_met or len(self._coordinators) - len(refused_by) >= self._context.params.approvals:
+            return ()
+        return (Observed(ObservedKind.ABANDONED, (tx_id,), message.reason.value),)
 
     @property
     def tip(self) -> Tip:

@@ -47,6 +47,7 @@ class Coordinator:
         self._keeps_ledger = context.me == node_id(Role.COORDINATOR, 0)
         self._pending: dict[bytes, _Pending] = {}
         self._settled = RecentSet(PENDING_LIMIT)
+        self._refused: dict[bytes, Refused] = {}
         self._endorsers = self._keys()
 
     def _keys(self) -> tuple[tuple[str, bytes], ...]:
@@ -82,6 +83,8 @@ class Coordinator:
         agent = message.endorsement.node
         tx_id = crypto.hash_struct(message.transaction.body)
         pending = self._pending.get(tx_id)
+        if tx_id in self._refused:
+            return (Send((agent,), self._refused[tx_id]),)
         if tx_id in self._settled or (pending and agent in pending.given):
             return ()
         if pending and agent in pending.rejected and message.reason is not Reason.ACCEPTED:
@@ -126,16 +129,22 @@ class Coordinator:
         tx, reason = self._check_copies(pending, now)
         outcome, refused_by = b"", ""
         if reason is Reason.ACCEPTED:
-            outcome, refused_by = run_contracts(crypto, self._store, tx, self._contracts)
+            outcome, refused_by = run_contracts(crypto, self._store, tx, self._contracts, self.state.agreements)
             reason = Reason.CONTRACT if refused_by else reason
         if reason is not Reason.ACCEPTED:
-            observed = Observed(ObservedKind.DROPPED, (tx_id,), reason.value)
-            if is_order(tx):
-                return (observed,)
-            return (observed, Send((tx.body.author,), Refused(tx_id, reason, refused_by)))
+            return self._refuse(tx, tuple(pending.given), Refused(tx_id, reason, refused_by))
         signature = crypto.sign(ApprovalBody(context.chain, tx_id, context.me, outcome))
         endorsements = tuple(sorted(pending.given.values(), key=lambda item: item.node))
         return (Send(self._administrators, Approve(tx, endorsements, outcome, Attestation(context.me, signature))),)
+
+    def _refuse(self, tx: Transaction, agents: tuple[str, ...], refused: Refused) -> Effects:
+        """Tell the author, and the agents, which would say it again for hours; those that endorse it later, too."""
+        if len(self._refused) >= PENDING_LIMIT:
+            del self._refused[next(iter(self._refused))]
+        self._refused[refused.transaction] = refused
+        observed = Observed(ObservedKind.DROPPED, (refused.transaction,), refused.reason.value)
+        told = () if is_order(tx) else (Send((tx.body.author,), refused),)
+        return (observed, *told, Send(agents, refused))
 
     def _check_copies(self, pending: _Pending, now: int) -> tuple[Transaction, Reason]:
         """The first copy that passes, else the last one with its reason."""
@@ -162,6 +171,7 @@ class Coordinator:
         if appended and (endorsers := self._keys()) != self._endorsers:
             # What rests on a word that counts no more is gathered anew from what agents repeat until it is final.
             self._endorsers, self._pending, self._settled = endorsers, {}, RecentSet(PENDING_LIMIT)
+            self._refused = {}
         if error is not None:
             effects.append(Observed(ObservedKind.DROPPED, (), str(error)))
         return tuple(effects)

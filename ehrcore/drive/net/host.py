@@ -290,6 +290,8 @@ class NodeHost:
         if tx_id in self.out.repeats:
             await self.out.flush()
             return Submission(tx_id, Reason.ACCEPTED, is_known=True)
+        if tx_id in self.out.abandoned:
+            return Submission(tx_id, self.out.abandoned[tx_id], is_known=True)
         self._handle(Received("", Submit(tx)), self.now())
         reason = next(
             effect.message.reason

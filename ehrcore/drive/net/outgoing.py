@@ -43,6 +43,8 @@ from ehrcore.types import SECOND, Role
 
 #: How an administrator's host searches nonces (`find_grinder`): its own choice, as all searches find the same.
 GRINDER_VARIABLE: Final = "EHRCORE_GRINDER"
+#: Transactions that coordinators refused and that are remembered with the reason.
+ABANDONED_LIMIT: Final = 16_384
 
 
 class Outgoing:
@@ -69,6 +71,8 @@ class Outgoing:
         self._journal, self._links, self._counters = journal, links, counters
         self._now, self._process = now, process
         self.repeats = Repeats()
+        #: Why coordinators refused what an agent had accepted, for authors who ask again.
+        self.abandoned: dict[bytes, Reason] = {}
         grinder = os.environ.get(GRINDER_VARIABLE, HASHLIB) if role is Role.ADMINISTRATOR else HASHLIB
         self.search = Search(suite, find_grinder(grinder, suite), lambda found: process((found,)))
         self._writer = Writer(journal, library, self._release, fail)
@@ -143,6 +147,7 @@ class Outgoing:
         counters = self._counters
         counted = {
             ObservedKind.DROPPED: counters.dropped,
+            ObservedKind.ABANDONED: counters.dropped,
             ObservedKind.STALE: counters.stale,
             ObservedKind.REORGANISED: counters.reorganisations,
         }
@@ -151,6 +156,11 @@ class Outgoing:
             reason = observed.detail.partition(":")[0]
             counts[reason] = counts.get(reason, 0) + 1
         elif observed.kind is ObservedKind.SETTLED:
+            self.settle(observed.subjects)
+        if observed.kind is ObservedKind.ABANDONED:
+            self.abandoned |= dict.fromkeys(observed.subjects, Reason(observed.detail))
+            while len(self.abandoned) > ABANDONED_LIMIT:
+                del self.abandoned[next(iter(self.abandoned))]
             self.settle(observed.subjects)
 
     def _set_timer(self, name: str, delay_ns: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ehrcore.block import Evidence, Revocation, Statement, Transaction, TransactionBody, VoteBody
+from ehrcore.block import Evidence, RecordRef, Revocation, Statement, Transaction, TransactionBody, VoteBody
 from ehrcore.codec import encode
 from ehrcore.drive.net.host import WAITING_LIMIT, BusyError, OldEpochError, Phase, steady_clock
 from ehrcore.drive.net.node import open_host
@@ -50,6 +50,29 @@ def test_a_transaction_goes_all_the_way_and_the_agent_forgets_it(tmp_path: Path)
 
     def agent_height(net: Local) -> int:
         return net.hosts["administrator-0"].height
+
+    asyncio.run(check())
+
+
+def test_what_coordinators_refuse_is_forgotten_and_its_author_is_told_when_asking_again(tmp_path: Path) -> None:
+    """Its object is nowhere: agents cannot know, and would say it again for two hours."""
+
+    async def check() -> None:
+        found_local(tmp_path, agents=2, coordinators=2)
+        async with Local(tmp_path) as net:
+            tx = net.transaction(1, payload=RecordRef(7, bytes(32), bytes(32), "/nowhere", 6))
+            agents = [net.hosts[name] for name in ("agent-0", "agent-1")]
+            for agent in agents:
+                assert (await agent.submit(tx)).reason is Reason.ACCEPTED
+
+            async def is_free() -> bool:
+                return not any(agent.waiting for agent in agents)
+
+            await eventually(is_free)
+            for agent in agents:
+                assert (await agent.submit(tx)).reason is Reason.CONTRACT
+                assert agent.counters.dropped == {"contract": 1}
+            assert (await agents[0].submit(net.transaction(2))).reason is Reason.ACCEPTED
 
     asyncio.run(check())
 

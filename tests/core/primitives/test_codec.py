@@ -4,6 +4,7 @@ import tracemalloc
 import types
 import typing
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
@@ -11,14 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ehrcore import block, consent, identity, ledger, messages, params
+from ehrcore import agreements, block, clauses, consent, identity, ledger, messages, params
+from ehrcore.agreements import Terms
 from ehrcore.block import HEADER_BYTES, Attestation, Block, Header, Revocation
+from ehrcore.clauses import And, Clause, Compare, Expression, Match, Not, Or
 from ehrcore.codec import MAX_MESSAGE_BYTES, decode, encode
 from ehrcore.errors import CodecError
 from ehrcore.messages import Message, Propose, ReceiptEntry, Submit, Vote
 from ehrcore.params import Topology
 
-MODULES = (block, consent, identity, ledger, messages, params)
+MODULES = (agreements, block, clauses, consent, identity, ledger, messages, params)
 STRUCTS = sorted(
     {
         kind
@@ -41,12 +44,16 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         return _constrained(arguments[0], arguments[1])
+    if kind == Expression:
+        return expressions()
     if origin in {typing.Union, types.UnionType}:
         return st.one_of(*map(values_of, arguments))
     if origin is tuple:
         return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
     if kind is Topology:
         return st.builds(Topology, *[st.integers(1, INT_MAX)] * 5)
+    if kind is Terms:
+        return terms()
     if issubclass(kind, msgspec.Struct):
         return st.builds(kind, *(values_of(field.type) for field in msgspec.structs.fields(kind)))
     if issubclass(kind, Enum):
@@ -54,6 +61,28 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     return {int: st.integers(INT_MIN, INT_MAX), bool: st.booleans(), bytes: st.binary(max_size=64), str: st.text()}[
         kind
     ]
+
+
+@cache
+def expressions() -> st.SearchStrategy[Any]:
+    """Expressions of clauses, well within their bounds."""
+    leaves = st.one_of(values_of(Match), values_of(Compare))
+    return st.recursive(
+        leaves,
+        lambda parts: st.one_of(
+            st.builds(Not, parts), *(st.builds(kind, st.lists(parts, max_size=3).map(tuple)) for kind in (And, Or))
+        ),
+        max_leaves=4,
+    )
+
+
+@cache
+def terms() -> st.SearchStrategy[Terms]:
+    """Terms between two, for a period that is not empty."""
+    fields = {field.name: values_of(field.type) for field in msgspec.structs.fields(Terms)}
+    fields |= {"patient": st.just("person-0"), "provider": st.just("person-1")}
+    fields |= {"not_before": st.integers(0, 1 << 62), "not_after": st.integers((1 << 62) + 1, (1 << 63) - 1)}
+    return st.builds(Terms, **fields)
 
 
 def _constrained(kind: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
@@ -81,6 +110,8 @@ def example_of(kind: Any) -> Any:
         return example_of(arguments[0])
     if origin is tuple:
         return (example_of(arguments[0]),) * 2
+    if kind is Terms:
+        return Terms("person-0", "person-1", bytes(32), (example_of(Clause),) * 2, 0, 300, bytes(16))
     if issubclass(kind, msgspec.Struct):
         return kind(*(example_of(field.type) for field in msgspec.structs.fields(kind)))
     if issubclass(kind, Enum):

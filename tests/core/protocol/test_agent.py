@@ -211,3 +211,26 @@ def test_administrators_are_fixed_at_genesis_and_orders_about_them_are_refused(
     else:
         tx = scribe.order(Enrolment(scribe.certify("administrator-9", Role.ADMINISTRATOR, stake=1)))
     assert verdict(scribe, submit(agent, tx, sender=AUTHORITY)) is Reason.FIXED_ADMINISTRATORS
+
+
+def test_so_many_coordinators_refusals_that_the_policy_cannot_be_met_end_it(scribe: Scribe, agent: Any) -> None:
+    """Two of three must approve: one refusal says nothing, nor do any of another, of others, or the same again."""
+    tx = scribe.transaction()
+    submit(agent, tx)
+    refused = Refused(scribe.tx_id(tx), Reason.CONTRACT, "look-up")
+    for sender in ("coordinator-0", "coordinator-0", "agent-1", "administrator-0", "visitor-0"):
+        assert handle(agent, Received(sender, refused)) == ()
+    other = msgspec.structs.replace(refused, transaction=bytes(32))
+    assert handle(agent, Received("coordinator-1", other)) == ()
+    (item,) = handle(agent, Received("coordinator-2", refused))
+    assert (item.kind, item.subjects, item.detail) == (ObservedKind.ABANDONED, (scribe.tx_id(tx),), "contract")  # type: ignore[union-attr]
+    assert handle(agent, Received("coordinator-1", refused)) == ()
+
+
+def test_what_coordinators_refuse_is_counted_within_bounds(
+    scribe: Scribe, agent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ehrcore.roles.agent.REFUSALS_LIMIT", 8)
+    for number in range(50):
+        handle(agent, Received("coordinator-0", Refused(number.to_bytes(32), Reason.CONTRACT, "")))
+    assert len(agent._refusals) == 8

@@ -151,13 +151,14 @@ def test_one_agent_that_hands_on_a_broken_signature_stops_nothing(desk: Desk) ->
 def test_a_transaction_with_no_good_signature_at_all_is_refused(desk: Desk) -> None:
     tx = desk.scribe.transaction(signer="agent-2")
     effects = desk.endorse(tx, 0, 1)[-1]
-    assert [item.reason for item in messages(effects, Refused)] == [Reason.BAD_SIGNATURE]
+    assert {item.reason for item in messages(effects, Refused)} == {Reason.BAD_SIGNATURE}
     assert not messages(effects, Approve)
 
 
 def contract_refusal(effects: Effects) -> tuple[tuple[str, ...], Reason, str]:
-    (send,) = sends(effects, Refused)
+    send, told = sends(effects, Refused)
     assert isinstance(send.message, Refused)
+    assert (told.to, told.message) == (("agent-0", "agent-1"), send.message)
     assert not messages(effects, Approve)
     return send.to, send.message.reason, send.message.detail
 
@@ -184,7 +185,18 @@ def test_a_refused_authority_is_not_written_to(desk: Desk) -> None:
     order = msgspec.structs.replace(desk.scribe.order(Revocation(77)), signature=bytes(64))
     effects = desk.endorse(order, 0, 1)[-1]
     assert observed(effects, ObservedKind.DROPPED)
-    assert not messages(effects, Refused)
+    assert [send.to for send in sends(effects, Refused)] == [("agent-0", "agent-1")]
+
+
+def test_an_agent_that_endorses_what_was_refused_is_told_and_told_again(desk: Desk) -> None:
+    """It would say it again for hours, and its word that it was refused may have been lost."""
+    tx = desk.scribe.transaction()
+    desk.endorse(tx, 0, 1)
+    for agent in (2, 2, 0):
+        (effects,) = desk.endorse(tx, agent)
+        assert [(send.to, send.message.reason) for send in sends(effects, Refused)] == [  # type: ignore[union-attr]
+            ((f"agent-{agent}",), Reason.CONTRACT)
+        ]
 
 
 def test_contracts_that_do_not_agree_gather_no_approvals() -> None:
@@ -220,7 +232,7 @@ def test_a_revocation_on_the_chain_reaches_the_coordinators(desk: Desk) -> None:
     settled = handle(desk.machine, Received("administrator-0", scribe.final([revocation])))
     assert [(item.kind, len(item.subjects)) for item in settled if isinstance(item, Observed)] == [("settled", 1)]
     effects = desk.endorse(desk.stored(), 0, 1)[-1]
-    assert [item.reason for item in messages(effects, Refused)] == [Reason.REVOKED]
+    assert {item.reason for item in messages(effects, Refused)} == {Reason.REVOKED}
 
 
 @pytest.mark.parametrize("before", [1, 2], ids=["waiting", "approved"])

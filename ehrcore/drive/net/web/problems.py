@@ -14,7 +14,7 @@ from ehrcore.identity import Reason
 
 PROBLEM_MEDIA: Final = "application/problem+json"
 
-#: Status and title of a refused transaction.  The last eight come after an agent's word, so no agent answers them.
+#: Status and title of a refused transaction.  The last twelve come after an agent's word, so no agent answers them.
 REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.BAD_SIGNATURE: (401, "Signature that does not verify"),
     Reason.UNKNOWN_AUTHOR: (403, "Author without a certificate"),
@@ -36,6 +36,7 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.FUTURE: (422, "Signed by a clock ahead of this one"),
     Reason.MALFORMED_CONSENT: (422, "Consent whose provisions say nothing"),
     Reason.MALFORMED_ACCESS: (422, "Access or erasure that does not say what of"),
+    Reason.BAD_AGREEMENT: (422, "Agreement that is not both parties'"),
     Reason.POLICY: (422, "Not enough endorsements"),
     Reason.APPROVALS: (422, "Not enough approvals"),
     Reason.CONTRACT: (422, "Refused by a contract"),
@@ -44,6 +45,10 @@ REASONS: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.UNKNOWN_CONSENT: (404, "No such consent in force"),
     Reason.TOO_MANY_CONSENTS: (409, "As many consents in force as there may be"),
     Reason.ERASED: (410, "Record that was erased"),
+    Reason.NO_AGREEMENT: (404, "No such agreement in force between these"),
+    Reason.CLAUSES: (403, "Not what the agreement permits"),
+    Reason.AGREED: (409, "Agreement that was made before"),
+    Reason.TOO_MANY_AGREEMENTS: (409, "As many agreements in force as there may be"),
 }
 
 _REQUESTS: Final[Mapping[str, tuple[int, str]]] = {

@@ -37,6 +37,7 @@ FLAGS_MEDIA: Final = "application/vnd.ehrcore.flags"
 _END: Final = r"$(?!\n)"
 DIGEST_PATTERN: Final = rf"^([0-9a-f]{{2}}){{16,32}}{_END}"
 DigestHex = Annotated[str, msgspec.Meta(min_length=32, max_length=64, pattern=DIGEST_PATTERN)]
+AgreementHex = Annotated[str, msgspec.Meta(max_length=64, pattern=rf"^(?:[0-9a-f]{{2}}){{0,32}}{_END}")]
 SignatureHex = Annotated[str, msgspec.Meta(min_length=128, max_length=128, pattern=rf"^[0-9a-f]{{128}}{_END}")]
 Author = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=rf"^[a-z][a-z0-9-]*{_END}")]
 Nonce = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
@@ -56,14 +57,15 @@ class KindName(StrEnum):
     SENSOR = "sensor"
 
 
-class RecordView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the chain keeps of a record."""
+class RecordView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the chain keeps of a record; ``agreement`` is the id of the one that it cites, if it does."""
 
     kind: KindName
     pseudonym: DigestHex
     digest: DigestHex
     location: Location
     size_bytes: Annotated[int, msgspec.Meta(ge=0, lt=1 << 48)]
+    agreement: AgreementHex = ""
 
 
 class TransactionView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +85,8 @@ def transaction_view(tx: Transaction) -> TransactionView:
     if not isinstance(record, RecordRef):
         raise ParameterError(f"transaction: expected one about a record, found {type(record).__name__}")
     kind = KindName[RecordKind(record.kind).name]
-    view = RecordView(kind, record.pseudonym.hex(), record.digest.hex(), record.location, record.size_bytes)
+    digests = record.pseudonym.hex(), record.digest.hex()
+    view = RecordView(kind, *digests, record.location, record.size_bytes, record.agreement.hex())
     return TransactionView(body.chain.hex(), body.author, body.nonce, body.submitted_at, view, tx.signature.hex())
 
 
@@ -96,6 +99,7 @@ def parse_transaction(view: TransactionView) -> Transaction:
         bytes.fromhex(record.digest),
         record.location,
         record.size_bytes,
+        bytes.fromhex(record.agreement),
     )
     body = TransactionBody(bytes.fromhex(view.chain), view.author, view.nonce, view.submitted_at, payload)
     return Transaction(body, bytes.fromhex(view.signature))
