@@ -122,7 +122,7 @@ def check_pinned(path: Path, *, chain: str | None = None, tip: str | None = None
 
 
 def audit(paths: Sequence[Path], store: FileStore) -> list[str]:
-    """The findings of `ehrcore audit` over the ledgers of all keepers, the longest of which is replayed.
+    """The findings of `ehrcore audit` over the ledgers of all keepers, the longest of which are replayed first.
 
     What the command asks the keepers for over HTTP is read from their files here; every check is the command's own.
     """
@@ -132,11 +132,12 @@ def audit(paths: Sequence[Path], store: FileStore) -> list[str]:
     crypto = open_crypto(genesis.params)
     chain_id = genesis_hash(crypto, genesis.params, genesis.certificates)
     done = Audit(ChainState(genesis.params, chain_id, genesis.certificates, crypto), crypto, store)
-    try:
-        for entry in most.entries:
-            done.take(Finalised(entry.block, entry.certificate))
-    except ValidationError as error:
-        done.findings.append(f"block {done.state.height + 1}: {error}")
+    for path, chain in sorted(chains.items(), key=lambda item: -len(item[1].entries)):
+        try:
+            for entry in chain.entries[done.state.height :]:
+                done.take(Finalised(entry.block, entry.certificate))
+        except ValidationError as error:
+            done.findings.append(f"{path.stem}: block {done.state.height + 1}: {error}")
     for path, chain in chains.items():
         _compare(done, path.stem, chain)
     return done.findings

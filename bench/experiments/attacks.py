@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -105,14 +106,17 @@ def check_attacks(rows: Iterable[Row]) -> list[Row]:
     return [*listed, {"kind": "check", "check": name, "holds": not wrong}]
 
 
-def build_attacks(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per attack, variant and protection: over several cases, sums of counts and the median of medians."""
+def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
+    """A row per attack, variant and protection: over several cases, sums of counts and the median of medians.
+
+    Of rows with ``group`` in the column of that name alone, if it is given.
+    """
     import pandas as pd
 
-    if "kind" not in raw:
-        return pd.DataFrame(columns=list(COLUMNS))
+    found = raw.reindex(columns=[*raw.columns, *({"kind", "group", *KEYS} - {*raw.columns})])
+    found = found[(found["kind"] == KIND) & ((found["group"] == group) if group else True)]
     rows = []
-    for keys, part in raw[raw["kind"] == KIND].groupby(list(KEYS), sort=False):
+    for keys, part in found.groupby(list(KEYS), sort=False):
         counts = {name: int(part[name].sum()) for name in ("tries", "succeeded", "detected")}
         most = part.sort_values("detected", ascending=False, kind="stable").iloc[0]
         row: Row = {
@@ -125,9 +129,13 @@ def build_attacks(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def attack_table(
-    name: str, caption: str, notes: str = "", exact: Sequence[str] = ("holds", "succeeded", "detected")
+    name: str,
+    caption: str,
+    notes: str = "",
+    exact: Sequence[str] = ("holds", "succeeded", "detected"),
+    group: str = "",
 ) -> Table:
-    """The table called ``name`` of an experiment's attack rows.
+    """The table called ``name`` of an experiment's attack rows; of those of one ``group`` if it is given.
 
     ``notes`` follow the terms in the caption; ``exact`` are the columns that the seed alone determines.
     """
@@ -137,7 +145,7 @@ def attack_table(
         "'detected' and none did. Times are per try, on this machine."
     )
     text = " ".join(part for part in (caption, terms, notes) if part)
-    return Table(name, text, COLUMNS, build_attacks, HIGHLIGHTS, keys=KEYS, exact=tuple(exact))
+    return Table(name, text, COLUMNS, partial(build_attacks, group=group), HIGHLIGHTS, keys=KEYS, exact=tuple(exact))
 
 
 def answer_attacks(frame: "pd.DataFrame") -> list[str]:

@@ -1,0 +1,62 @@
+"""A matrix of attacks and protections: what succeeded, in colour and in words."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as MplFigure
+
+#: Outcome -> fill and text: Okabe and Ito's orange and blue, which colour-blind readers tell apart, and a light grey.
+_LOOKS: Final = {
+    "succeeded": ("#D55E00", "white"),
+    "refused": ("#0072B2", "white"),
+    "no effect": ("#d9d9d9", "black"),
+    "not as theory says": ("black", "white"),
+}
+
+
+def draw_matrix(frame: "pd.DataFrame", row_height_in: float = 0.17) -> "MplFigure":
+    """Rows are attacks, columns protections, cells what came of the tries under all variants, worst first.
+
+    A cell that is not as theory says is black.
+    """
+    from bench.report.style import new_figure
+
+    attacks, protections = (list(dict.fromkeys(frame[name])) for name in ("attack", "protection"))
+    figure, axes = new_figure("page", 0.55 + row_height_in * len(attacks))
+    for y, attack in enumerate(attacks):
+        for x, protection in enumerate(protections):
+            part = frame[frame["attack"].eq(attack) & frame["protection"].eq(protection)]
+            if not part.empty:
+                outcome, words = describe_cell(part)
+                fill, text = _LOOKS[outcome]
+                axes.add_patch(_rectangle(x, y, fill))
+                axes.text(x, y, words, ha="center", va="center", color=text, fontsize=6)
+    axes.set(xlim=(-0.5, len(protections) - 0.5), ylim=(len(attacks) - 0.5, -0.5))
+    axes.set_xticks(range(len(protections)), protections)
+    axes.set_yticks(range(len(attacks)), attacks)
+    axes.xaxis.tick_top()
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def describe_cell(part: "pd.DataFrame") -> tuple[str, str]:
+    """The outcome of some rows, which says how a cell looks, and the words in it."""
+    succeeded, detected, tries = (int(part[name].sum()) for name in ("succeeded", "detected", "tries"))
+    where = next((str(name).partition(" (and")[0] for name in part["where"] if name), "")
+    if succeeded:
+        outcome, words = "succeeded", f"succeeded {succeeded} of {tries}"
+    elif detected:
+        outcome, words = "refused", f"{where} {detected} of {tries}"
+    else:
+        outcome, words = "no effect", f"no effect {tries}"
+    return outcome if part["holds"].all() else "not as theory says", words
+
+
+def _rectangle(x: int, y: int, fill: str) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, facecolor=fill, edgecolor="none")
