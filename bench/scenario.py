@@ -300,7 +300,12 @@ def _validate(scenario: Scenario) -> None:
     if sorted(scenario.load.shares) != scenario.load.shares:
         raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")
     attacked = (*scenario.tamper.suites, *scenario.collisions.suites)
-    for name in (*variants.suites, *factors.suites, *attacked, *(name.partition("/")[2] for name in scenario.net.variants)):
+    for name in (
+        *variants.suites,
+        *factors.suites,
+        *attacked,
+        *(name.partition("/")[2] for name in scenario.net.variants),
+    ):
         find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
 
 

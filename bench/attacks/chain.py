@@ -165,9 +165,7 @@ class Scribe:
             transactions = old.block.transactions
             leaves = tuple(map(leaf_bytes, transactions))
             root = self.crypto.merkle_tree(leaves).root
-            header = msgspec.structs.replace(
-                old.block.header, previous=previous, size=len(leaves), merkle_root=root
-            )
+            header = msgspec.structs.replace(old.block.header, previous=previous, size=len(leaves), merkle_root=root)
             certificate = self.certify(header, voters) if voters else old.certificate
             new = msgspec.structs.replace(old, block=Block(header, transactions), certificate=certificate)
             if is_alive:

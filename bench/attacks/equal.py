@@ -25,9 +25,7 @@ _TRANSACTIONS: Final = 24
 _KEEPER: Final = "contributor-0"
 
 
-def attack_throughput(
-    seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], folder: Path
-) -> list[Row]:
+def attack_throughput(seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], folder: Path) -> list[Row]:
     """The same load twice, every record altered on its way to be signed; what the number shows, and what the digests do."""
     used = list(records[:_TRANSACTIONS])
     altered = [alter(record) for record in used]
@@ -57,9 +55,7 @@ def alter(record: ClinicalRecord) -> ClinicalRecord:
     return msgspec.structs.replace(record, body=record.body[:spot] + other + record.body[spot + 1 :])
 
 
-def run_load(
-    seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], path: Path
-) -> tuple[float, str]:
+def run_load(seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], path: Path) -> tuple[float, str]:
     """Transactions per second from the first to the last block in the ledger, and its tip; with example costs."""
     params = ChainParams(
         "equal", _TOPOLOGY, majority(_TOPOLOGY.agents), majority(_TOPOLOGY.coordinators), suite, curve,

@@ -244,7 +244,7 @@ def change_transactions(target: Target) -> None:
     original = entry.block.transactions
     cases = dict(_CHANGES)
     forged = forge(target)
-    cases["put a forged record in"] = (lambda items: (*items[:1], forged, *items[2:]), True, True)
+    cases["forge a record"] = (lambda items: (*items[:1], forged, *items[2:]), True, True)
     for attack, (edit, counts, is_refused) in cases.items():
         block = Block(entry.block.header, edit(original))
         in_place = target.tally(f"{attack} in place", "refused")

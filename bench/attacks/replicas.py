@@ -72,9 +72,7 @@ def rewrite(keepers: Keepers, voters: Sequence[str]) -> Chain:
     return keepers.scribe.relink(entries, TARGET, voters, is_judged=not voters)
 
 
-def attack_replicas(
-    seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], folder: Path
-) -> list[Row]:
+def attack_replicas(seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], folder: Path) -> list[Row]:
     """Rewritten suffixes without finality and with, by keys stolen; then rollback and a chain of the attacker's own."""
     rows: list[Row] = []
     loose = gather(seed, suite, curve, ConsensusRule.PROOF_OF_WORK, records, folder)
@@ -165,7 +163,9 @@ def _audit(keepers: Keepers, paths: Sequence[Path]) -> str | None:
     findings = audit(paths, keepers.store)
     if not findings:
         return None
-    return "audit: certificate" if any(": certificate: " in finding for finding in findings) else "audit: ledgers differ"
+    return (
+        "audit: certificate" if any(": certificate: " in finding for finding in findings) else "audit: ledgers differ"
+    )
 
 
 def _judge(keepers: Keepers, tally: Tally, check: Callable[[], str | None], seen: Sequence[Chain]) -> Row:

@@ -21,7 +21,8 @@ class Tamper(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Collisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Published collisions, and those of the folder ``pairs`` (files NAME.a and NAME.b), in variants with ``suites``.
 
-    Besides, collisions are searched for on digests cut to each of ``bits`` bits, ``searches`` times each.
+    Besides, collisions are searched for on digests cut to each of ``bits`` bits: ``searches`` times each, or as often as
+    about ``hashes`` hashes allow, but twice.
     """
 
     suites: Names = msgspec.field(default_factory=lambda: ["sha256", "sha1", "md5"])
@@ -30,3 +31,4 @@ class Collisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         default_factory=lambda: [24, 28, 32, 36, 40, 44]
     )
     searches: Count = 20
+    hashes: Count = 2_000_000

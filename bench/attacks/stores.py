@@ -105,5 +105,3 @@ def audit_one(keepers: Keepers, one: Held) -> list[str]:
     for entry in keepers.chain.entries[: one.shown.header.height]:
         audit.take(Finalised(entry.block, entry.certificate))
     return audit.findings
-
-

@@ -94,8 +94,12 @@ def double_leaf(seed: str, suite: str, curve: str, records: Sequence[ClinicalRec
         state = _open(scribe, crypto_kind, state_kind)
         state.validate(block, certificate)  # the control: the honest block holds
         note = "one header and certificate, two contents: the keeper of the longer one differs in its state"
-        tally = Tally("double the last leaf (CVE-2012-2459)", suite, protection, expected, note if expected == "succeeds" else "")
-        tally.watch(lambda state=state, longer=longer, certificate=certificate: _rule(state.validate, longer, certificate))
+        tally = Tally(
+            "double the last leaf (CVE-2012-2459)", suite, protection, expected, note if expected == "succeeds" else ""
+        )
+        tally.watch(
+            lambda state=state, longer=longer, certificate=certificate: _rule(state.validate, longer, certificate)
+        )
         rows.append(tally.row())
     return rows
 

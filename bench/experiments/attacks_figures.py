@@ -1,6 +1,9 @@
 """A matrix of attacks and protections: what succeeded, in colour and in words."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+
+from bench.attacks.birthday import MEAN_FACTOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +50,11 @@ def describe_cell(part: "pd.DataFrame") -> tuple[str, str]:
     """The outcome of some rows, which says how a cell looks, and the words in it."""
     succeeded, detected, tries = (int(part[name].sum()) for name in ("succeeded", "detected", "tries"))
     where = next((str(name).partition(" (and")[0] for name in part["where"] if name), "")
+    is_one = part["where"].nunique() == 1 and where == part["where"].iloc[0]
     if succeeded:
         outcome, words = "succeeded", f"succeeded {succeeded} of {tries}"
     elif detected:
-        outcome, words = "refused", f"{where} {detected} of {tries}"
+        outcome, words = "refused", f"{detected} of {tries}: {where}{'' if is_one else ', ...'}"
     else:
         outcome, words = "no effect", f"no effect {tries}"
     return outcome if part["holds"].all() else "not as theory says", words
@@ -60,3 +64,26 @@ def _rectangle(x: int, y: int, fill: str) -> Any:
     from matplotlib.patches import Rectangle
 
     return Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, facecolor=fill, edgecolor="none")
+
+
+def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+    """Mean tries of the searches by bits and protection with intervals, over theory below."""
+    from bench.report.style import markers, new_figure, palette
+
+    frame = tables["collisions_searches"]
+    protections, sizes = list(dict.fromkeys(frame["protection"])), sorted(set(frame["bits"]))
+    colours, shapes = palette(protections), markers(protections)
+    figure, (upper, lower) = new_figure("column", 3.9, nrows=2, sharex=True, height_ratios=(3, 2))
+    upper.plot(sizes, [MEAN_FACTOR * 2 ** (bits / 2) for bits in sizes], color="black", linestyle="--", label="theory")
+    for place, name in enumerate(protections):
+        part = frame[frame["protection"] == name]
+        spots = part["bits"] + 0.6 * (place - (len(protections) - 1) / 2)
+        style: dict[str, Any] = {"color": colours[name], "marker": shapes[name], "linestyle": "none"}
+        upper.plot(spots, part["ratio"] * part["theory"], label=name, **style)
+        reach = [part["ratio"] - part["ratio_low"], part["ratio_high"] - part["ratio"]]
+        lower.errorbar(spots, part["ratio"], yerr=reach, **style)
+    lower.axhline(1, color="black", linestyle="--", linewidth=0.8)
+    upper.set(yscale="log", ylabel="Hashes until a collision")
+    lower.set(xlabel="Bits of the digest", ylabel="Over theory", xticks=sizes, ylim=(0, None))
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure

@@ -55,7 +55,12 @@ def build_fields(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 def _shorten(name: str) -> str:
     """A field's name as a table has room for it."""
-    for long, short in (("block.", ""), ("transactions.transaction.", "transaction."), (".body.", "."), (".payload.", ".")):
+    for long, short in (
+        ("block.", ""),
+        ("transactions.transaction.", "transaction."),
+        (".body.", "."),
+        (".payload.", "."),
+    ):
         name = name.replace(long, short)
     return name.replace("transactions.", "endorsed.")
 
