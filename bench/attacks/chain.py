@@ -35,9 +35,9 @@ from ehrcore.ledger import Entry
 from ehrcore.network import Network, found_network
 from ehrcore.params import ChainParams, ConsensusRule, Topology, WorkRule, majority
 from ehrcore.records import ClinicalRecord
-from ehrcore.storage import MemoryStore
 from ehrcore.rules import AUTHORITY
 from ehrcore.state import ChainState
+from ehrcore.storage import MemoryStore
 from ehrcore.types import SECOND, Role
 
 #: Two agents and two coordinators, all of whom must sign; four administrators; three keepers.

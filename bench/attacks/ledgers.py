@@ -26,7 +26,7 @@ from bench.attacks.files import (
 from bench.attacks.mutations import change, flip, list_fields, name_field, replace
 from bench.experiments.attacks import Expected, Tally
 from bench.experiments.base import Row
-from ehrcore.block import Block, EndorsedTransaction, Enrolment, Revocation
+from ehrcore.block import Block, EndorsedTransaction, Enrolment, Payload, Revocation
 from ehrcore.codec import encode
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry
@@ -117,7 +117,7 @@ def write_chain(scribe: Scribe, records: Sequence[ClinicalRecord]) -> Chain:
     newcomer = network.authority.certify(
         "visitor-9", Role.VISITOR, network.keys["visitor-1"].public_bytes, kinds=(int(RecordKind.SENSOR),)
     )
-    orders = (Enrolment(newcomer), Revocation(_UNKNOWN_SERIAL))
+    orders: tuple[Payload, ...] = (Enrolment(newcomer), Revocation(_UNKNOWN_SERIAL))
     blocks[TARGET] += [scribe.submit(order, nonce, TARGET * SECOND, AUTHORITY) for nonce, order in enumerate(orders)]
     return scribe.write(blocks)
 

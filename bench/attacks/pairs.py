@@ -1,4 +1,4 @@
-"""Collisions as pairs of files: the published ones, and a user's.  Every one is checked by computation when it is read."""
+"""Collisions as pairs of files: the published ones, and a user's.  All are checked by computation as they are read."""
 
 import hashlib
 import tomllib

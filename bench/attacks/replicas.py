@@ -64,7 +64,7 @@ def gather(
 
 
 def rewrite(keepers: Keepers, voters: Sequence[str]) -> Chain:
-    """The chain without one of its transactions, whose every signature is right but for keys that are not ``voters``'."""
+    """The chain without one of its transactions, certified with the keys of ``voters`` if there are any."""
     entry = keepers.chain.entries[TARGET]
     block = Block(entry.block.header, entry.block.transactions[1:])
     changed = msgspec.structs.replace(entry, block=block, reasons=entry.reasons[1:])

@@ -21,8 +21,8 @@ class Tamper(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Collisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Published collisions, and those of the folder ``pairs`` (files NAME.a and NAME.b), in variants with ``suites``.
 
-    Besides, collisions are searched for on digests cut to each of ``bits`` bits: ``searches`` times each, or as often as
-    about ``hashes`` hashes allow, but twice.
+    Besides, collisions are searched for on digests cut to each of ``bits`` bits: ``searches`` times each, or as
+    often as about ``hashes`` hashes allow, but twice.
     """
 
     suites: Names = msgspec.field(default_factory=lambda: ["sha256", "sha1", "md5"])

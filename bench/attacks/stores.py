@@ -14,16 +14,17 @@ from ehrcore.contracts import look_up
 from ehrcore.messages import Finalised, Receipt, ReceiptEntry
 from ehrcore.proof import Verified, Verifier
 
-Serve = Callable[[bytes, bytes, random.Random], bytes | None]
-#: What the store serves instead of an object, given another object: None is nothing.
-_SERVED: dict[str, Serve] = {
-    "serve another record": lambda body, other, chance: other,
-    "serve nothing": lambda body, other, chance: None,
-    "serve a record cut short": lambda body, other, chance: body[:-1],
-    "serve a longer record": lambda body, other, chance: body + b" ",
-    "serve a record with one bit flipped": lambda body, other, chance: _flip(body, chance),
-    "serve other bytes under the content address": lambda body, other, chance: chance.randbytes(len(body)),
-}
+
+def list_served(body: bytes, other: bytes, chance: random.Random) -> dict[str, bytes | None]:
+    """What the store may serve in the place of ``body``, another object being ``other``; None is nothing."""
+    return {
+        "serve another record": other,
+        "serve nothing": None,
+        "serve a record cut short": body[:-1],
+        "serve a longer record": body + b" ",
+        "serve a record with one bit flipped": _flip(body, chance),
+        "serve other bytes under the content address": chance.randbytes(len(body)),
+    }
 
 
 def _flip(body: bytes, chance: random.Random) -> bytes:
@@ -59,31 +60,27 @@ def attack_store(keepers: Keepers, seed: str) -> list[Row]:
     """A row per thing served and check: by path alone, the contract, `ehrcore read` and `ehrcore audit`."""
     chance, held, store = random.Random(f"{seed}|store"), list_held(keepers), keepers.store
     verifier, crypto = Verifier(keepers.scribe.genesis), keepers.scribe.crypto
-    checks: dict[str, tuple[str, Callable[[Held], str | None]]] = {
-        "path alone (the paper's look-up)": ("look-up", lambda one: _name(store.get(one.record.location) is not None)),
-        "digest on the chain: contract": (
-            "look-up", lambda one: _name(look_up(crypto, store, one.record) is not None)),
-        "digest on the chain: read": ("read", lambda one: _name(_reads(keepers, verifier, one))),
-        "digest on the chain: audit": ("audit", lambda one: _name(not audit_one(keepers, one))),
-    }  # fmt: skip
-    rows = []
-    for attack, serve in _SERVED.items():
-        for protection, (where, check) in checks.items():
-            is_safe = "digest" in protection or attack == "serve nothing"
-            expected: Expected = "refused" if is_safe else "succeeds"
-            tally = Tally(attack, keepers.suite, protection, expected)
-            for index, one in enumerate(held):
-                _serve(keepers, one, serve(one.body, held[index - 1].body, chance))
+    #: Protection -> what judges, and whether it lets a record pass.
+    checks: dict[str, tuple[str, Callable[[Held], bool]]] = {
+        "path alone (the paper's look-up)": ("look-up", lambda one: store.get(one.record.location) is not None),
+        "digest on the chain: contract": ("look-up", lambda one: look_up(crypto, store, one.record) is not None),
+        "digest on the chain: read": ("read", lambda one: _reads(keepers, verifier, one)),
+        "digest on the chain: audit": ("audit", lambda one: not audit_one(keepers, one)),
+    }
+    tallies: dict[tuple[str, str], Tally] = {}
+    for index, one in enumerate(held):
+        for attack, served in list_served(one.body, held[index - 1].body, chance).items():
+            _serve(keepers, one, served)
+            for protection, (where, passes) in checks.items():
+                is_safe = "digest" in protection or served is None
+                expected: Expected = "refused" if is_safe else "succeeds"
+                blank = Tally(attack, keepers.suite, protection, expected)
                 begin_ns = time.perf_counter_ns()
-                found = check(one)
-                tally.add(found and where, time.perf_counter_ns() - begin_ns)
-                store.put(one.record.location, one.body)
-            rows.append(tally.row())
-    return rows
-
-
-def _name(is_passed: bool) -> str | None:
-    return None if is_passed else "refused"
+                found = None if passes(one) else where
+                tally = tallies.setdefault((attack, protection), blank)
+                tally.add(found, time.perf_counter_ns() - begin_ns)
+            store.put(one.record.location, one.body)
+    return [tally.row() for tally in tallies.values()]
 
 
 def _serve(keepers: Keepers, one: Held, body: bytes | None) -> None:

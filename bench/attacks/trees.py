@@ -6,6 +6,7 @@ an inner node for a leaf.  RFC 6962 section 2.1 does neither.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -97,9 +98,7 @@ def double_leaf(seed: str, suite: str, curve: str, records: Sequence[ClinicalRec
         tally = Tally(
             "double the last leaf (CVE-2012-2459)", suite, protection, expected, note if expected == "succeeds" else ""
         )
-        tally.watch(
-            lambda state=state, longer=longer, certificate=certificate: _rule(state.validate, longer, certificate)
-        )
+        tally.watch(partial(_rule, state.validate, longer, certificate))
         rows.append(tally.row())
     return rows
 
@@ -156,7 +155,7 @@ def confuse_nodes(seed: str, suite: str, curve: str, records: Sequence[ClinicalR
 
 
 def list_nodes(suite: HashSuite, leaves: Sequence[bytes]) -> list[tuple[int, int, bytes, tuple[bytes, ...]]]:
-    """Of every inner node: the nodes of its level, its place there, the bytes that are hashed to it, and its path up."""
+    """Of every inner node: the nodes of its level, its place there, the bytes hashed to it, and its path up."""
     levels = [[suite.hash(b"\0" + leaf) for leaf in leaves]]
     while len(levels[-1]) > 1:
         below = levels[-1]

@@ -160,10 +160,15 @@ def answer_attacks(frame: "pd.DataFrame") -> list[str]:
     lines = [f"{held} ended as theory says ({tries:,} tries)."]
     if wrong:
         lines.append(f"Not as theory says: {'; '.join(map(_name, wrong))}.")
-    by_attack: dict[str, list[str]] = {}
+    places: dict[tuple[str, str], list[str]] = {}
     for row in done:
-        by_attack.setdefault(row["attack"], []).append(", ".join(filter(None, (row["variant"], row["protection"]))))
-    lines += [f"Succeeded: {attack} ({'; '.join(dict.fromkeys(on))})." for attack, on in by_attack.items()]
+        places.setdefault((row["attack"], row["protection"]), []).append(row["variant"])
+    by_attack: dict[str, list[str]] = {}
+    for (attack, protection), variants in places.items():
+        same = frame[(frame["attack"] == attack) & (frame["protection"] == protection)]
+        which = "all variants" if len(same) == len(variants) else ", ".join(variants)
+        by_attack.setdefault(attack, []).append(f"{protection}: {which}" if protection else which)
+    lines += [f"Succeeded: {attack} ({'; '.join(on)})." for attack, on in by_attack.items()]
     return lines
 
 

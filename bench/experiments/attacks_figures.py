@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 #: Outcome -> fill and text: Okabe and Ito's orange and blue, which colour-blind readers tell apart, and a light grey.
 _LOOKS: Final = {
     "succeeded": ("#D55E00", "white"),
-    "refused": ("#0072B2", "white"),
+    "refused or detected, by what": ("#0072B2", "white"),
     "no effect": ("#d9d9d9", "black"),
     "not as theory says": ("black", "white"),
 }
@@ -26,7 +26,7 @@ def draw_matrix(frame: "pd.DataFrame", row_height_in: float = 0.17) -> "MplFigur
     from bench.report.style import new_figure
 
     attacks, protections = (list(dict.fromkeys(frame[name])) for name in ("attack", "protection"))
-    figure, axes = new_figure("page", 0.55 + row_height_in * len(attacks))
+    figure, axes = new_figure("page", 0.8 + row_height_in * len(attacks))
     for y, attack in enumerate(attacks):
         for x, protection in enumerate(protections):
             part = frame[frame["attack"].eq(attack) & frame["protection"].eq(protection)]
@@ -43,6 +43,8 @@ def draw_matrix(frame: "pd.DataFrame", row_height_in: float = 0.17) -> "MplFigur
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
+    shown = [_rectangle(0, 0, fill) for fill, _ in _LOOKS.values()]
+    figure.legend(shown, list(_LOOKS), loc="outside lower center", ncols=len(_LOOKS))
     return figure
 
 
@@ -50,11 +52,11 @@ def describe_cell(part: "pd.DataFrame") -> tuple[str, str]:
     """The outcome of some rows, which says how a cell looks, and the words in it."""
     succeeded, detected, tries = (int(part[name].sum()) for name in ("succeeded", "detected", "tries"))
     where = next((str(name).partition(" (and")[0] for name in part["where"] if name), "")
-    is_one = part["where"].nunique() == 1 and where == part["where"].iloc[0]
+    is_one = {*part["where"]} == {where}
     if succeeded:
         outcome, words = "succeeded", f"succeeded {succeeded} of {tries}"
     elif detected:
-        outcome, words = "refused", f"{detected} of {tries}: {where}{'' if is_one else ', ...'}"
+        outcome, words = "refused or detected, by what", f"{detected} of {tries}: {where}{'' if is_one else ', ...'}"
     else:
         outcome, words = "no effect", f"no effect {tries}"
     return outcome if part["holds"].all() else "not as theory says", words
@@ -68,6 +70,8 @@ def _rectangle(x: int, y: int, fill: str) -> Any:
 
 def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     """Mean tries of the searches by bits and protection with intervals, over theory below."""
+    from matplotlib.ticker import FuncFormatter
+
     from bench.report.style import markers, new_figure, palette
 
     frame = tables["collisions_searches"]
@@ -84,6 +88,7 @@ def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         lower.errorbar(spots, part["ratio"], yerr=reach, **style)
     lower.axhline(1, color="black", linestyle="--", linewidth=0.8)
     upper.set(yscale="log", ylabel="Hashes until a collision")
+    upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     lower.set(xlabel="Bits of the digest", ylabel="Over theory", xticks=sizes, ylim=(0, None))
     figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

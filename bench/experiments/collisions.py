@@ -61,13 +61,13 @@ def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
 
     rows = []
     found = raw[raw["kind"] == "birthday"].reindex(columns=["bits", "protection", "tries", "made", "seconds"])
-    for (bits, protection), part in found.groupby(["bits", "protection"], sort=False):
-        tries, count = part["tries"].astype(float), len(part)
-        total = float((tries**2).sum()) / 2 ** (int(bits) + 1)
+    for (_, protection), part in found.groupby(["bits", "protection"], sort=False):
+        tries, count, bits = part["tries"].astype(float), len(part), int(part["bits"].iloc[0])
+        total = float((tries**2).sum()) / 2 ** (bits + 1)
         low, high = (total / (stats.chi2.ppf(share, 2 * count) / 2) for share in (0.975, 0.025))
         row: Row = {
-            "bits": int(bits), "protection": protection, "searches": count, "tries": tries.mean(),
-            "theory": MEAN_FACTOR * 2 ** (int(bits) / 2), "ratio": (total / count) ** 0.5,
+            "bits": bits, "protection": protection, "searches": count, "tries": tries.mean(),
+            "theory": MEAN_FACTOR * 2 ** (bits / 2), "ratio": (total / count) ** 0.5,
             "ratio_low": low**0.5, "ratio_high": high**0.5,
             "hashes_per_s": part["made"].sum() / part["seconds"].sum(),
         }  # fmt: skip
@@ -106,8 +106,8 @@ def draw_pairs(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
 
     ids, records = tables["collisions_ids"], tables["collisions"]
     hidden = ids["protection"].str.contains("prefix|HMAC")
-    named = ids["attack"].where(~hidden, ids["attack"].str.replace("same content id", "the same, ") + ids["protection"])
-    digests = ids.assign(attack=named.str.replace(r"the same,  (\(.*\))(.*)", r"\2 \1", regex=True))
+    behind = ids["protection"] + " " + ids["attack"].str.extract(r"(\(.*\))", expand=False)
+    digests = ids.assign(attack=ids["attack"].where(~hidden, behind))
     bare = records[~records["protection"].str.contains("FHIR")]
     frame = pd.concat([digests, bare], ignore_index=True)
     return draw_matrix(frame.assign(protection=frame["variant"]).sort_values("attack", kind="stable"))
@@ -206,8 +206,8 @@ EXPERIMENT: Final = Experiment(
         ),
         Table(
             "collisions_fit",
-            "How the tries of all searches grow with the bits of the digest (least squares on their logarithm to base 2, "
-            "with 95 % intervals); theory says 0.5 per bit.",
+            "How the tries of all searches grow with the bits of the digest (least squares on their logarithms, with "
+            "95 % intervals); theory says 0.5 per bit.",
             FIT_COLUMNS,
             build_fit,
             tuple(FIT_COLUMNS),
@@ -241,8 +241,8 @@ EXPERIMENT: Final = Experiment(
         ),
         Figure(
             "collisions",
-            "Measured: hashes until a collision of digests cut to n bits (root mean squares), and their ratio to theory "
-            "with exact 95 % intervals; dashed: sqrt(pi/2) 2^(n/2). Prefixes and keys that are known change nothing.",
+            "Measured: hashes until a collision of digests cut to n bits (root mean squares), and their ratio to "
+            "theory with exact 95 % intervals; dashed: sqrt(pi/2) 2^(n/2). Known prefixes and keys change nothing.",
             draw_birthday,
         ),
     ),

@@ -96,9 +96,14 @@ def draw_replicas(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
 def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     """What the tables say, and whether equal throughput told the two runs apart."""
     lines = [line for name in _TABLES for line in answer_attacks(tables[name])]
+    replicas = tables["tamper_replicas"]
+    lines += [line for line in answer_attacks(replicas) if not line.startswith("Succeeded: rewrite")]
+    passed = replicas[replicas["attack"].str.startswith("rewrite") & (replicas["succeeded"] > 0)]
+    if len(passed):
+        lines.append(f"A rewritten suffix passed under: {'; '.join(dict.fromkeys(passed['protection']))}.")
     runs = tables["tamper_throughput"]
     if len(runs) == 2:
-        same = "the same" if runs["tx_per_s"].nunique() == 1 else "different"
+        same = "the same" if len({*runs["tx_per_s"]}) == 1 else "different"
         lines.append(
             f"C32: throughput of the honest and of the altered run was {same} "
             f"({runs['tx_per_s'].iloc[0]:.4g} and {runs['tx_per_s'].iloc[1]:.4g} tx/s), their records were not."
@@ -106,7 +111,7 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     return lines
 
 
-_TABLES: Final = ("tamper", "tamper_replicas", "tamper_store", "tamper_trees")
+_TABLES: Final = ("tamper", "tamper_store", "tamper_trees")
 _LAYER_KEYS: Final = ("hashes", "ecdsa", "final")
 FIELD_COLUMNS: Final = {
     "field": Column("Field"),
@@ -160,8 +165,8 @@ EXPERIMENT: Final = Experiment(
         ),
         attack_table(
             "tamper_trees",
-            "Merkle trees: CVE-2012-2459 (a doubled last leaf) and inner nodes shown as leaves, under the product's own "
-            "validation and proofs with each protection by itself.",
+            "Merkle trees: CVE-2012-2459 (a doubled last leaf) and inner nodes shown as leaves, under the product's "
+            "own validation and proofs with each protection by itself.",
             "Size: the header says how many leaves there are.",
             group="trees",
         ),
