@@ -233,6 +233,10 @@ def load_scenario(profile: str, overlay: Path | None = None) -> Scenario:
         return scenario
     mine = _read(overlay)
     scenario = convert_scenario(merge(content, mine), str(overlay))
+    if scenario.collisions.pairs:
+        from bench.attacks.pairs import load_folder
+
+        load_folder(Path(scenario.collisions.pairs))
     changed = mine.get("energy", {})
     if "source" not in changed and any(key.startswith("watts") for key in changed):
         raise BenchError(f"{overlay}: Expected the source of the watts beside them - at `$.energy.source`")

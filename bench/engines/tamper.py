@@ -12,8 +12,11 @@ from bench.attacks.trees import attack_trees
 from bench.engines.base import Context
 from bench.experiments.attacks import check_attacks
 from bench.experiments.base import Case, Row
+from bench.workload.sensor import vital_signs
 from ehrcore.params import ConsensusRule
 
+#: Patients and readings of each.
+_RECORDS: Final = (3, 20)
 #: Group -> what attacks it, beside ledgers and the store.
 _GROUPS: Final = {"replicas": attack_replicas, "trees": attack_trees, "throughput": attack_throughput}
 
@@ -27,7 +30,8 @@ def run_tamper(context: Context, case: Case) -> list[Row]:
 
 
 def _attack(context: Context, group: str, suite: str, layer: int, folder: Path) -> list[Row]:
-    scenario, records = context.scenario, context.workload.records
+    scenario = context.scenario
+    records = vital_signs(*_RECORDS, scenario.workload.seed).records  # whatever else the run has records of
     seed, curve, plan = scenario.seed, scenario.curve, scenario.tamper
     if group == "ledger":
         target = prepare(seed, suite, curve, LAYERS[layer], records, folder)

@@ -204,6 +204,16 @@ def test_the_scenario_refuses_what_cannot_be_searched() -> None:
         convert_scenario(_with(suites=["md4"]), "mine")
 
 
+def test_a_scenario_with_bad_pairs_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.toml"
+    overlay.write_text(f'[collisions]\npairs = "{tmp_path}"\n', encoding="utf-8")
+    with pytest.raises(BenchError, match="expected pairs NAME"):
+        load_scenario("smoke", overlay)
+    (tmp_path / "own.a").write_bytes(PAIRS["stevens-2012"].first)
+    (tmp_path / "own.b").write_bytes(PAIRS["stevens-2012"].second)
+    assert load_scenario("smoke", overlay).collisions.pairs == str(tmp_path)
+
+
 def _with(**changes: object) -> dict[str, object]:
     import msgspec
 
