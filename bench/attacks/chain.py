@@ -15,6 +15,7 @@ from ehrcore.block import (
     CommitCertificate,
     EndorsedTransaction,
     EndorsementBody,
+    Enrolment,
     Genesis,
     Header,
     Payload,
@@ -29,13 +30,16 @@ from ehrcore.block import (
 from ehrcore.consensus.finality import PRECOMMIT, header_hash
 from ehrcore.consensus.work import EMPTY_NONCE
 from ehrcore.contracts import run_contracts
+from ehrcore.crypto import Crypto
 from ehrcore.errors import EhrError
-from ehrcore.identity import Reason
+from ehrcore.identity import Capacity, Reason
 from ehrcore.ledger import Entry
+from ehrcore.messages import Receipt, ReceiptEntry, sign_receipt
 from ehrcore.network import Network, found_network
 from ehrcore.params import ChainParams, ConsensusRule, Topology, WorkRule, majority
-from ehrcore.records import ClinicalRecord
+from ehrcore.records import ClinicalRecord, RecordKind
 from ehrcore.rules import AUTHORITY
+from ehrcore.signing import CURVES, derive_secret, find_scheme
 from ehrcore.state import ChainState
 from ehrcore.storage import MemoryStore
 from ehrcore.types import SECOND, Role
@@ -87,6 +91,25 @@ class Scribe:
         self._cryptos = {name: network.crypto(name) for name in (*network.roles, AUTHORITY)}
         self.crypto = self._cryptos[AUTHORITY]
         self.store = MemoryStore()
+
+    def enrol(self, name: str, capacity: Capacity, pseudonym: bytes = b"") -> Enrolment:
+        """The authority's admission of a person or a system, with a key of its own by which the scribe signs for it."""
+        params = self.network.params
+        scheme = find_scheme(self.network.scheme)
+        key = scheme.private_key(derive_secret(CURVES[params.curve], f"{self.chain.hex()}|{name}"))
+        self._cryptos[name] = Crypto(self.crypto.suite, scheme, key)
+        return Enrolment(
+            self.network.authority.certify(
+                name, Role.VISITOR, key.public_bytes, kinds=tuple(map(int, RecordKind)), capacity=capacity,
+                pseudonym=pseudonym,
+            )
+        )  # fmt: skip
+
+    def show(self, entry: Entry, part: ReceiptEntry) -> Receipt:
+        """The first contributor's receipt for one transaction of a block."""
+        keeper, header = self.names(Role.CONTRIBUTOR)[0], entry.block.header
+        final = header, entry.certificate
+        return sign_receipt(self._cryptos[keeper], keeper, final, header_hash(self.crypto, header), (part,), ())
 
     def names(self, role: Role) -> list[str]:
         """The nodes of a role, in order."""

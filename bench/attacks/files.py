@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Final, cast
 
 from bench.attacks.chain import Chain
+from ehrcore.auditing import Trail
 from ehrcore.block import genesis_hash
 from ehrcore.cli import ledger as command
 from ehrcore.cli.audit import Audit
@@ -131,7 +132,7 @@ def audit(paths: Sequence[Path], store: FileStore) -> list[str]:
     genesis = most.genesis
     crypto = open_crypto(genesis.params)
     chain_id = genesis_hash(crypto, genesis.params, genesis.certificates)
-    done = Audit(ChainState(genesis.params, chain_id, genesis.certificates, crypto), crypto, store)
+    done = Audit(ChainState(genesis.params, chain_id, genesis.certificates, crypto), crypto, store, Trail(crypto))
     for path, chain in sorted(chains.items(), key=lambda item: -len(item[1].entries)):
         try:
             for entry in chain.entries[done.state.height :]:

@@ -26,15 +26,16 @@ from bench.attacks.files import (
 from bench.attacks.mutations import change, flip, list_fields, name_field, replace
 from bench.experiments.attacks import Expected, Tally
 from bench.experiments.base import Row
-from ehrcore.block import Block, EndorsedTransaction, Enrolment, Payload, Revocation
+from ehrcore.block import Block, EndorsedTransaction, Payload, Revocation
 from ehrcore.codec import encode
-from ehrcore.identity import Reason
+from ehrcore.consent import Access, Action, Consent, Erasure, Provision, Purpose, Withdrawal
+from ehrcore.identity import FOREVER, Capacity, Reason
 from ehrcore.ledger import Entry
 from ehrcore.params import ConsensusRule
-from ehrcore.records import ClinicalRecord, RecordKind
+from ehrcore.records import ClinicalRecord
 from ehrcore.rules import AUTHORITY
 from ehrcore.signing import CURVES, derive_secret, find_scheme
-from ehrcore.types import SECOND, Role
+from ehrcore.types import SECOND
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ TARGET = 1
 #: What an attacker who recomputes hashes puts right, whatever was there.
 RECOMPUTED: Final = ("block.header.previous", "block.header.merkle_root", "block.header.size")
 _UNKNOWN_SERIAL: Final = 999
+_PATIENT: Final = "person-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def prepare(seed: str, suite: str, curve: str, layer: Layer, records: Sequence[C
 
 
 def write_chain(scribe: Scribe, records: Sequence[ClinicalRecord]) -> Chain:
-    """Records, and orders among them in block `TARGET`; every object is in the scribe's store."""
+    """Records, and every other kind of transaction in block `TARGET`; every object is in the scribe's store."""
     blocks: list[list[EndorsedTransaction]] = []
     for height in range(BLOCKS):
         part = [records[(height * PER_BLOCK + place) % len(records)] for place in range(PER_BLOCK)]
@@ -113,12 +115,23 @@ def write_chain(scribe: Scribe, records: Sequence[ClinicalRecord]) -> Chain:
             scribe.submit(scribe.refer(record), height * PER_BLOCK + place, height * SECOND)
             for place, record in enumerate(part)
         ])  # fmt: skip
-    network = scribe.network
-    newcomer = network.authority.certify(
-        "visitor-9", Role.VISITOR, network.keys["visitor-1"].public_bytes, kinds=(int(RecordKind.SENSOR),)
+    patient = scribe.network.authority.pseudonym("patient-1")
+    blocks[0].append(scribe.submit(scribe.enrol(_PATIENT, Capacity.PATIENT, patient), 0, 0, AUTHORITY))
+    now = TARGET * SECOND
+    orders: tuple[Payload, ...] = (scribe.enrol("visitor-9", Capacity.SYSTEM), Revocation(_UNKNOWN_SERIAL))
+    blocks[TARGET] += [scribe.submit(order, nonce, now, AUTHORITY) for nonce, order in enumerate(orders, 1)]
+    reference = scribe.crypto.hash_struct(blocks[0][0].transaction.body.payload)
+    provision = Provision(
+        True, ("visitor-1",), ("clinic",), (1,), (Action.READ,), (Purpose.TREATMENT,), 0, FOREVER  # noqa: FBT003
+    )  # fmt: skip
+    consent = scribe.submit(Consent(patient, (provision,)), 0, now, _PATIENT)
+    acts: tuple[Payload, ...] = (
+        Access(Action.READ, patient, 1, reference, Purpose.PATIENT_REQUEST),
+        Withdrawal(scribe.crypto.hash_struct(consent.transaction.body)),
+        Erasure(patient, reference),
     )
-    orders: tuple[Payload, ...] = (Enrolment(newcomer), Revocation(_UNKNOWN_SERIAL))
-    blocks[TARGET] += [scribe.submit(order, nonce, TARGET * SECOND, AUTHORITY) for nonce, order in enumerate(orders)]
+    blocks[TARGET].append(consent)
+    blocks[TARGET] += [scribe.submit(act, nonce, now, _PATIENT) for nonce, act in enumerate(acts, 1)]
     return scribe.write(blocks)
 
 

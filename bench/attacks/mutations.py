@@ -43,6 +43,8 @@ def change(value: Any) -> Any:
     if isinstance(value, Enum):
         members = list(type(value))
         return members[(members.index(value) + 1) % len(members)]
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, int):
         return value + 1
     if isinstance(value, bytes):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from bench.attacks.replicas import Keepers
 from bench.experiments.attacks import Expected, Tally
 from bench.experiments.base import Row
+from ehrcore.auditing import Trail
 from ehrcore.block import RecordRef, leaf_bytes
 from ehrcore.cli.audit import Audit
 from ehrcore.contracts import look_up
-from ehrcore.messages import Finalised, Receipt, ReceiptEntry
+from ehrcore.messages import Finalised, ReceiptEntry
 from ehrcore.proof import Verified, Verifier
 
 
@@ -50,7 +51,7 @@ def list_held(keepers: Keepers) -> list[Held]:
             record = endorsed.transaction.body.payload
             if isinstance(record, RecordRef):
                 part = ReceiptEntry(leaf_bytes(endorsed), index, tree.prove_inclusion(index), entry.reasons[index])
-                shown = verifier.verify(Receipt(entry.block.header, entry.certificate, (part,)))
+                shown = verifier.verify(scribe.show(entry, part))
                 body = keepers.store.get(record.location) or b""
                 held.append(Held(record, shown, body))
     return held
@@ -98,7 +99,7 @@ def _reads(keepers: Keepers, verifier: Verifier, one: Held) -> bool:
 
 def audit_one(keepers: Keepers, one: Held) -> list[str]:
     """What `ehrcore audit` finds wrong with the objects of the block of one record."""
-    audit = Audit(keepers.scribe.open_state(), keepers.scribe.crypto, keepers.store)
+    audit = Audit(keepers.scribe.open_state(), keepers.scribe.crypto, keepers.store, Trail(keepers.scribe.crypto))
     for entry in keepers.chain.entries[: one.shown.header.height]:
         audit.take(Finalised(entry.block, entry.certificate))
     return audit.findings

@@ -82,6 +82,7 @@ def test_an_honest_ledger_holds_under_every_check(tmp_path: Path) -> None:
         for check in (check_hashes, check_all, check_restart):
             assert run_check(check, target.original) is None
         assert read_chain(target.original) == target.chain
+        assert not any(reason for entry in target.chain.entries for reason in entry.reasons)
 
 
 # -- one ledger --------------------------------------------------------------------------------------------------------
