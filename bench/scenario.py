@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from bench.attacks.sections import Collisions, Tamper
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
 from bench.experiments.variants_plan import Variants
@@ -192,6 +193,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     load: Load = Load()
     agree: Agree = Agree()
     faults: Faults = Faults()
+    tamper: Tamper = Tamper()
+    collisions: Collisions = Collisions()
 
     @property
     def net_rows(self) -> list[int]:
@@ -230,6 +233,10 @@ def load_scenario(profile: str, overlay: Path | None = None) -> Scenario:
         return scenario
     mine = _read(overlay)
     scenario = convert_scenario(merge(content, mine), str(overlay))
+    if scenario.collisions.pairs:
+        from bench.attacks.pairs import load_folder
+
+        load_folder(Path(scenario.collisions.pairs))
     changed = mine.get("energy", {})
     if "source" not in changed and any(key.startswith("watts") for key in changed):
         raise BenchError(f"{overlay}: Expected the source of the watts beside them - at `$.energy.source`")
@@ -266,6 +273,9 @@ def _validate(scenario: Scenario) -> None:
         ("net.variants", scenario.net.variants),
         ("faults.administrators", scenario.faults.administrators),
         ("faults.net", scenario.faults.net),
+        ("tamper.suites", scenario.tamper.suites),
+        ("collisions.suites", scenario.collisions.suites),
+        ("collisions.bits", scenario.collisions.bits),
         ("load.shares", scenario.load.shares),
         ("load.topologies", list(map(tuple, scenario.load.topologies))),
         ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),
@@ -278,6 +288,8 @@ def _validate(scenario: Scenario) -> None:
         ("variants.factors.suites", factors.suites, SUITES),
         ("variants.factors.curves", factors.curves, CURVES),
         ("hashes.suites", hashes.suites, SUITES),
+        ("tamper.suites", scenario.tamper.suites, SUITES),
+        ("collisions.suites", scenario.collisions.suites, SUITES),
         ("signatures.libraries", scenario.signatures.libraries, libraries),
     ):
         for name in names:
@@ -291,7 +303,13 @@ def _validate(scenario: Scenario) -> None:
     _validate_faults(scenario)
     if sorted(scenario.load.shares) != scenario.load.shares:
         raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")
-    for name in (*variants.suites, *factors.suites, *(name.partition("/")[2] for name in scenario.net.variants)):
+    attacked = (*scenario.tamper.suites, *scenario.collisions.suites)
+    for name in (
+        *variants.suites,
+        *factors.suites,
+        *attacked,
+        *(name.partition("/")[2] for name in scenario.net.variants),
+    ):
         find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
 
 

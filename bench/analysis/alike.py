@@ -26,6 +26,8 @@ _REAL: Final = ("workload.digest", "scenario.net", "scenario.curve", "scenario.e
 _BESIDES: Final = {
     "load": _REAL,
     "agree": _REAL,
+    "tamper": ("scenario.curve", "scenario.workload.seed"),
+    "collisions": ("scenario.curve",),
     "latency": (
         "scenario.network",
         *(f"scenario.workload.{key}" for key in ("seed", "sensor_patients", "sensor_readings")),

@@ -63,6 +63,8 @@ ENGINES: Final = {
     "faults": ("bench.engines.faults", "run_faults"),
     "faults-control": ("bench.engines.faults", "run_fault_control"),
     "faults-net": ("bench.engines.faults_net", "run_faults_net"),
+    "tamper": ("bench.engines.tamper", "run_tamper"),
+    "collisions": ("bench.engines.collisions", "run_collisions"),
     "energy": ("bench.engines.energy", "run_energy"),
     "study": ("bench.engines.study", "run_study"),
     "limit": ("bench.engines.limits", "run_limit"),

@@ -130,6 +130,8 @@ CONFLICTS = {
     "agree": {"workload/digest", "scenario/net/seconds", "scenario/curve", "scenario/energy/watts_mid"},
     "hashes": {"scenario/hashes/suites"},
     "energy": {"scenario/energy/watts_mid"},
+    "tamper": {"scenario/curve"},
+    "collisions": {"scenario/curve"},
 }
 
 
