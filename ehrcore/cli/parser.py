@@ -135,6 +135,13 @@ def _add_audit(commands: Any) -> None:
     audit.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
     audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail as a FHIR Bundle of AuditEvents")
 
+    text = "print what patients are called on the chain or in a study (where the authority's folder is)"
+    pseudonym = _add(commands, "pseudonym", "pseudonym:pseudonym", text)
+    pseudonym.add_argument("patient", metavar="PATIENT", help="the patient's id; -: one a line from standard input")
+    pseudonym.add_argument(
+        "--study", default="", metavar="NAME", help="under the study's own key, unlinkable to others"
+    )
+
 
 def _add_ledger(commands: Any) -> None:
     ledger = commands.add_parser("ledger", help="look into a ledger file or verify it")

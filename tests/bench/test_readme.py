@@ -63,6 +63,7 @@ def test_every_command_of_ehrcore_exists_with_its_options() -> None:
             "order:order",
             "check:check",
             "protocol:show",
+            "pseudonym:pseudonym",
         ),
     }
 
