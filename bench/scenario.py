@@ -13,6 +13,7 @@ import msgspec
 
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
+from bench.experiments.privacy_plan import Privacy
 from bench.experiments.variants_plan import Variants
 from bench.net.sections import Agree, Faults, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
@@ -192,6 +193,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     load: Load = Load()
     agree: Agree = Agree()
     faults: Faults = Faults()
+    privacy: Privacy = Privacy()
 
     @property
     def net_rows(self) -> list[int]:
@@ -266,6 +268,8 @@ def _validate(scenario: Scenario) -> None:
         ("net.variants", scenario.net.variants),
         ("faults.administrators", scenario.faults.administrators),
         ("faults.net", scenario.faults.net),
+        ("privacy.digits", scenario.privacy.digits),
+        ("privacy.samples", scenario.privacy.samples),
         ("load.shares", scenario.load.shares),
         ("load.topologies", list(map(tuple, scenario.load.topologies))),
         ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),

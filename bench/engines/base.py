@@ -66,6 +66,11 @@ ENGINES: Final = {
     "energy": ("bench.engines.energy", "run_energy"),
     "study": ("bench.engines.study", "run_study"),
     "limit": ("bench.engines.limits", "run_limit"),
+    "privacy-guesses": ("bench.engines.privacy", "run_guesses"),
+    "privacy-enumeration": ("bench.engines.privacy", "run_enumeration"),
+    "privacy-documents": ("bench.engines.privacy", "run_documents"),
+    "privacy-linkage": ("bench.engines.anonymity", "run_linkage"),
+    "privacy-anonymity": ("bench.engines.anonymity", "run_anonymity"),
 }
 
 

@@ -11,6 +11,7 @@ QUESTIONS: Final = {
     "load": "What does a real network commit as more is offered, and what holds it back?",
     "agree": "Does the simulator predict what real networks on this machine do?",
     "faults": "What do crashes, pauses, partitions and lies cost, and where is the limit?",
+    "privacy": "Who finds the patient behind a pseudonym, a visit, or a record without a name?",
     "hashes": "What does a hash cost, by function, size and library?",
     "signatures": "What do signing, verifying and loading a key cost, by curve and library?",
     "merkle": "What do Merkle trees and their proofs cost, beside a flat hash and in other libraries?",
