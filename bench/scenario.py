@@ -14,6 +14,7 @@ import msgspec
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
 from bench.experiments.privacy_plan import Privacy
+from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
 from bench.net.sections import Agree, Faults, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
@@ -194,6 +195,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     agree: Agree = Agree()
     faults: Faults = Faults()
     privacy: Privacy = Privacy()
+    storage: Storage = Storage()
 
     @property
     def net_rows(self) -> list[int]:
@@ -270,6 +272,10 @@ def _validate(scenario: Scenario) -> None:
         ("faults.net", scenario.faults.net),
         ("privacy.digits", scenario.privacy.digits),
         ("privacy.samples", scenario.privacy.samples),
+        ("storage.blocks", scenario.storage.blocks),
+        ("storage.fills", scenario.storage.fills),
+        ("storage.restart_blocks", scenario.storage.restart_blocks),
+        ("storage.block_sizes", scenario.storage.block_sizes),
         ("load.shares", scenario.load.shares),
         ("load.topologies", list(map(tuple, scenario.load.topologies))),
         ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),

@@ -12,6 +12,7 @@ QUESTIONS: Final = {
     "agree": "Does the simulator predict what real networks on this machine do?",
     "faults": "What do crashes, pauses, partitions and lies cost, and where is the limit?",
     "privacy": "Who finds the patient behind a pseudonym, a visit, or a record without a name?",
+    "storage": "What do nodes keep of a growing chain, and what does it take to restart, prune and prove?",
     "hashes": "What does a hash cost, by function, size and library?",
     "signatures": "What do signing, verifying and loading a key cost, by curve and library?",
     "merkle": "What do Merkle trees and their proofs cost, beside a flat hash and in other libraries?",
