@@ -307,7 +307,7 @@ EXPERIMENT: Final = Experiment(
             "Measured time from a file to a state to go on from, and what a transaction takes of it (line through all "
             "runs, 95 % Student intervals). Verify: every signature from genesis on. Restart: as a node starts from "
             "its own disk, with links, contents and the last certificate checked, the other signatures trusted. "
-            "Pruned: headers and certificates, then the last blocks in full. No snapshot is trusted instead: there is none.",
+            "Pruned: headers and certificates, then the last blocks in full. There is no snapshot to trust instead.",
             RESTART_COLUMNS,
             build_restart,
             ("what", "transactions", "seconds", "tx_us", "tx_low_us", "tx_high_us", "tx_per_s"),
