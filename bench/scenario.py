@@ -14,6 +14,8 @@ import msgspec
 from bench.attacks.sections import Collisions, Tamper
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
+from bench.experiments.privacy_plan import Privacy
+from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
 from bench.net.sections import Agree, Faults, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
@@ -195,6 +197,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     faults: Faults = Faults()
     tamper: Tamper = Tamper()
     collisions: Collisions = Collisions()
+    privacy: Privacy = Privacy()
+    storage: Storage = Storage()
 
     @property
     def net_rows(self) -> list[int]:
@@ -276,6 +280,12 @@ def _validate(scenario: Scenario) -> None:
         ("tamper.suites", scenario.tamper.suites),
         ("collisions.suites", scenario.collisions.suites),
         ("collisions.bits", scenario.collisions.bits),
+        ("privacy.digits", scenario.privacy.digits),
+        ("privacy.samples", scenario.privacy.samples),
+        ("storage.blocks", scenario.storage.blocks),
+        ("storage.fills", scenario.storage.fills),
+        ("storage.restart_blocks", scenario.storage.restart_blocks),
+        ("storage.block_sizes", scenario.storage.block_sizes),
         ("load.shares", scenario.load.shares),
         ("load.topologies", list(map(tuple, scenario.load.topologies))),
         ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),

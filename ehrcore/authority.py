@@ -4,13 +4,11 @@ Enrolments, revocations and changes of stake take effect through the chain, as t
 replicas see them at the same place.
 """
 
-import hashlib
-import hmac
-
 from ehrcore.block import Bond, Enrolment, Revocation, Transaction, TransactionBody, Unbond
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
 from ehrcore.identity import FOREVER, Capacity, Cause, Certificate, CertificateBody
+from ehrcore.pseudonyms import PseudonymKind, Pseudonyms
 from ehrcore.rules import AUTHORITY
 from ehrcore.types import Role
 
@@ -19,11 +17,20 @@ class Authority:
     """The AAA of one network.
 
     ``pseudonym_secret`` keys the pseudonyms: a bare hash of a patient id is found by trying all ids (claim C15).
-    ``nonce`` is that of its next order.
+    ``pseudonyms`` says how they are made and ``salt``, which is public, is for those that want one.  ``nonce`` is that
+    of its next order.
     """
 
-    def __init__(self, network: str, crypto: Crypto, pseudonym_secret: bytes) -> None:
-        self._network, self._crypto, self._secret = network, crypto, pseudonym_secret
+    def __init__(
+        self,
+        network: str,
+        crypto: Crypto,
+        pseudonym_secret: bytes,
+        pseudonyms: PseudonymKind = PseudonymKind.KEYED,
+        salt: bytes = b"",
+    ) -> None:
+        self._network, self._crypto = network, crypto
+        self.pseudonyms = Pseudonyms(pseudonyms, crypto.suite, pseudonym_secret, salt)
         self._next_serial, self.nonce = 1, 0
 
     def certify(
@@ -83,6 +90,6 @@ class Authority:
         self.nonce += 1
         return Transaction(body, self._crypto.sign(body))
 
-    def pseudonym(self, patient_id: str) -> bytes:
-        """The patient's name on the chain: HMAC-SHA-256 under the authority's secret (RFC 2104)."""
-        return hmac.digest(self._secret, patient_id.encode(), hashlib.sha256)
+    def pseudonym(self, patient_id: str, study: str = "") -> bytes:
+        """The patient's name on the chain or in a study; by default HMAC-SHA-256 under the authority's secret."""
+        return self.pseudonyms.name(patient_id, study)

@@ -17,6 +17,7 @@ from ehrcore.errors import ParameterError
 from ehrcore.hashing import find_suite
 from ehrcore.identity import Certificate
 from ehrcore.params import ChainParams
+from ehrcore.pseudonyms import PseudonymKind, require_stable
 from ehrcore.records import RecordKind
 from ehrcore.roles import Administrator, Agent, Context, Contributor, Coordinator, Visitor
 from ehrcore.rules import AUTHORITY
@@ -73,13 +74,14 @@ def found_network(
     rights: Mapping[str, Sequence[RecordKind]] | None = None,
     organisations: Mapping[str, str] | None = None,
     wrap_keys: Mapping[str, bytes] | None = None,
+    pseudonyms: PseudonymKind = PseudonymKind.KEYED,
 ) -> Network:
     """Found a chain whose keys derive from ``label``.
 
     ``backend`` signs on the chain's curve (``modelled`` exactly if the chain is).  ``stakes`` are the administrators'
     in order; equal ones if empty.  ``rights`` narrows the kinds that a visitor may submit; all of them if it is not
-    named.  ``organisations`` and ``wrap_keys`` are those of nodes by name, none for who is not named.  Raises
-    `ParameterError` if the stakes do not fit the topology.
+    named.  ``organisations`` and ``wrap_keys`` are those of nodes by name, none for who is not named.  ``pseudonyms``
+    says how patients are named.  Raises `ParameterError` if the stakes do not fit the topology.
     """
     if (backend == "modelled") != params.is_modelled:
         raise ParameterError(f"signature backend: expected modelled={params.is_modelled}, found {backend!r}")
@@ -96,7 +98,8 @@ def found_network(
     params.validate()
     suite = find_suite(params.hash_suite)
     crypto = Crypto(suite, scheme, keys[AUTHORITY])
-    authority = Authority(params.name, crypto, suite.hash(f"pseudonyms|{label}".encode()))
+    secret = suite.hash(f"pseudonyms|{label}".encode())
+    authority = Authority(params.name, crypto, secret, require_stable(pseudonyms), params.authority_key)
     weights = {node_id(Role.ADMINISTRATOR, index): stake for index, stake in enumerate(stakes)}
     kinds = {name: tuple(RecordKind) for name, role in roles.items() if role is Role.VISITOR} | dict(rights or {})
     certificates = tuple(

@@ -4,7 +4,8 @@ A strict counter would refuse transactions that overtook each other on the netwo
 grow for ever.
 """
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Self
 
 WINDOW: Final = 4_096
 
@@ -31,6 +32,13 @@ class ReplayWindows:
             self._windows[author] = nonce, bits
         else:
             self._windows[author] = highest, bits | 1 << (highest - nonce)
+
+    @classmethod
+    def restore(cls, entries: Iterable[tuple[str, int, bytes]]) -> Self:
+        """Windows with this content, as `entries` gave it."""
+        windows = cls()
+        windows._windows = {name: (high, int.from_bytes(bits)) for name, high, bits in entries}
+        return windows
 
     def entries(self) -> tuple[tuple[str, int, bytes], ...]:
         """Content in a canonical order, for a digest of the state."""

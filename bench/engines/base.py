@@ -68,6 +68,16 @@ ENGINES: Final = {
     "energy": ("bench.engines.energy", "run_energy"),
     "study": ("bench.engines.study", "run_study"),
     "limit": ("bench.engines.limits", "run_limit"),
+    "storage-growth": ("bench.engines.storage", "run_growth"),
+    "storage-administrators": ("bench.engines.storage", "run_administrators"),
+    "storage-restart": ("bench.engines.storage", "run_restart"),
+    "storage-proofs": ("bench.engines.storage", "run_proofs"),
+    "storage-packing": ("bench.engines.storage", "run_packing"),
+    "privacy-guesses": ("bench.engines.privacy", "run_guesses"),
+    "privacy-enumeration": ("bench.engines.privacy", "run_enumeration"),
+    "privacy-documents": ("bench.engines.privacy", "run_documents"),
+    "privacy-linkage": ("bench.engines.anonymity", "run_linkage"),
+    "privacy-anonymity": ("bench.engines.anonymity", "run_anonymity"),
 }
 
 

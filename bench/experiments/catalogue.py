@@ -13,6 +13,8 @@ QUESTIONS: Final = {
     "faults": "What do crashes, pauses, partitions and lies cost, and where is the limit?",
     "tamper": "What becomes of ledgers and stores that somebody changes, and what finds it?",
     "collisions": "What do published collisions do to ids, signatures and records, and what hides or stops them?",
+    "privacy": "Who finds the patient behind a pseudonym, a visit, or a record without a name?",
+    "storage": "What do nodes keep of a growing chain, and what does it take to restart, prune and prove?",
     "hashes": "What does a hash cost, by function, size and library?",
     "signatures": "What do signing, verifying and loading a key cost, by curve and library?",
     "merkle": "What do Merkle trees and their proofs cost, beside a flat hash and in other libraries?",

@@ -13,6 +13,7 @@ from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, pl
 from ehrcore.drive.net.stores import connect, read_store_config
 from ehrcore.errors import DeploymentError
 from ehrcore.network import list_roles
+from ehrcore.pseudonyms import require_stable
 
 _FLAGS: Final = (*ROLES, "consensus", "tls", "first_port")
 _PLACES: Final = frozenset({"host", "first_port", "nodes"})
@@ -51,6 +52,7 @@ def build_config(given: dict[str, Any]) -> NetworkConfig:
         raise DeploymentError(f"network: expected at most {MOST_NODES} nodes, found {count}")
     params = config.params(0)
     params.validate()
+    require_stable(config.pseudonyms)
     place_nodes(config, list_roles(params))
     if config.store is not None:
         connect(config.store)
@@ -101,4 +103,5 @@ def _describe(plan: NetworkPlan) -> NetworkConfig:
         block_interval_ms=work.block_interval_ns // 1_000_000,
         confirmations=work.confirmations,
         tls=plan.tls,
+        pseudonyms=plan.pseudonyms,
     )

@@ -12,6 +12,7 @@ from ehrcore.drive.net.local import LAUNCH_FILE, LocalNetwork, hold_launch, requ
 from ehrcore.drive.net.plan import STORE_FILE, NetworkConfig, NetworkFolder, NetworkPlan, found, place_nodes
 from ehrcore.errors import DeploymentError
 from ehrcore.network import list_roles
+from ehrcore.pseudonyms import RULES
 from ehrcore.types import Role
 
 #: What a node keeps, by what it is called here, and what it means to do without.
@@ -50,6 +51,7 @@ def init(options: argparse.Namespace) -> None:
     """Found a network and start nothing."""
     plan = _found(options.folder, build_config(read_given(options)))
     print(f"{options.folder}: network {plan.name} founded, chain {plan.chain}")
+    _warn(plan)
     hosts = {place.host for place in plan.nodes.values()}
     if len(hosts) > 1:
         kept = STORE_FILE if (options.folder / STORE_FILE).exists() else "objects/"
@@ -158,10 +160,18 @@ def _announce(local: LocalNetwork, started: tuple[str, ...], took_s: float, only
     else:
         print(f"{local.folder.path}: {', '.join(only) or 'all nodes'} already running")
     print(f"chain {plan.chain}")
+    _warn(plan)
     for role, what in ((Role.AGENT, "/v1/transactions"), (Role.CONTRIBUTOR, "/")):
         for name in (name for name, held in plan.roles().items() if held is role):
             place = "" if name in running else "  (not started from here)"
             print(f"{name:<16} {plan.url(name)}{what}{place}", flush=True)
+
+
+def _warn(plan: NetworkPlan) -> None:
+    """Say so if patients' names hide nobody."""
+    rule = RULES[plan.pseudonyms]
+    if rule.is_weak:
+        print(f"WEAK pseudonyms: {plan.pseudonyms}, {rule.formula}; patients are known to {rule.revealed_to}")
 
 
 def _stop(local: LocalNetwork, names: tuple[str, ...]) -> int:

@@ -172,9 +172,16 @@ def _add_audit(commands: Any) -> None:
     audit.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
     audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail as a FHIR Bundle of AuditEvents")
 
+    text = "print what patients are called on the chain or in a study (where the authority's folder is)"
+    pseudonym = _add(commands, "pseudonym", "pseudonym:pseudonym", text)
+    pseudonym.add_argument("patient", metavar="PATIENT", help="the patient's id; -: one a line from standard input")
+    pseudonym.add_argument(
+        "--study", default="", metavar="NAME", help="under the study's own key, unlinkable to others"
+    )
+
 
 def _add_ledger(commands: Any) -> None:
-    ledger = commands.add_parser("ledger", help="look into a ledger file or verify it")
+    ledger = commands.add_parser("ledger", help="look into a ledger file, verify or prune it")
     actions = ledger.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, text in (
         ("verify", "replay a ledger from its genesis and check everything"),
@@ -185,6 +192,11 @@ def _add_ledger(commands: Any) -> None:
         if name == "verify":
             action.add_argument("--chain", metavar="HEX", help="the chain's id, if it is known from elsewhere")
             action.add_argument("--tip", metavar="HEX", help="the last block's hash, if it is known from elsewhere")
+    text = "write a copy without the records of old blocks, and say what it cannot show any more"
+    prune = _add(actions, "prune", "ledger:prune_file", text, has_folder=False)
+    prune.add_argument("file", type=Path, help="the ledger (SQLite), which stays as it is")
+    prune.add_argument("--keep", type=_blocks, required=True, metavar="N", help="blocks at the end that stay whole")
+    prune.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (FILE.pruned.SUFFIX)")
 
 
 def _add_check(commands: Any) -> None:
@@ -219,6 +231,14 @@ def _jobs(text: str) -> int:
 
 
 _jobs.__name__ = "number of processes"
+
+
+def _blocks(text: str) -> int:
+    """A number of blocks."""
+    return _jobs(text)
+
+
+_blocks.__name__ = "number of blocks"
 
 
 def _seconds(text: str) -> float:

@@ -51,7 +51,15 @@ def test_every_command_of_ehrcore_exists_with_its_options() -> None:
     found = commands("ehrcore")
     named = {build_parser().parse_args(words[1:]).run for words in found if len(words) > 1}
     assert named == {
-        *("network:up", "network:init", "network:down", "network:resync", "ledger:verify", "ledger:show"),
+        *(
+            "network:up",
+            "network:init",
+            "network:down",
+            "network:resync",
+            "ledger:verify",
+            "ledger:show",
+            "ledger:prune_file",
+        ),
         *(
             "submit:submit",
             "submit:sign",
@@ -63,6 +71,7 @@ def test_every_command_of_ehrcore_exists_with_its_options() -> None:
             "order:order",
             "check:check",
             "protocol:show",
+            "pseudonym:pseudonym",
         ),
     }
 

@@ -25,6 +25,7 @@ from ehrcore.errors import CodecError, DeploymentError, ParameterError
 from ehrcore.hashing import find_suite
 from ehrcore.network import Network, found_network, list_roles
 from ehrcore.params import ChainParams, ConsensusRule, Dissemination, Limits, StakeRule, Topology, WorkRule, majority
+from ehrcore.pseudonyms import PseudonymKind
 from ehrcore.roles import Context
 from ehrcore.roles.context import Kept
 from ehrcore.rules import AUTHORITY
@@ -74,6 +75,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     Proof of work begins with 2 ** ``difficulty_bits`` hashes per block and calls a block final under ``confirmations``
     more; every ``retarget_window`` blocks (0: never) it aims at one block per ``block_interval_ms``.
     ``organisations`` says by name which nodes are whose, such as ``visitor-0 = "st-mary"``.
+    ``pseudonyms`` says how patients are named (`ehrcore.pseudonyms`); what needs no key is there to be measured.
     """
 
     name: str = "ehr"
@@ -88,6 +90,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     dissemination: Dissemination = Dissemination.ALL
     hash_suite: str = "sha256"
     curve: str = "p256"
+    pseudonyms: PseudonymKind = PseudonymKind.KEYED
     max_transactions: int = 15
     max_block_bytes: int = 30_720
     max_wait_ms: int = 250
@@ -150,6 +153,7 @@ class NetworkPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     name: str
     chain: str
     tls: bool
+    pseudonyms: PseudonymKind = PseudonymKind.KEYED
     nodes: dict[str, NodePlan]
     genesis: str
     signature: str
@@ -184,7 +188,7 @@ class NetworkPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 def _signed_content(plan: NetworkPlan) -> tuple[Any, ...]:
     nodes = tuple((name, place.host, place.port, place.link_key) for name, place in plan.nodes.items())
-    return ("network-plan", plan.format, plan.name, plan.chain, int(plan.tls), nodes)
+    return ("network-plan", plan.format, plan.name, plan.chain, int(plan.tls), plan.pseudonyms, nodes)
 
 
 class NetworkFolder:
@@ -241,9 +245,8 @@ class NetworkFolder:
         scheme = find_scheme(f"{genesis.params.curve}/cryptography")
         key = scheme.private_key(read_scalar(self.authority / SIGNING_FILE, genesis.params.curve, passphrase))
         crypto = Crypto(find_suite(genesis.params.hash_suite), scheme, key)
-        return Authority(
-            genesis.params.name, crypto, bytes.fromhex(read_secret(self.authority / "pseudonyms.key").decode())
-        )
+        secret = bytes.fromhex(read_secret(self.authority / "pseudonyms.key").decode())
+        return Authority(genesis.params.name, crypto, secret, plan.pseudonyms, genesis.params.authority_key)
 
 
 def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | None = None) -> NetworkPlan:
@@ -265,6 +268,7 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
         "cryptography",
         label,
         organisations=config.organisations,
+        pseudonyms=config.pseudonyms,
         wrap_keys={name: bytes.fromhex(_link_public(secret)) for name, secret in sealed.items()},
     )
     links = {name: _link_secret(label, name) for name in network.roles}
@@ -275,6 +279,7 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
         name=config.name,
         chain=network.chain.hex(),
         tls=config.tls,
+        pseudonyms=config.pseudonyms,
         nodes=nodes,
         genesis=genesis,
         signature="",

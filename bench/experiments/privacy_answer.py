@@ -1,0 +1,71 @@
+"""What the tables of experiment `privacy` say of the paper's claims, in sentences of their own numbers."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bench.experiments.attacks import answer_attacks
+from bench.privacy.anonymity import FINEST
+from bench.privacy.linkage import ONCE, STABLE, STUDY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+    """C15, C16, C17, then what the attack table says."""
+    lines = [*_answer_ids(tables), *_answer_linkage(tables["privacy_linkage"])]
+    return [*lines, *_answer_anonymity(tables["privacy_anonymity"]), *_answer_attacks(tables["privacy_attacks"])]
+
+
+def _answer_attacks(attacks: "pd.DataFrame") -> list[str]:
+    """How many ended as theory says, and which did not; what succeeded was to, and stands in the table."""
+    return [line for line in answer_attacks(attacks) if not line.startswith("Succeeded")]
+
+
+def _answer_ids(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+    lines, tried, guesses = list[str](), tables["privacy_enumeration"], tables["privacy_guesses"]
+    bare = tried[(tried["pseudonym"] == "bare") & (tried["function"] == "sha256")]
+    for row in bare[bare["ids"] != "workload"].to_dict("records"):
+        lines.append(
+            f"C15: {row['found']} of {row['patients']} patients behind bare SHA-256 hashes of {row['ids']} were found, "
+            f"all {row['tried']:,} ids tried in {row['elapsed_s'] * 1e3:,.3g} ms."
+        )
+    factors = {(row["pseudonym"], row["function"]): row for row in guesses.to_dict("records")}
+    if lines and {("salted", "sha256"), ("slow", "scrypt")} <= factors.keys():
+        salted, slow = factors["salted", "sha256"], factors["slow", "scrypt"]
+        lines.append(
+            f"A public salt changes nothing (a guess takes {salted['factor']:.2g} times as long), scrypt makes each "
+            f"guess {slow['factor']:,.2g} times as dear: a delay, no protection of ids that can be listed."
+        )
+    keyed = tried[(tried["function"] == "hmac-sha256") & (tried["leak"] == "")]
+    leaked = tried[tried["leak"] == "the key leaked"]
+    if len(keyed) and len(leaked):
+        lines.append(
+            f"Keyed: {int(keyed['found'].sum())} of {int(keyed['patients'].sum())} found without the key, "
+            f"{int(leaked['found'].sum())} of {int(leaked['patients'].sum())} with it."
+        )
+    return lines
+
+
+def _answer_linkage(linkage: "pd.DataFrame") -> list[str]:
+    part = linkage[
+        (linkage["knowledge"] == "time, hospital, kind") & (linkage["precision"] == "day") & (linkage["known"] == 2)
+    ].set_index("mode")
+    if not {STABLE, STUDY, ONCE} <= set(part.index):
+        return []
+    people = int(part["people"].iloc[0])
+    said = "; ".join(
+        f"{mode}: {float(part['singled_share'][mode]):.0%} singled out, "
+        f"{float(part['gained_share'][mode]):.0%} of their other records learnt"
+        for mode in (STABLE, STUDY, ONCE)
+    )
+    return [f"C16: of {people:,} people, whoever knows two visits of one (day, hospital, kind) has, {said}."]
+
+
+def _answer_anonymity(anonymity: "pd.DataFrame") -> list[str]:
+    finest = anonymity[(anonymity["level"] == FINEST) & (anonymity["data"] == "population")]
+    if finest.empty:
+        return []
+    row = finest.iloc[0]
+    alone = f"C17: with {FINEST} kept, {row['unique_share']:.0%} of {row['people']:,} people are unique though name "
+    return [f"{alone}and contact are gone, and {row['under_11_share']:.0%} are among fewer than 11."]
