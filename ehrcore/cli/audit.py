@@ -50,6 +50,9 @@ class Audit:
     valid: int = 0
     marked: int = 0
     objects: int = 0
+    erased: int = 0
+    #: Records that are to be in the store, by patient and digest (as a struct), with their transactions.
+    stored: dict[tuple[bytes, bytes], list[tuple[RecordRef, bytes]]] = field(default_factory=dict)
 
     def take(self, final: Finalised) -> None:
         """Validate the next block, look up the records of its valid transactions, and note who did what."""
@@ -67,7 +70,17 @@ class Audit:
             self.marked += reason is not Reason.ACCEPTED
             payload = endorsed.transaction.body.payload
             if isinstance(payload, RecordRef) and reason is Reason.ACCEPTED:
-                self._look_up(payload, tx_id)
+                name = payload.pseudonym, self.crypto.hash_struct(payload)
+                self.stored.setdefault(name, []).append((payload, tx_id))
+
+    def look_up_all(self) -> None:
+        """Compare the store with the records of all valid transactions but of those that were erased since."""
+        for (pseudonym, digest), records in self.stored.items():
+            if self.state.consents.is_erased(pseudonym, digest):
+                self.erased += len(records)
+            else:
+                for record, tx_id in records:
+                    self._look_up(record, tx_id)
 
     def _look_up(self, record: RecordRef, tx_id: bytes) -> None:
         self.objects += 1
@@ -160,7 +173,10 @@ def audit(options: argparse.Namespace) -> int:
     print(f"replayed  {done.state.height} blocks of chain {plan.chain}")
     print(f"tip       {done.state.tip.hex()}")
     print(f"state     {done.state.digest.hex()}")
-    print(f"checked   {done.valid} valid transactions, {done.marked} marked invalid, {done.objects} stored records")
+    erased = f", {done.erased} erased" if done.erased else ""
+    print(
+        f"checked   {done.valid} valid transactions, {done.marked} marked invalid, {done.objects} stored records{erased}"
+    )
     print(f"ledgers   {', '.join(f'{name} at {keeper.height}' for name, keeper in told.answers.items())}")
     for why in told.silent.values():
         print(f"unknown   {why}")
@@ -186,6 +202,7 @@ async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | No
         heights = {name: keeper.height for name, keeper in told.answers.items()}
         for name in sorted(heights, key=heights.__getitem__, reverse=True):
             await _replay(done, client, name, max(heights.values()))
+        done.look_up_all()
         for keeper in told.answers.values():
             done.compare(keeper)
             await _compare_ledger(done, client, keeper)

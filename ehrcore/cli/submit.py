@@ -5,6 +5,7 @@ A record is settled when a majority of contributors have shown a receipt that ve
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import time
@@ -17,19 +18,26 @@ from typing import Any, Final
 import msgspec
 
 from ehrcore.authority import Authority
-from ehrcore.block import RecordRef, Transaction, TransactionBody
+from ehrcore.block import Payload, RecordRef, Transaction, TransactionBody
+from ehrcore.cli.certificates import find_certificates, names_in
 from ehrcore.cli.read import write_output
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
+from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
+from ehrcore.drive.net.custodians import Custodians
+from ehrcore.drive.net.objects import Store
+from ehrcore.drive.net.persons import Person, home_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.stores import open_store
 from ehrcore.errors import DeploymentError, ProofError
 from ehrcore.identity import Reason
+from ehrcore.messages import Receipt
 from ehrcore.params import majority
 from ehrcore.proof import Verified, Verifier
 from ehrcore.records import ClinicalRecord
 from ehrcore.roles import Context
+from ehrcore.sealing import RECORD_KEY_BYTES, sealed_record
 from ehrcore.types import Role
 
 #: Records on their way at once; the replay window of an author is 4,096 nonces wide.
@@ -67,23 +75,49 @@ class Pending:
     verdicts: dict[str, Verified] = field(default_factory=dict)
 
 
-def sign_record(context: Context, authority: Authority, nonces: Nonces, record: ClinicalRecord) -> Transaction:
-    """The visitor's transaction about a record, of now."""
-    crypto, pseudonym = context.crypto, authority.pseudonym(record.patient_id)
-    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location, len(record.body))
-    body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), reference)
-    return Transaction(body, crypto.sign(body))
+def sign_payload(context: Context, nonces: Nonces, payload: Payload) -> Transaction:
+    """A transaction of now."""
+    body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), payload)
+    return Transaction(body, context.crypto.sign(body))
+
+
+async def keep_record(
+    custodians: Custodians, store: Store, crypto: Crypto, pseudonym: bytes, record: ClinicalRecord
+) -> RecordRef:
+    """Seal a record under a key of its own, store it, and have custodians keep the key: what the chain is to say of it.
+
+    `DeploymentError` if too few of them do: then nobody could ever read it.
+    """
+    key = os.urandom(RECORD_KEY_BYTES)
+    sealed = await asyncio.to_thread(sealed_record, record, key, pseudonym)
+    await asyncio.to_thread(store.put, sealed.location, sealed.body)
+    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(sealed.body), sealed.location, len(sealed.body))
+    for name, why in (await custodians.deposit(reference, key)).items():
+        sys.stderr.write(f"ehrcore: {name} does not keep its share of the key of {reference.location}: {why}\n")
+    return reference
+
+
+def context_of(plan: NetworkPlan, person: Person) -> Context:
+    """What a person signs transactions with."""
+    genesis = plan.open_genesis()
+    return Context(person.subject, genesis.params, bytes.fromhex(plan.chain), genesis.certificates, person.crypto)
 
 
 def sign(options: argparse.Namespace) -> int:
-    """Store one record and print its signed transaction as JSON, for whoever hands it to the agents by other means."""
+    """Keep one record and print its signed transaction as JSON, for whoever hands it to the agents by other means."""
     from ehrcore.drive.net.web.views import transaction_view
 
     folder, plan, authority = _open(options)
     ((_, record),) = read_records((options.file,), is_lenient=False)
-    nonces = Nonces(folder.node(options.visitor))
-    open_store(folder).put(record.location, record.body)
-    tx = sign_record(folder.context(plan, options.visitor), authority, nonces, record)
+    context, store = folder.context(plan, options.visitor), open_store(folder)
+    client, pseudonym = Client(folder, plan, options.visitor), authority.pseudonym(record.patient_id)
+
+    async def keep() -> RecordRef:
+        async with client:
+            custodians = Custodians(client, context.me, context.crypto)
+            return await keep_record(custodians, store, context.crypto, pseudonym, record)
+
+    tx = sign_payload(context, Nonces(folder.node(options.visitor)), asyncio.run(keep()))
     write_output(options.output, msgspec.json.encode(transaction_view(tx)) + b"\n")
     return 0
 
@@ -141,19 +175,27 @@ async def _first(
 
 def _report(path: Path, outcome: Outcome) -> bool:
     place = "-" if outcome.height is None else f"block {outcome.height}"
-    print(f"{outcome.tx_id.hex()}  {place:<10}  {outcome.verdict}  {path}", flush=True)
+    print(f"{outcome.tx_id.hex() or '-':<64}  {place:<10}  {outcome.verdict}  {path}", flush=True)
     return outcome.is_good
 
 
 class Desk:
-    """One visitor's transactions on their way."""
+    """The transactions of one visitor, a node or a person, on their way; ``authority`` names patients."""
 
-    def __init__(self, client: Client, authority: Authority, options: argparse.Namespace) -> None:
-        folder, plan, visitor = client.folder, client.plan, options.visitor
+    def __init__(
+        self,
+        client: Client,
+        authority: Authority | None,
+        options: argparse.Namespace,
+        person: Person | None = None,
+    ) -> None:
+        folder, plan = client.folder, client.plan
         self._client, self._authority = client, authority
         self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
-        self._context, self._verifier = folder.context(plan, visitor), Verifier(plan.open_genesis())
-        self._nonces, self._store = Nonces(folder.node(visitor)), open_store(folder)
+        self._context = context_of(plan, person) if person else folder.context(plan, options.visitor)
+        self._nonces = Nonces(home_of(folder, plan, person.alias if person else options.visitor))
+        self._verifier, self._store = Verifier(plan.open_genesis()), open_store(folder)
+        self._custodians = Custodians(client, self._context.me, self._context.crypto)
         self._agents, self._contributors = self._context.names(Role.AGENT), self._context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, Pending] = {}
 
@@ -164,9 +206,26 @@ class Desk:
             raise DeploymentError(f"agents: expected one that answers, found none ({'; '.join(told.silent.values())})")
 
     async def settle(self, record: ClinicalRecord) -> Outcome:
-        """Store the object, sign, hand in, and wait for what is to be waited for."""
-        await asyncio.to_thread(self._store.put, record.location, record.body)
-        return await self.hand_over(sign_record(self._context, self._authority, self._nonces, record))
+        """Keep the record, sign, hand in, and wait for what is to be waited for."""
+        assert self._authority is not None  # noqa: S101 - who submits has given one
+        pseudonym, crypto = self._authority.pseudonym(record.patient_id), self._context.crypto
+        try:
+            reference = await keep_record(self._custodians, self._store, crypto, pseudonym, record)
+        except DeploymentError as error:
+            return Outcome(b"", f"not submitted: {error}")
+        return await self.hand_over(sign_payload(self._context, self._nonces, reference))
+
+    async def settle_payload(self, payload: Payload) -> Outcome:
+        """Sign and `settle_alone`."""
+        return await self.settle_alone(sign_payload(self._context, self._nonces, payload))
+
+    async def settle_alone(self, tx: Transaction) -> Outcome:
+        """Hand in what is signed and wait until it is final, where nothing else is under way."""
+        poller = asyncio.create_task(self.poll())
+        try:
+            return await self.hand_over(tx)
+        finally:
+            poller.cancel()
 
     async def hand_over(self, tx: Transaction) -> Outcome:
         """Hand in what is signed, and wait for what is to be waited for; `poll` has to run."""
@@ -237,7 +296,7 @@ class Desk:
             receipt = await self._client.receipt(contributor, tx_id)
             found = self._verifier.locate(receipt)
             if found.reason is Reason.ACCEPTED:
-                self._verifier.verify(receipt)
+                await self._verify(receipt, found)
         except (ProofError, NoAnswerError) as error:
             self._note(contributor, tx_id, str(error))
             return
@@ -251,6 +310,15 @@ class Desk:
         agreed = sum(other.reason == found.reason for other in pending.verdicts.values())
         if agreed >= majority(len(self._contributors)):
             pending.settled.set_result(found)
+
+    async def _verify(self, receipt: Receipt, found: Verified) -> None:
+        """`Verifier.verify`, with certificates from the chain where those of its beginning are not enough."""
+        try:
+            self._verifier.verify(receipt)
+        except ProofError:
+            certificates = await find_certificates(self._client, found.keeper, names_in(found), found.header.height)
+            self._verifier = Verifier(self._client.plan.open_genesis(), certificates)
+            self._verifier.verify(receipt)
 
     def _note(self, contributor: str, tx_id: bytes, why: str) -> None:
         if tx_id in self._pending:

@@ -170,13 +170,12 @@ class Custodians:
         return Handed(name, release, unpack_share(share))
 
     async def fetch(self, handed: Sequence[Handed], record: RecordRef, path: Path) -> None:
-        """Fetch the sealed object by a link into the new file ``path``; `StorageError` if nobody has it as declared."""
+        """Fetch the sealed object by a link into the file ``path``; `StorageError` if nobody has it as declared."""
         troubles = []
         for item in handed:
             try:
                 return await self._fetch(item, record, path)
             except (NoAnswerError, StorageError) as error:
-                path.unlink(missing_ok=True)
                 troubles.append(str(error))
         raise StorageError(f"{record.location}: expected the sealed record, found none ({'; '.join(troubles)})")
 
@@ -184,7 +183,7 @@ class Custodians:
         link, name = handed.release.link, handed.custodian
         body = encode(LinkUse(link, self._crypto.sign(LinkUseBody(link))))
         state, size = self._crypto.suite.new(b""), 0
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             async for chunk in self._client.stream(name, OBJECT_ROUTE, body, media=OBJECT_MEDIA):
                 size += len(chunk)
                 if size > record.size_bytes:

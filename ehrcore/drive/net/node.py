@@ -110,7 +110,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             ahead=ahead,
         )
         if role is Role.CONTRIBUTOR:
-            host.custody = Custody.open(host, home, open_store(folder))
+            host.custody = Custody.open(host, home, store)
         stack.pop_all()
         return host
 
