@@ -173,10 +173,8 @@ def audit(options: argparse.Namespace) -> int:
     print(f"replayed  {done.state.height} blocks of chain {plan.chain}")
     print(f"tip       {done.state.tip.hex()}")
     print(f"state     {done.state.digest.hex()}")
-    erased = f", {done.erased} erased" if done.erased else ""
-    print(
-        f"checked   {done.valid} valid transactions, {done.marked} marked invalid, {done.objects} stored records{erased}"
-    )
+    stored = f"{done.objects} stored records{f', {done.erased} erased' if done.erased else ''}"
+    print(f"checked   {done.valid} valid transactions, {done.marked} marked invalid, {stored}")
     print(f"ledgers   {', '.join(f'{name} at {keeper.height}' for name, keeper in told.answers.items())}")
     for why in told.silent.values():
         print(f"unknown   {why}")

@@ -10,7 +10,6 @@ from typing import Any, Final
 from ehrcore.cli.config import build_config, read_given, require_same
 from ehrcore.drive.net.local import LAUNCH_FILE, LocalNetwork, hold_launch, require_free_ports
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, found, place_nodes
-from ehrcore.drive.net.shares import KEYS_FILE
 from ehrcore.errors import DeploymentError
 from ehrcore.network import list_roles
 from ehrcore.types import Role
@@ -19,7 +18,7 @@ from ehrcore.types import Role
 _FILES: Final = {
     "ledger": ("ledger.sqlite", "index.sqlite"),
     "journal": ("journal.sqlite",),
-    "keys": (KEYS_FILE,),
+    "keys": ("keys.sqlite",),
 }
 #: Nobody has the shares of keys but the node itself: they are put aside only when that is asked for.
 _FETCHED: Final = ("ledger", "journal")
