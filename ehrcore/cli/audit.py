@@ -51,8 +51,8 @@ class Audit:
     marked: int = 0
     objects: int = 0
     erased: int = 0
-    #: Records that are to be in the store, by patient and digest (as a struct), with their transactions.
-    stored: dict[tuple[bytes, bytes], list[tuple[RecordRef, bytes]]] = field(default_factory=dict)
+    #: Records that are not in the store as they were declared, and what to say of each.
+    absent: list[tuple[RecordRef, str]] = field(default_factory=list)
 
     def take(self, final: Finalised) -> None:
         """Validate the next block, look up the records of its valid transactions, and note who did what."""
@@ -70,17 +70,16 @@ class Audit:
             self.marked += reason is not Reason.ACCEPTED
             payload = endorsed.transaction.body.payload
             if isinstance(payload, RecordRef) and reason is Reason.ACCEPTED:
-                name = payload.pseudonym, self.crypto.hash_struct(payload)
-                self.stored.setdefault(name, []).append((payload, tx_id))
+                self._look_up(payload, tx_id)
 
-    def look_up_all(self) -> None:
-        """Compare the store with the records of all valid transactions but of those that were erased since."""
-        for (pseudonym, digest), records in self.stored.items():
-            if self.state.consents.is_erased(pseudonym, digest):
-                self.erased += len(records)
+    def settle(self) -> None:
+        """What is not in the store as it was declared is a finding, unless it has been erased since."""
+        for record, finding in self.absent:
+            if self.state.consents.is_erased(record.pseudonym, self.crypto.hash_struct(record)):
+                self.erased += 1
             else:
-                for record, tx_id in records:
-                    self._look_up(record, tx_id)
+                self.findings.append(finding)
+        self.objects -= self.erased
 
     def _look_up(self, record: RecordRef, tx_id: bytes) -> None:
         self.objects += 1
@@ -90,7 +89,8 @@ class Audit:
             self.findings.append(str(error))
             return
         if digest is None:
-            self.findings.append(f"{record.location}: expected the record of transaction {tx_id.hex()}, found none")
+            text = f"{record.location}: expected the record of transaction {tx_id.hex()}, found none"
+            self.absent.append((record, text))
         elif digest != record.digest:
             self.findings.append(f"{record.location}: expected the digest in transaction {tx_id.hex()}, found another")
 
@@ -200,7 +200,7 @@ async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | No
         heights = {name: keeper.height for name, keeper in told.answers.items()}
         for name in sorted(heights, key=heights.__getitem__, reverse=True):
             await _replay(done, client, name, max(heights.values()))
-        done.look_up_all()
+        done.settle()
         for keeper in told.answers.values():
             done.compare(keeper)
             await _compare_ledger(done, client, keeper)
