@@ -17,15 +17,18 @@ from typing import Any, Final
 import msgspec
 
 from ehrcore.authority import Authority
-from ehrcore.block import RecordRef, Transaction, TransactionBody
+from ehrcore.block import Payload, RecordRef, Transaction, TransactionBody
+from ehrcore.cli.certificates import find_certificates, names_in
 from ehrcore.cli.read import write_output
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
 from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
 from ehrcore.drive.net.objects import FileStore
+from ehrcore.drive.net.persons import Person, home_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import DeploymentError, ProofError
 from ehrcore.identity import Reason
+from ehrcore.messages import Receipt
 from ehrcore.params import majority
 from ehrcore.proof import Verified, Verifier
 from ehrcore.records import ClinicalRecord
@@ -73,6 +76,18 @@ def sign_record(context: Context, authority: Authority, nonces: Nonces, record: 
     reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location, len(record.body))
     body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), reference)
     return Transaction(body, crypto.sign(body))
+
+
+def sign_payload(context: Context, nonces: Nonces, payload: Payload) -> Transaction:
+    """A transaction of now."""
+    body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), payload)
+    return Transaction(body, context.crypto.sign(body))
+
+
+def context_of(plan: NetworkPlan, person: Person) -> Context:
+    """What a person signs transactions with."""
+    genesis = plan.open_genesis()
+    return Context(person.subject, genesis.params, bytes.fromhex(plan.chain), genesis.certificates, person.crypto)
 
 
 def sign(options: argparse.Namespace) -> int:
@@ -146,14 +161,21 @@ def _report(path: Path, outcome: Outcome) -> bool:
 
 
 class Desk:
-    """One visitor's transactions on their way."""
+    """The transactions of one visitor, a node or a person, on their way; ``authority`` names patients."""
 
-    def __init__(self, client: Client, authority: Authority, options: argparse.Namespace) -> None:
-        folder, plan, visitor = client.folder, client.plan, options.visitor
+    def __init__(
+        self,
+        client: Client,
+        authority: Authority | None,
+        options: argparse.Namespace,
+        person: Person | None = None,
+    ) -> None:
+        folder, plan = client.folder, client.plan
         self._client, self._authority = client, authority
         self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
-        self._context, self._verifier = folder.context(plan, visitor), Verifier(plan.open_genesis())
-        self._nonces, self._store = Nonces(folder.node(visitor)), FileStore(folder.objects)
+        self._context = context_of(plan, person) if person else folder.context(plan, options.visitor)
+        self._nonces = Nonces(home_of(folder, plan, person.alias if person else options.visitor))
+        self._verifier, self._store = Verifier(plan.open_genesis()), FileStore(folder.objects)
         self._agents, self._contributors = self._context.names(Role.AGENT), self._context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, Pending] = {}
 
@@ -165,8 +187,21 @@ class Desk:
 
     async def settle(self, record: ClinicalRecord) -> Outcome:
         """Store the object, sign, hand in, and wait for what is to be waited for."""
+        assert self._authority is not None  # noqa: S101 - who submits has given one
         await asyncio.to_thread(self._store.put, record.location, record.body)
         return await self.hand_over(sign_record(self._context, self._authority, self._nonces, record))
+
+    async def settle_payload(self, payload: Payload) -> Outcome:
+        """Sign and `settle_alone`."""
+        return await self.settle_alone(sign_payload(self._context, self._nonces, payload))
+
+    async def settle_alone(self, tx: Transaction) -> Outcome:
+        """Hand in what is signed and wait until it is final, where nothing else is under way."""
+        poller = asyncio.create_task(self.poll())
+        try:
+            return await self.hand_over(tx)
+        finally:
+            poller.cancel()
 
     async def hand_over(self, tx: Transaction) -> Outcome:
         """Hand in what is signed, and wait for what is to be waited for; `poll` has to run."""
@@ -237,7 +272,7 @@ class Desk:
             receipt = await self._client.receipt(contributor, tx_id)
             found = self._verifier.locate(receipt)
             if found.reason is Reason.ACCEPTED:
-                self._verifier.verify(receipt)
+                await self._verify(receipt, found)
         except (ProofError, NoAnswerError) as error:
             self._note(contributor, tx_id, str(error))
             return
@@ -251,6 +286,15 @@ class Desk:
         agreed = sum(other.reason == found.reason for other in pending.verdicts.values())
         if agreed >= majority(len(self._contributors)):
             pending.settled.set_result(found)
+
+    async def _verify(self, receipt: Receipt, found: Verified) -> None:
+        """`Verifier.verify`, with certificates from the chain where those of its beginning are not enough."""
+        try:
+            self._verifier.verify(receipt)
+        except ProofError:
+            certificates = await find_certificates(self._client, found.keeper, names_in(found), found.header.height)
+            self._verifier = Verifier(self._client.plan.open_genesis(), certificates)
+            self._verifier.verify(receipt)
 
     def _note(self, contributor: str, tx_id: bytes, why: str) -> None:
         if tx_id in self._pending:
