@@ -4,6 +4,7 @@ Bad input ends in one clear line on standard error and exit code 2; code 1 says 
 not hold.
 """
 
+import argparse
 import contextlib
 import errno
 import importlib
@@ -20,6 +21,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         try:
             options = build_parser().parse_args(words)
+            _choose_passphrase(options)
             module, _, name = options.run.partition(":")
             code = getattr(importlib.import_module(f"ehrcore.cli.{module}"), name)(options)
         finally:
@@ -49,6 +51,13 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(2)
     if code:
         sys.exit(code)
+
+
+def _choose_passphrase(options: argparse.Namespace) -> None:
+    if hasattr(options, "passphrase_file"):
+        from ehrcore.drive.net.keys import choose_passphrase  # noqa: PLC0415 - most commands read no key
+
+        choose_passphrase(options.passphrase_file, options.passphrase_fd)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ _CRL_CODES: Final = {
 
 
 class RevocationList(msgspec.Struct, frozen=True, array_like=True, tag="revocations"):
-    """All that is revoked after the block at ``height``, of time ``at``; the next list comes before ``until``."""
+    """All that is revoked after the block at ``height``, as told at ``at``; the next list comes before ``until``."""
 
     height: Height
     at: Nanos

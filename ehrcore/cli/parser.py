@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from ehrcore import __version__
+from ehrcore.cli.parser_persons import add_persons
 
 FOLDER: Final = Path("ehr-network")
 #: The rules by name; spelt out, for what defines them takes long to import.
@@ -31,6 +32,7 @@ def build_parser() -> Parser:
     _add_status(commands)
     _add_submit(commands)
     _add_order(commands)
+    add_persons(commands, _add)
     _add_read(commands)
     _add_proofs(commands)
     _add_audit(commands)
@@ -47,6 +49,9 @@ def _add(commands: Any, name: str, run: str, text: str, *, has_folder: bool = Tr
         command.add_argument(
             "--folder", type=Path, default=FOLDER, metavar="DIR", help=f"the network's folder (./{FOLDER})"
         )
+        secret = command.add_mutually_exclusive_group()
+        secret.add_argument("--passphrase-file", type=Path, metavar="FILE", help="what encrypted keys are opened with")
+        secret.add_argument("--passphrase-fd", type=int, metavar="N", help="the same, from an open descriptor")
     return command
 
 

@@ -29,16 +29,18 @@ class Passphrase:
 
     def __init__(self, path: Path | None = None, descriptor: int | None = None) -> None:
         self._path, self._descriptor = path, descriptor
-        self._known: bytes | None = None
+        self._known: dict[str, bytes] = {}
 
     def read(self, what: str, *, is_new: bool = False) -> bytes:
-        """The passphrase of ``what``, asked for once; a new one is asked for twice.
+        """The passphrase of ``what``, asked for once; a new one has to be said twice.
 
         `DeploymentError` if it is empty, too long, or there is nowhere to ask.
         """
-        if self._known is None:
-            self._known = self._fetch(what, is_new=is_new)
-        return self._known
+        # What is not asked for is one for all, and a descriptor gives it once.
+        name = what if self._path is None and self._descriptor is None else ""
+        if name not in self._known:
+            self._known[name] = self._fetch(what, is_new=is_new)
+        return self._known[name]
 
     def _fetch(self, what: str, *, is_new: bool) -> bytes:
         if self._path is not None:
@@ -55,6 +57,14 @@ class Passphrase:
                 f"{source}: expected a passphrase of 1 to {_LONGEST_PASSPHRASE} bytes, found {len(found)}"
             )
         return found
+
+
+_chosen: list[Passphrase] = [Passphrase()]
+
+
+def choose_passphrase(path: Path | None = None, descriptor: int | None = None) -> None:
+    """From where this process gets passphrases that no caller of the readers below gives."""
+    _chosen[:] = [Passphrase(path, descriptor)]
 
 
 def _drain(descriptor: int) -> bytes:
@@ -80,6 +90,17 @@ def _ask(prompt: str) -> bytes:
         return getpass.getpass(prompt).encode()
     except EOFError:
         return b""
+
+
+def kept_passphrase(home: Path, passphrase: Passphrase | None = None) -> bytes | None:
+    """What the signing key in ``home`` is encrypted with, as it was given to open it; None if it is not encrypted."""
+    if not read_secret(home / SIGNING_FILE).startswith(_ENCRYPTED):
+        return None
+    return (passphrase or _chosen[0]).read(_name(home))
+
+
+def _name(home: Path) -> str:
+    return f"the keys in {home}"
 
 
 def write_key(path: Path, key: Any, passphrase: bytes | None = None) -> None:
@@ -131,7 +152,7 @@ def _load(path: Path, data: bytes, passphrase: Passphrase | None) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
     is_encrypted = data.startswith(_ENCRYPTED)
-    password = (passphrase or Passphrase()).read(str(path)) if is_encrypted else None
+    password = (passphrase or _chosen[0]).read(_name(path.parent)) if is_encrypted else None
     try:
         return load_pem_private_key(data, password)
     except (ValueError, TypeError, UnsupportedAlgorithm):

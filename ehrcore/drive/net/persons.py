@@ -18,22 +18,33 @@ import msgspec
 
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.files import read_file, read_secret, write_file
-from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, read_scalar, read_wrap_key, write_key
-from ehrcore.drive.net.plan import REMEMBERED_SIGNATURES, NetworkFolder, NetworkPlan
-from ehrcore.errors import DeploymentError
+from ehrcore.drive.net.keys import (
+    SIGNING_FILE,
+    WRAP_FILE,
+    Passphrase,
+    read_scalar,
+    read_wrap_key,
+    write_key,
+)
+from ehrcore.drive.net.plan import CERTIFICATE_FILE, REMEMBERED_SIGNATURES, NetworkFolder, NetworkPlan
+from ehrcore.errors import DeploymentError, IdentityError
 from ehrcore.hashing import find_suite
-from ehrcore.identity import Capacity
+from ehrcore.identity import Capacity, CertificateBody
 from ehrcore.signing import PrivateKey, find_scheme
 from ehrcore.types import NodeId, Role
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+    from ehrcore.x509 import Issuer
+
 SUBJECT_FILE: Final = "subject"
-CERTIFICATE_FILE: Final = "certificate.pem"
 DIRECTORY_FILE: Final = "persons.json"
+#: Keys whose certificate is not final yet lie in this folder.
+NEXT: Final = "next"
 _DIRECTORY_BYTES: Final = 1 << 30
 _ALIAS: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_SUBJECT: Final = re.compile(r"person-[0-9a-f]{16}")
 _RESERVED: Final = re.compile(rf"({'|'.join(Role)})(-\d+)?")
 
 
@@ -50,7 +61,7 @@ class Person:
 
 def check_alias(alias: str) -> str:
     """Return ``alias`` if it can name a person; `DeploymentError` if not, or if it is a node's name."""
-    if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
+    if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias) or _SUBJECT.fullmatch(alias):
         raise DeploymentError(
             f"ALIAS: expected 1 to 64 of a-z, 0-9, '.', '_', '-' and no node's name, found {alias[:80]!r}"
         )
@@ -72,10 +83,42 @@ def open_person(folder: NetworkFolder, plan: NetworkPlan, alias: str, passphrase
     """
     home, params = home_of(folder, plan, alias), plan.open_genesis().params
     subject = alias if alias in plan.nodes else _read_subject(home / SUBJECT_FILE)
-    scheme, asked = find_scheme(f"{params.curve}/cryptography"), passphrase or Passphrase()
-    key = scheme.private_key(read_scalar(home / SIGNING_FILE, params.curve, asked))
+    scheme = find_scheme(f"{params.curve}/cryptography")
+    key = scheme.private_key(read_scalar(home / SIGNING_FILE, params.curve, passphrase))
     crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
-    return Person(subject, alias, key, read_wrap_key(home / WRAP_FILE, asked), crypto)
+    return Person(subject, alias, key, read_wrap_key(home / WRAP_FILE, passphrase), crypto)
+
+
+def open_issuer(folder: NetworkFolder, plan: NetworkPlan, *, is_signing: bool = False) -> "Issuer":
+    """What reads the network's X.509, and signs it if asked to: then where the authority's folder is."""
+    from ehrcore.x509 import Issuer  # noqa: PLC0415 - X.509 is slow to import
+
+    params, key = plan.open_genesis().params, None
+    if is_signing:
+        scheme = find_scheme(f"{params.curve}/cryptography")
+        key = scheme.private_key(read_scalar(folder.authority / SIGNING_FILE, params.curve))
+    return Issuer(params.name, params.curve, params.authority_key, key)
+
+
+def read_certificate(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> tuple[CertificateBody, bytes]:
+    """What a person, or a node, is certified for by the file that lies here, and its DER; errors name the file."""
+    from ehrcore.x509_parts import from_pem  # noqa: PLC0415
+
+    home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
+    path = home / CERTIFICATE_FILE
+    data = read_file(path, 1 << 16)
+    try:
+        der = from_pem("CERTIFICATE", data)
+        return open_issuer(folder, plan).read_certificate(der), der
+    except IdentityError as error:
+        raise DeploymentError(f"{path}: {error}") from None
+
+
+def subject_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> str:
+    """The name on the chain of a person or node; a name of the chain itself is one, too, for who is not known here."""
+    if alias in plan.nodes or _SUBJECT.fullmatch(alias):
+        return alias
+    return _read_subject(folder.path / "persons" / check_alias(alias) / SUBJECT_FILE)
 
 
 def _read_subject(path: Path) -> str:
@@ -86,27 +129,33 @@ def _read_subject(path: Path) -> str:
 
 
 def make_keys(home: Path, curve: str, passphrase: bytes | None = None) -> tuple[PrivateKey, bytes]:
-    """New random keys in ``home``; the signing key, and the public half of the wrap key.
-
-    Keys that are there already are kept beside them under another name: secrets may still be sealed to them.
-    """
+    """New random keys in ``home``; the signing key, and the public half of the wrap key."""
     from cryptography.hazmat.primitives.asymmetric import ec, x25519  # noqa: PLC0415 - few commands make keys
 
+    # Only the last of new folders would be its owner's alone.
+    for path in reversed((home, *home.parents)):
+        if not path.exists():
+            path.mkdir(mode=0o700)
     signing = ec.generate_private_key({"p256": ec.SECP256R1, "secp256k1": ec.SECP256K1}[curve]())
     wrap = x25519.X25519PrivateKey.generate()
-    for name in (SIGNING_FILE, WRAP_FILE):
-        put_aside(home / name)
     write_key(home / SIGNING_FILE, signing, passphrase)
     write_key(home / WRAP_FILE, wrap, passphrase)
     scalar = signing.private_numbers().private_value
     return find_scheme(f"{curve}/cryptography").private_key(scalar), wrap.public_key().public_bytes_raw()
 
 
-def put_aside(path: Path) -> None:
-    """Rename a file, if it is there, to the first ``NAME.old-N`` that is free."""
-    if path.exists():
-        number = next(n for n in range(1, 1 << 20) if not path.with_name(f"{path.name}.old-{n}").exists())
-        path.rename(path.with_name(f"{path.name}.old-{number}"))
+def promote(home: Path) -> None:
+    """Put the files in ``home/next`` in the place of those in ``home``, now that their certificate is in force.
+
+    A wrap key that was there stays beside the new one: secrets may be sealed to it.
+    """
+    wrap = home / WRAP_FILE
+    if wrap.exists():
+        number = next(n for n in range(1, 1 << 20) if not home.joinpath(f"{WRAP_FILE}.old-{n}").exists())
+        wrap.rename(home / f"{WRAP_FILE}.old-{number}")
+    for path in sorted((home / NEXT).iterdir()):
+        path.rename(home / path.name)
+    (home / NEXT).rmdir()
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

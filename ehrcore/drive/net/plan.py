@@ -27,6 +27,7 @@ from ehrcore.network import Network, found_network, list_roles
 from ehrcore.params import ChainParams, ConsensusRule, Dissemination, Limits, StakeRule, Topology, WorkRule, majority
 from ehrcore.roles import Context
 from ehrcore.roles.context import Kept
+from ehrcore.rules import AUTHORITY
 from ehrcore.signing import CURVES, derive_secret, find_scheme
 from ehrcore.types import Role
 
@@ -37,6 +38,8 @@ FIRST_PORT: Final = 7777
 REMEMBERED_SIGNATURES: Final = 65_536
 PLAN_FILE: Final = "network.json"
 STORE_FILE: Final = "store.json"
+CERTIFICATE_FILE: Final = "certificate.pem"
+AUTHORITY_CERTIFICATE_FILE: Final = "ca.pem"
 _SEALED_TO: Final = frozenset({Role.VISITOR, Role.CONTRIBUTOR})
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 
@@ -278,6 +281,7 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
     )
     plan = msgspec.structs.replace(plan, signature=network.authority_crypto.sign(_signed_content(plan)).hex())
     _write_secrets(folder, network, label, links, sealed)
+    _write_certificates(folder, network)
     if config.tls:
         from ehrcore.drive.net.tls import issue_certificates  # noqa: PLC0415 - X.509 is slow to import
 
@@ -328,6 +332,19 @@ def _write_secrets(
     pseudonyms = find_suite(network.params.hash_suite).hash(f"pseudonyms|{label}".encode())
     write_file(folder.authority / SIGNING_FILE, f"{authority:064x}".encode(), is_secret=True)
     write_file(folder.authority / "pseudonyms.key", pseudonyms.hex().encode(), is_secret=True)
+
+
+def _write_certificates(folder: NetworkFolder, network: Network) -> None:
+    """What everybody is certified for, as X.509: public."""
+    from ehrcore.x509 import Issuer  # noqa: PLC0415 - X.509 is slow to import
+    from ehrcore.x509_parts import to_pem  # noqa: PLC0415
+
+    params = network.params
+    issuer = Issuer(params.name, params.curve, params.authority_key, network.keys[AUTHORITY])
+    write_file(folder.authority / AUTHORITY_CERTIFICATE_FILE, to_pem("CERTIFICATE", issuer.authority()))
+    for item in network.certificates:
+        pem = to_pem("CERTIFICATE", issuer.certificate(item.body))
+        write_file(folder.node(item.body.subject) / CERTIFICATE_FILE, pem)
 
 
 def _link_secret(label: str, name: str) -> bytes:

@@ -1,0 +1,165 @@
+"""`ehrcore consent`: patients permit and deny, by transactions that they sign themselves.
+
+Names that are given here are local; the chain sees pseudonyms, subjects and organisations.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+
+import msgspec
+
+from ehrcore.block import Payload
+from ehrcore.cli.chain import replay
+from ehrcore.cli.format import parse_digest, show_time
+from ehrcore.cli.parser_persons import ACTIONS, KINDS
+from ehrcore.cli.read import write_output
+from ehrcore.cli.records import open_authority
+from ehrcore.cli.submit import Desk, Outcome
+from ehrcore.codec import decode, encode
+from ehrcore.consent import Action, Consent, Held, Provision, Purpose, Withdrawal
+from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.persons import open_person, read_certificate, subject_of
+from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
+from ehrcore.errors import CodecError, DeploymentError
+from ehrcore.identity import FOREVER, Reason
+from ehrcore.messages import Finalised
+from ehrcore.state import Verdict
+from ehrcore.types import SECOND, Nanos
+
+
+def grant(options: argparse.Namespace) -> int:
+    """Sign a consent of one provision and wait until it is final; 1 if it is refused or not final in time."""
+    folder, plan = folder_of(options.folder)
+    pseudonym = _pseudonym(folder, plan, options.alias)
+    since = _parse_day("--since", options.since) if options.since else time.time_ns()
+    until = _parse_day("--until", options.until) if options.until else FOREVER
+    if since >= until:
+        raise DeploymentError(f"--until: expected a day after {show_time(since)}, found {options.until}")
+    provision = Provision(
+        is_permit=not options.deny,
+        subjects=tuple(sorted({subject_of(folder, plan, alias) for alias in options.to})),
+        organisations=tuple(sorted(set(options.to_organisation))),
+        kinds=tuple(sorted({KINDS.index(kind) + 1 for kind in options.kinds})),
+        actions=tuple(sorted({Action(ACTIONS.index(action) + 1) for action in options.actions})),
+        purposes=tuple(purpose for purpose in Purpose if purpose in options.purpose),
+        not_before=since,
+        not_after=until,
+    )
+    try:
+        consent = decode(encode(Consent(pseudonym, (provision,))), Consent)
+    except CodecError as error:
+        raise DeploymentError(f"consent: {error}") from None
+    return _submit(folder, plan, options, consent, "in force")
+
+
+def revoke(options: argparse.Namespace) -> int:
+    """Withdraw a consent; 1 as for `grant`."""
+    folder, plan = folder_of(options.folder)
+    return _submit(folder, plan, options, Withdrawal(parse_digest("ID", options.id)), "withdrawn")
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """A patient's consents in force, oldest first."""
+    folder, plan = folder_of(options.folder)
+    if options.patient is not None:
+        pseudonym = open_authority(folder, plan).pseudonym(options.patient)
+    else:
+        pseudonym = _pseudonym(folder, plan, options.alias)
+    names = _known_names(folder)
+
+    async def find() -> Held:
+        async with Client(folder, plan) as client:
+            return (await replay(client)).consents.held.get(pseudonym)
+
+    held = asyncio.run(find())
+    for consent_id, consent in held:
+        for provision in consent.provisions:
+            print(f"{consent_id.hex()}  {_say(provision, names)}")
+    if not held:
+        print("no consent in force: all may write, nobody else may read or search")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """A consent as FHIR R4, whether it is in force or not; 1 if the chain holds none of this id."""
+    from ehrcore.fhir_consent import write_consent
+
+    folder, plan = folder_of(options.folder)
+    wanted = parse_digest("ID", options.id)
+    given: list[tuple[Consent, int]] = []
+
+    def take(final: Finalised, verdict: Verdict) -> None:
+        for endorsed, reason, tx_id in zip(final.block.transactions, verdict.reasons, verdict.tx_ids, strict=True):
+            payload = endorsed.transaction.body.payload
+            if tx_id == wanted and reason is Reason.ACCEPTED and isinstance(payload, Consent):
+                given.append((payload, final.block.header.timestamp))
+
+    async def find() -> bool:
+        async with Client(folder, plan) as client:
+            state = await replay(client, take)
+        return bool(given) and any(item[0] == wanted for item in state.consents.held.get(given[0][0].pseudonym))
+
+    is_in_force = asyncio.run(find())
+    if not given:
+        sys.stderr.write(f"ehrcore: {options.id}: expected a consent on the chain, found none\n")
+        return 1
+    resource = write_consent(given[0][0], wanted, given[0][1], is_in_force=is_in_force)
+    write_output(options.fhir, json.dumps(resource, indent=1).encode() + b"\n")
+    return 0
+
+
+def _pseudonym(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> bytes:
+    body, _ = read_certificate(folder, plan, alias)
+    if not body.pseudonym:
+        raise DeploymentError(f"--as: expected a patient, found {alias}, who is none")
+    return body.pseudonym
+
+
+def _parse_day(name: str, text: str) -> int:
+    """The beginning of a day in UTC, in nanoseconds."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        return msgspec.convert(int(day.timestamp()) * SECOND, Nanos)
+    except (ValueError, msgspec.ValidationError):
+        raise DeploymentError(f"{name}: expected a day such as 2027-01-31, found {text[:40]!r}") from None
+
+
+def _known_names(folder: NetworkFolder) -> dict[str, str]:
+    """Aliases of this host, by subject."""
+    found = (folder.path / "persons").glob("*/subject")
+    return {path.read_text(errors="replace").strip(): path.parent.name for path in found}
+
+
+def _say(given: Provision, names: dict[str, str]) -> str:
+    who = [*(names.get(subject, subject) for subject in given.subjects), *given.organisations]
+    parts = (
+        "permits" if given.is_permit else "DENIES",
+        " or ".join(who) or "anybody",
+        "to " + ", ".join(ACTIONS[action - 1] for action in given.actions or Action),
+        f"records of {' or '.join(KINDS[kind - 1] for kind in given.kinds) or 'all kinds'}",
+        f"for {' or '.join(given.purposes) or 'any purpose'}",
+        f"from {show_time(given.not_before)}",
+        "" if given.not_after == FOREVER else f"until {show_time(given.not_after)}",
+    )
+    return " ".join(filter(None, parts))
+
+
+def _submit(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespace, payload: Payload, done: str) -> int:
+    person = open_person(folder, plan, options.alias)
+
+    async def settle() -> Outcome:
+        async with Client(folder, plan) as client:
+            desk = Desk(client, None, options, person)
+            await desk.require_agents()
+            return await desk.settle_payload(payload)
+
+    outcome = asyncio.run(settle())
+    if outcome.is_good:
+        print(f"{outcome.tx_id.hex()}  block {outcome.height}  {done}")
+        return 0
+    sys.stderr.write(f"ehrcore: consent {options.action}: expected to be final and valid, found {outcome.verdict}\n")
+    return 1
