@@ -92,8 +92,8 @@ async def keep_record(
     sealed = await asyncio.to_thread(sealed_record, record, key, pseudonym)
     await asyncio.to_thread(store.put, sealed.location, sealed.body)
     reference = RecordRef(int(record.kind), pseudonym, crypto.hash(sealed.body), sealed.location, len(sealed.body))
-    for name, why in (await custodians.deposit(reference, key)).items():
-        sys.stderr.write(f"ehrcore: {name} does not keep its share of the key of {reference.location}: {why}\n")
+    for why in await custodians.deposit(reference, key):
+        sys.stderr.write(f"ehrcore: {why}\n")
     return reference
 
 

@@ -57,6 +57,7 @@ PATIENCE_S: Final = 5.0
 PAUSE_S: Final = 0.2
 #: How often a deposit is tried, and an object fetched from one custodian.
 TRIES: Final = 3
+DEPOSIT_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,14 @@ class Custodians:
         self._keys = {body.subject: body.wrap_key for body in bodies if body.role is Role.CONTRIBUTOR}
         self.names = tuple(self._keys)
         self.threshold = majority(len(self.names))
+        self._failing: set[str] = set()
 
     # -- authors -----------------------------------------------------------------------------------------------
 
-    async def deposit(self, record: RecordRef, key: bytes) -> dict[str, str]:
-        """Deal ``key`` out; the custodians that have not kept their shares, and why not.
+    async def deposit(self, record: RecordRef, key: bytes) -> list[str]:
+        """Deal ``key`` out; who keeps no share of it, and why, where that is news.
 
-        `DeploymentError` if those that have are too few to give it back.
+        `DeploymentError` if those that keep theirs are too few to give it back.
         """
         digest, count = self._crypto.hash_struct(record), len(self.names)
         chance = os.urandom((self.threshold - 1) * len(key))
@@ -96,19 +98,7 @@ class Custodians:
 
         async def hand_in(name: str) -> None:
             sealed = wrap(self._keys[name], deposit_info(self._chain, name, digest), shares[name])
-            # The same bytes each time: what was kept, and could not be answered, is known again.
-            body = encode(Deposit(dealing, signature, sealed))
-            for left in reversed(range(TRIES)):
-                try:
-                    answer = await self._client.request(name, DEPOSIT_ROUTE, body, media=DEPOSIT_MEDIA)
-                    if answer.status == CREATED:
-                        return
-                    if answer.status == FORBIDDEN or not left:
-                        raise NoAnswerError(f"{name}: {answer.problem()}")
-                except NoAnswerError:
-                    if not left:
-                        raise
-                await asyncio.sleep(PAUSE_S)
+            await self._hand_in(name, encode(Deposit(dealing, signature, sealed)))
 
         told = await ask_each(self.names, hand_in)
         if len(told.answers) < self.threshold:
@@ -117,7 +107,27 @@ class Custodians:
                 f"custodians: expected {self.threshold} of {count} to keep the record's key, "
                 f"found {len(told.answers)} ({words})"
             )
-        return told.silent
+        what = "keeps no share of the keys of records"
+        news = [f"{name} {what}: {told.silent[name]}" for name in told.silent.keys() - self._failing]
+        self._failing = set(told.silent)
+        return sorted(news)
+
+    async def _hand_in(self, name: str, body: bytes) -> None:
+        """The same bytes each time: what was kept, and could not be answered, is known again."""
+        tries = 1 if name in self._failing else TRIES
+        for left in reversed(range(tries)):
+            try:
+                answer = await self._client.request(
+                    name, DEPOSIT_ROUTE, body, media=DEPOSIT_MEDIA, timeout_s=DEPOSIT_TIMEOUT_S
+                )
+                if answer.status == CREATED:
+                    return
+                why = NoAnswerError(f"{name}: {answer.problem()}")
+            except NoAnswerError as error:
+                answer, why = None, error
+            if not left or (answer is not None and answer.status == FORBIDDEN):
+                raise why
+            await asyncio.sleep(PAUSE_S)
 
     # -- readers -----------------------------------------------------------------------------------------------
 
