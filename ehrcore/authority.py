@@ -5,6 +5,7 @@ replicas see them at the same place.
 """
 
 from ehrcore.block import Bond, Enrolment, Revocation, Transaction, TransactionBody, Unbond
+from ehrcore.consent import Erasure
 from ehrcore.crypto import Crypto
 from ehrcore.errors import IdentityError
 from ehrcore.identity import FOREVER, Capacity, Cause, Certificate, CertificateBody
@@ -85,7 +86,11 @@ class Authority:
         """The transaction that takes from an administrator's stake; to be sent to every agent."""
         return self._order(chain, Unbond(node, amount), now)
 
-    def _order(self, chain: bytes, payload: Enrolment | Revocation | Bond | Unbond, now: int) -> Transaction:
+    def erase(self, chain: bytes, erasure: Erasure, now: int) -> Transaction:
+        """The transaction by which a record's key is destroyed for a patient; to be sent to every agent."""
+        return self._order(chain, erasure, now)
+
+    def _order(self, chain: bytes, payload: Enrolment | Revocation | Bond | Unbond | Erasure, now: int) -> Transaction:
         body = TransactionBody(chain, AUTHORITY, self.nonce, now, payload)
         self.nonce += 1
         return Transaction(body, self._crypto.sign(body))

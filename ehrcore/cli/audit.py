@@ -50,6 +50,9 @@ class Audit:
     valid: int = 0
     marked: int = 0
     objects: int = 0
+    erased: int = 0
+    #: Records that are not in the store as they were declared, and what to say of each.
+    absent: list[tuple[RecordRef, str]] = field(default_factory=list)
 
     def take(self, final: Finalised) -> None:
         """Validate the next block, look up the records of its valid transactions, and note who did what."""
@@ -69,6 +72,15 @@ class Audit:
             if isinstance(payload, RecordRef) and reason is Reason.ACCEPTED:
                 self._look_up(payload, tx_id)
 
+    def settle(self) -> None:
+        """What is not in the store as it was declared is a finding, unless it has been erased since."""
+        for record, finding in self.absent:
+            if self.state.consents.is_erased(record.pseudonym, self.crypto.hash_struct(record)):
+                self.erased += 1
+            else:
+                self.findings.append(finding)
+        self.objects -= self.erased
+
     def _look_up(self, record: RecordRef, tx_id: bytes) -> None:
         self.objects += 1
         try:
@@ -77,7 +89,8 @@ class Audit:
             self.findings.append(str(error))
             return
         if digest is None:
-            self.findings.append(f"{record.location}: expected the record of transaction {tx_id.hex()}, found none")
+            text = f"{record.location}: expected the record of transaction {tx_id.hex()}, found none"
+            self.absent.append((record, text))
         elif digest != record.digest:
             self.findings.append(f"{record.location}: expected the digest in transaction {tx_id.hex()}, found another")
 
@@ -160,7 +173,8 @@ def audit(options: argparse.Namespace) -> int:
     print(f"replayed  {done.state.height} blocks of chain {plan.chain}")
     print(f"tip       {done.state.tip.hex()}")
     print(f"state     {done.state.digest.hex()}")
-    print(f"checked   {done.valid} valid transactions, {done.marked} marked invalid, {done.objects} stored records")
+    stored = f"{done.objects} stored records{f', {done.erased} erased' if done.erased else ''}"
+    print(f"checked   {done.valid} valid transactions, {done.marked} marked invalid, {stored}")
     print(f"ledgers   {', '.join(f'{name} at {keeper.height}' for name, keeper in told.answers.items())}")
     for why in told.silent.values():
         print(f"unknown   {why}")
@@ -186,6 +200,7 @@ async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | No
         heights = {name: keeper.height for name, keeper in told.answers.items()}
         for name in sorted(heights, key=heights.__getitem__, reverse=True):
             await _replay(done, client, name, max(heights.values()))
+        done.settle()
         for keeper in told.answers.values():
             done.compare(keeper)
             await _compare_ledger(done, client, keeper)

@@ -16,7 +16,13 @@ from ehrcore.pseudonyms import RULES
 from ehrcore.types import Role
 
 #: What a node keeps, by what it is called here, and what it means to do without.
-_FILES: Final = {"ledger": ("ledger.sqlite", "index.sqlite"), "journal": ("journal.sqlite",)}
+_FILES: Final = {
+    "ledger": ("ledger.sqlite", "index.sqlite"),
+    "journal": ("journal.sqlite",),
+    "keys": ("keys.sqlite",),
+}
+#: Nobody has the shares of keys but the node itself: they are put aside only when that is asked for.
+_FETCHED: Final = ("ledger", "journal")
 
 
 def up(options: argparse.Namespace) -> int:
@@ -69,7 +75,7 @@ def resync(options: argparse.Namespace) -> None:
     local, name = LocalNetwork(options.folder), options.node
     if name not in local.names():
         raise DeploymentError(f"node: expected one of {', '.join(local.names())}, found {name}")
-    parts = [part for part in _FILES if getattr(options, part)] or list(_FILES)
+    parts = [part for part in _FILES if getattr(options, part)] or list(_FETCHED)
     with hold_launch(local.folder.path):
         pid = local.running().get(name)
         if pid is not None:
@@ -87,6 +93,11 @@ def resync(options: argparse.Namespace) -> None:
 def _meaning(part: str, role: Role) -> str:
     if part == "ledger":
         return "at its next start the node fetches every block from its peers and validates it"
+    if part == "keys":
+        return (
+            "its shares of records' keys are lost to the network: records stay readable while a majority of "
+            "contributors hold theirs; delete what was put aside once it is of no more use, for no erasure reaches it"
+        )
     if role is Role.AGENT:
         return "what it alone had accepted and was not final is lost: submit that again; orders come from its peers"
     if role is Role.ADMINISTRATOR:

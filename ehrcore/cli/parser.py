@@ -10,6 +10,9 @@ from ehrcore.cli.parser_persons import add_persons
 FOLDER: Final = Path("ehr-network")
 #: The rules by name; spelt out, for what defines them takes long to import.
 CONSENSUS: Final = ("pos", "leader", "single", "pow")
+PURPOSES: Final = ("TREAT", "HPAYMT", "HOPERAT", "HRESCH", "PUBHLTH", "PATRQT")
+EMERGENCIES: Final = ("unconscious", "life-threatened", "unable-to-consent", "danger-to-others")
+KINDS: Final = ("medication", "diagnostic-report", "bill", "insurance", "birth", "death", "sensor")
 ROLES: Final = ("agents", "coordinators", "administrators", "contributors", "visitors")
 
 
@@ -68,6 +71,7 @@ def _add_network(commands: Any) -> None:
     resync.add_argument("node", metavar="NAME")
     for part in ("ledger", "journal"):
         resync.add_argument(f"--{part}", action="store_true", help=f"the {part} alone")
+    resync.add_argument("--keys", action="store_true", help="a contributor's shares of records' keys, which nobody has")
 
 
 def _add_config(command: Parser) -> None:
@@ -150,9 +154,40 @@ def _add_agreement(commands: Any) -> None:
 
 
 def _add_read(commands: Any) -> None:
-    read = _add(commands, "read", "read:read", "write out a record, byte for byte as it was submitted")
+    read = _add(commands, "read", "read:read", "read a record, byte for byte as it was submitted, if that is permitted")
     read.add_argument("id", metavar="ID", help="the transaction's id")
     read.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+    read.add_argument(
+        "--evidence", type=Path, metavar="FILE", help="save the sealed record and its key, too, for others"
+    )
+    _add_access(read)
+    search = _add(commands, "search", "search:search", "list the records of a patient, if that is permitted")
+    whose = search.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--patient", metavar="ID", help="the patient (where the authority's folder is)")
+    whose.add_argument("--pseudonym", metavar="HEX", help="the patient's pseudonym")
+    search.add_argument("--kind", choices=KINDS, help="records of this kind alone (all)")
+    _add_access(search)
+    erase = _add(commands, "erase", "erase:erase", "have a record's key destroyed for good; the chain stays as it is")
+    erase.add_argument("id", metavar="ID", help="the transaction's id")
+    who = erase.add_mutually_exclusive_group(required=True)
+    who.add_argument("--as", dest="alias", metavar="ALIAS", help="the patient whose record it is")
+    who.add_argument("--by-authority", action="store_true", help="the authority, for the patient (where its folder is)")
+    _add_waiting(erase)
+
+
+def _add_access(command: Parser) -> None:
+    """Who asks for what purpose; an access is a transaction, to be waited for."""
+    command.add_argument(
+        "--as", dest="alias", default="visitor-0", metavar="ALIAS", help="a person or node (visitor-0)"
+    )
+    command.add_argument("--purpose", choices=PURPOSES, default="TREAT", help="what for (TREAT)")
+    command.add_argument("--break-glass", choices=EMERGENCIES, default="", help="in an emergency, against all consents")
+    _add_waiting(command)
+
+
+def _add_waiting(command: Parser) -> None:
+    command.set_defaults(no_wait=False)
+    command.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="how long it may take (60)")
 
 
 def _add_proofs(commands: Any) -> None:
@@ -164,6 +199,7 @@ def _add_proofs(commands: Any) -> None:
     verify.add_argument("file", type=Path, metavar="FILE", help="the proof")
     verify.add_argument("--chain", metavar="HEX", help="the chain's id, if it is known from elsewhere")
     verify.add_argument("--record", type=Path, metavar="FILE", help="the record that it is to be about")
+    verify.add_argument("--evidence", type=Path, metavar="FILE", help="what `read --evidence` has saved of that record")
 
 
 def _add_audit(commands: Any) -> None:

@@ -2,19 +2,26 @@
 
 import argparse
 import asyncio
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 from ehrcore.block import Attestation, Genesis, RecordRef
 from ehrcore.cli.certificates import find_certificates, names_in
+from ehrcore.cli.disclosure import encode_disclosure
 from ehrcore.cli.format import parse_digest
+from ehrcore.consent import Access, Action, Emergency, Purpose
 from ehrcore.drive.net.client import Client, NoAnswerError, folder_of
-from ehrcore.drive.net.files import write_file
-from ehrcore.drive.net.stores import open_store
-from ehrcore.errors import ProofError, StorageError
+from ehrcore.drive.net.custodians import Custodians, Handed, unseal
+from ehrcore.drive.net.files import sync_folder, write_file
+from ehrcore.drive.net.objects import MAX_WHOLE_BYTES
+from ehrcore.drive.net.persons import Person, open_person
+from ehrcore.errors import DeploymentError, ProofError, StorageError
 from ehrcore.identity import Reason
 from ehrcore.messages import Receipt
 from ehrcore.proof import Proof, Verified, Verifier, build_proof, encode_proof
@@ -30,31 +37,101 @@ class Found:
     words: tuple[Attestation, ...]
 
 
+#: What the chain says of an access that it denies, as it is told to who asked.
+_DENIALS: Final = {
+    Reason.NO_CONSENT: "no consent of the patient",
+    Reason.DENIED: "the patient has denied it",
+    Reason.ERASED: "the record has been erased",
+    Reason.NO_RIGHT: "no right to ask for it",
+}
+
+
 def read(options: argparse.Namespace) -> int:
-    """Write a record out, byte for byte, or 1 and nothing if it is not there, not valid, or not what was declared."""
-    return _or_one(_read, options)
+    """Write a record out, byte for byte, or 1 and nothing if that is not permitted, or it is not what was declared."""
+    return or_one(_read, options)
 
 
 def _read(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
-    tx_id, verifier = parse_digest("ID", options.id), Verifier(plan.open_genesis())
-    shown = asyncio.run(_find(Client(folder, plan), verifier, tx_id)).shown
+    tx_id, person = parse_digest("ID", options.id), open_person(folder, plan, options.alias)
+    with TemporaryDirectory(prefix=".ehrcore-", dir=options.output.parent if options.output else None) as place:
+        sealed, plain = Path(place) / "sealed", Path(place) / "plain"
+        record, handed = asyncio.run(_fetch(Client(folder, plan), person, tx_id, sealed, options))
+        key = unseal(record, handed, sealed, plain)
+        if options.evidence is not None:
+            if record.size_bytes > MAX_WHOLE_BYTES:
+                raise StorageError(f"--evidence: expected at most {MAX_WHOLE_BYTES} bytes, found {record.size_bytes}")
+            write_file(options.evidence, encode_disclosure(key, sealed.read_bytes()), is_secret=True)
+        _move_out(plain, options.output)
+
+
+def _move_out(plain: Path, output: Path | None) -> None:
+    if output is None:
+        with plain.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        plain.replace(output)
+        sync_folder(output.parent)
+    except OSError as error:
+        raise DeploymentError(f"{output}: expected a file that can be written, found: {error.strerror}") from None
+
+
+async def _fetch(
+    client: Client, person: Person, tx_id: bytes, sealed: Path, options: argparse.Namespace
+) -> tuple[RecordRef, list[Handed]]:
+    """Have the chain permit it, then custodians release the shares, and one of them the sealed object."""
+    async with client:
+        record = await find_record(client, tx_id)
+        digest = person.crypto.hash_struct(record)
+        purpose, emergency = purpose_of(options)
+        access = Access(Action.READ, record.pseudonym, record.kind, digest, purpose, emergency)
+        access_id = await request_access(client, person, access, options)
+        custodians = Custodians(client, person.subject, person.crypto)
+        handed, troubles = await custodians.collect(access_id, tx_id, record, person.wrap_key)
+        for name, why in sorted(troubles.items()):
+            sys.stderr.write(f"ehrcore: {name}: {why}\n")
+        await custodians.fetch(handed, record, sealed)
+        return record, handed
+
+
+async def find_record(client: Client, tx_id: bytes) -> RecordRef:
+    """What a valid transaction declares of a record; `ProofError` if there is none with this id."""
+    shown = (await _find(client, Verifier(client.plan.open_genesis()), tx_id)).shown
     payload = shown.endorsed.transaction.body.payload
     if not isinstance(payload, RecordRef):
-        raise ProofError(f"{options.id}: expected a transaction about a record, found an order of the authority")
+        found = type(payload).__name__.lower()
+        raise ProofError(f"{tx_id.hex()}: expected a transaction about a record, found one of kind {found}")
     if shown.reason is not Reason.ACCEPTED:
-        raise ProofError(f"{options.id}: expected a valid transaction, found one that is marked {shown.reason}")
-    body = open_store(folder).get(payload.location)
-    if body is None:
-        raise StorageError(f"{payload.location}: expected the record of {options.id}, found none")
-    if not verifier.matches(shown, body):
-        raise StorageError(f"{payload.location}: expected digest {payload.digest.hex()}, found other bytes")
-    write_output(options.output, body)
+        raise ProofError(f"{tx_id.hex()}: expected a valid transaction, found one that is marked {shown.reason}")
+    return payload
+
+
+def purpose_of(options: argparse.Namespace) -> tuple[Purpose, Emergency]:
+    """What an access is for: an emergency, if the glass is broken."""
+    emergency = Emergency(options.break_glass)
+    return (Purpose.EMERGENCY if emergency else Purpose(options.purpose)), emergency
+
+
+async def request_access(client: Client, person: Person, access: Access, options: argparse.Namespace) -> bytes:
+    """Put an access on the chain and wait until it is final; its id, or `ProofError` with the chain's reason."""
+    from ehrcore.cli.submit import Desk
+
+    desk = Desk(client, None, options, person)
+    await desk.require_agents()
+    outcome = await desk.settle_payload(access)
+    if not outcome.is_good:
+        reason = next((text for code, text in _DENIALS.items() if code.value in outcome.verdict.split()), None)
+        raise ProofError(
+            f"{access.action.name.lower()}: expected it to be permitted, found: {reason or outcome.verdict}"
+        )
+    return outcome.tx_id
 
 
 def prove(options: argparse.Namespace) -> int:
     """Write a proof to a file, or 1 if there is nothing to prove."""
-    return _or_one(_prove, options)
+    return or_one(_prove, options)
 
 
 def _prove(options: argparse.Namespace) -> None:
@@ -64,13 +141,13 @@ def _prove(options: argparse.Namespace) -> None:
 
 
 async def _build(client: Client, genesis: Genesis, tx_id: bytes) -> Proof:
-    found = await _find(client, Verifier(genesis), tx_id)
-    try:
-        return build_proof(genesis, found.receipt, found.words)
-    except ProofError:
-        # Somebody's certificate may be younger than the chain.
-        names, height = names_in(found.shown) | {word.node for word in found.words}, found.shown.header.height
-        async with client:
+    async with client:
+        found = await _find(client, Verifier(genesis), tx_id)
+        try:
+            return build_proof(genesis, found.receipt, found.words)
+        except ProofError:
+            # Somebody's certificate may be younger than the chain.
+            names, height = names_in(found.shown) | {word.node for word in found.words}, found.shown.header.height
             certificates = await find_certificates(client, found.shown.keeper, names, height)
         return build_proof(genesis, found.receipt, found.words, certificates)
 
@@ -93,8 +170,7 @@ async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
             troubles[name] = str(error).removeprefix(f"{name}: ")
 
     contributors = [name for name, role in client.plan.roles().items() if role is Role.CONTRIBUTOR]
-    async with client:
-        await asyncio.gather(*map(ask, contributors))
+    await asyncio.gather(*map(ask, contributors))
     if not found:
         words = "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
         raise ProofError(f"{tx_id.hex()}: expected a transaction on the chain, found none ({words})")
@@ -107,7 +183,7 @@ async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
     return replace(agreed[0], words=tuple(item.receipt.word for item in agreed if item.shown.block_hash == shared))
 
 
-def _or_one(action: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+def or_one(action: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
     """0, or 1 with one line if what was looked for does not hold."""
     try:
         action(options)

@@ -6,6 +6,7 @@ A record is settled when a majority of contributors have shown a receipt that ve
 import argparse
 import asyncio
 import contextlib
+import os
 import random
 import sys
 import time
@@ -23,7 +24,10 @@ from ehrcore.cli.certificates import find_certificates, names_in
 from ehrcore.cli.read import write_output
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
+from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, ask_each, folder_of
+from ehrcore.drive.net.custodians import Custodians
+from ehrcore.drive.net.objects import Store
 from ehrcore.drive.net.persons import Person, home_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.stores import open_store
@@ -34,6 +38,7 @@ from ehrcore.params import majority
 from ehrcore.proof import Verified, Verifier
 from ehrcore.records import ClinicalRecord
 from ehrcore.roles import Context
+from ehrcore.sealing import RECORD_KEY_BYTES, sealed_record
 from ehrcore.types import Role
 
 #: Records on their way at once; the replay window of an author is 4,096 nonces wide.
@@ -72,18 +77,26 @@ class Pending:
     verdicts: dict[str, Verified] = field(default_factory=dict)
 
 
-def sign_record(context: Context, authority: Authority, nonces: Nonces, record: ClinicalRecord) -> Transaction:
-    """The visitor's transaction about a record, of now."""
-    crypto, pseudonym = context.crypto, authority.pseudonym(record.patient_id)
-    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(record.body), record.location, len(record.body))
-    body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), reference)
-    return Transaction(body, crypto.sign(body))
-
-
 def sign_payload(context: Context, nonces: Nonces, payload: Payload) -> Transaction:
     """A transaction of now."""
     body = TransactionBody(context.chain, context.me, nonces.take(), time.time_ns(), payload)
     return Transaction(body, context.crypto.sign(body))
+
+
+async def keep_record(
+    custodians: Custodians, store: Store, crypto: Crypto, pseudonym: bytes, record: ClinicalRecord
+) -> RecordRef:
+    """Seal a record under a key of its own, store it, and have custodians keep the key: what the chain is to say of it.
+
+    `DeploymentError` if too few of them do: then nobody could ever read it.
+    """
+    key = os.urandom(RECORD_KEY_BYTES)
+    sealed = await asyncio.to_thread(sealed_record, record, key, pseudonym)
+    await asyncio.to_thread(store.put, sealed.location, sealed.body)
+    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(sealed.body), sealed.location, len(sealed.body))
+    for why in await custodians.deposit(reference, key):
+        sys.stderr.write(f"ehrcore: {why}\n")
+    return reference
 
 
 def context_of(plan: NetworkPlan, person: Person) -> Context:
@@ -93,14 +106,20 @@ def context_of(plan: NetworkPlan, person: Person) -> Context:
 
 
 def sign(options: argparse.Namespace) -> int:
-    """Store one record and print its signed transaction as JSON, for whoever hands it to the agents by other means."""
+    """Keep one record and print its signed transaction as JSON, for whoever hands it to the agents by other means."""
     from ehrcore.drive.net.web.views import transaction_view
 
     folder, plan, authority = _open(options)
     ((_, record),) = read_records((options.file,), is_lenient=False)
-    nonces = Nonces(folder.node(options.visitor))
-    open_store(folder).put(record.location, record.body)
-    tx = sign_record(folder.context(plan, options.visitor), authority, nonces, record)
+    context, store = folder.context(plan, options.visitor), open_store(folder)
+    client, pseudonym = Client(folder, plan, options.visitor), authority.pseudonym(record.patient_id)
+
+    async def keep() -> RecordRef:
+        async with client:
+            custodians = Custodians(client, context.me, context.crypto)
+            return await keep_record(custodians, store, context.crypto, pseudonym, record)
+
+    tx = sign_payload(context, Nonces(folder.node(options.visitor)), asyncio.run(keep()))
     write_output(options.output, msgspec.json.encode(transaction_view(tx)) + b"\n")
     return 0
 
@@ -158,7 +177,7 @@ async def _first(
 
 def _report(path: Path, outcome: Outcome) -> bool:
     place = "-" if outcome.height is None else f"block {outcome.height}"
-    print(f"{outcome.tx_id.hex()}  {place:<10}  {outcome.verdict}  {path}", flush=True)
+    print(f"{outcome.tx_id.hex() or '-':<64}  {place:<10}  {outcome.verdict}  {path}", flush=True)
     return outcome.is_good
 
 
@@ -178,6 +197,7 @@ class Desk:
         self._context = context_of(plan, person) if person else folder.context(plan, options.visitor)
         self._nonces = Nonces(home_of(folder, plan, person.alias if person else options.visitor))
         self._verifier, self._store = Verifier(plan.open_genesis()), open_store(folder)
+        self._custodians = Custodians(client, self._context.me, self._context.crypto)
         self._agents, self._contributors = self._context.names(Role.AGENT), self._context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, Pending] = {}
 
@@ -188,10 +208,14 @@ class Desk:
             raise DeploymentError(f"agents: expected one that answers, found none ({'; '.join(told.silent.values())})")
 
     async def settle(self, record: ClinicalRecord) -> Outcome:
-        """Store the object, sign, hand in, and wait for what is to be waited for."""
+        """Keep the record, sign, hand in, and wait for what is to be waited for."""
         assert self._authority is not None  # noqa: S101 - who submits has given one
-        await asyncio.to_thread(self._store.put, record.location, record.body)
-        return await self.hand_over(sign_record(self._context, self._authority, self._nonces, record))
+        pseudonym, crypto = self._authority.pseudonym(record.patient_id), self._context.crypto
+        try:
+            reference = await keep_record(self._custodians, self._store, crypto, pseudonym, record)
+        except DeploymentError as error:
+            return Outcome(b"", f"not submitted: {error}")
+        return await self.hand_over(sign_payload(self._context, self._nonces, reference))
 
     async def settle_payload(self, payload: Payload) -> Outcome:
         """Sign and `settle_alone`."""

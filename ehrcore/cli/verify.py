@@ -2,16 +2,21 @@
 
 import argparse
 import sys
+from typing import Final
 
 from ehrcore.block import LeaderCertificate, OrdererCertificate, RecordRef, StakeCertificate, WorkCertificate
+from ehrcore.cli.disclosure import open_disclosure
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.drive.net.files import read_file
 from ehrcore.drive.net.objects import MAX_OBJECT_BYTES
 from ehrcore.errors import ProofError
 from ehrcore.hashing import find_suite
+from ehrcore.ledger import open_crypto
 from ehrcore.proof import Verified, decode_proof, verify_proof
 from ehrcore.records import RecordKind
 
+#: An object in base64, and its key.
+MAX_EVIDENCE_BYTES: Final = 2 * MAX_OBJECT_BYTES
 Lines = list[tuple[str, str]]
 
 
@@ -20,8 +25,12 @@ def verify_file(options: argparse.Namespace) -> int:
     data = read_file(options.file)
     chain = None if options.chain is None else parse_digest("--chain", options.chain)
     record = None if options.record is None else read_file(options.record, MAX_OBJECT_BYTES)
+    evidence = None if options.evidence is None else read_file(options.evidence, MAX_EVIDENCE_BYTES)
     try:
-        shown = verify_proof(decode_proof(data), chain, record)
+        # What is sealed is compared with the chain by its evidence, else as it is stored.
+        shown = verify_proof(decode_proof(data), chain, record if evidence is None else None)
+        if evidence is not None:
+            _compare(shown, evidence, record)
     except ProofError as error:
         sys.stderr.write(f"ehrcore: {options.file}: {error}\n")
         return 1
@@ -29,6 +38,16 @@ def verify_file(options: argparse.Namespace) -> int:
     for word, text in (*_proven(shown, options), *_claimed(shown, options)):
         print(f"{word:<8} {text}")
     return 0
+
+
+def _compare(shown: Verified, evidence: bytes, record: bytes | None) -> None:
+    """Raise `ProofError` unless the evidence opens what the chain declares, and that is the record."""
+    payload = shown.endorsed.transaction.body.payload
+    if not isinstance(payload, RecordRef):
+        raise ProofError(f"evidence: expected a transaction about a record, found {type(payload).__name__.lower()}")
+    found = open_disclosure(evidence, payload, open_crypto(shown.genesis.params))
+    if record is not None and found != record:
+        raise ProofError(f"record: expected what the evidence of transaction {shown.tx_id.hex()} holds, found another")
 
 
 def _proven(shown: Verified, options: argparse.Namespace) -> Lines:
@@ -45,6 +64,8 @@ def _proven(shown: Verified, options: argparse.Namespace) -> Lines:
         what = [f"{author} ordered: {type(payload).__name__.lower()}"]
     if options.record is not None:
         what.append(f"the record is {options.record}, byte for byte")
+    if options.evidence is not None:
+        what.append(f"the stored object is the one in {options.evidence}, and opens to that record and to no other")
     endorsed_by = f"{len(endorsed.endorsements)} of {topology.agents} agents endorsed it"
     approved_by = f"{len(endorsed.approvals)} of {topology.coordinators} coordinators approved it"
     what += [
@@ -76,7 +97,7 @@ def _claimed(shown: Verified, options: argparse.Namespace) -> Lines:
         ("signed", f"verdict {verdict}, by {len(names)} of {count} contributors: {', '.join(names)}"),
         ("claimed", f"signed at {submitted} by the author's clock, in a block of {cut} by the proposer's"),
     ]
-    if options.record is None:
+    if options.record is None and options.evidence is None:
         lines.append(("open", "whether a file is that record (--record FILE)"))
     if options.chain is None:
         lines.append(("open", f"whether {shown.chain.hex()} is the right chain (--chain HEX)"))

@@ -6,7 +6,7 @@ Nobody is trusted for being reachable: an answer's length is bounded, and what i
 import http.client
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -155,6 +155,27 @@ class Client:
         if answer.status != OK:
             raise NoAnswerError(f"{node}: {answer.problem()}")
         return answer
+
+    async def stream(self, node: str, route: str, body: bytes, *, media: str) -> AsyncIterator[bytes]:
+        """POST ``body`` and yield the answer as it comes; `NoAnswerError` for any but a good one, or if it breaks off.
+
+        However long the answer is: a minute without a byte is too long.
+        """
+        import aiohttp  # noqa: PLC0415
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
+        headers = {"Content-Type": media}
+        try:
+            async with self._session.post(
+                f"{self.plan.url(node)}{route}", data=body, headers=headers, allow_redirects=False, timeout=timeout
+            ) as response:
+                if response.status != OK:
+                    told = Answer(node, response.status, await response.content.read(HEALTH_BYTES))
+                    raise NoAnswerError(f"{node}: {told.problem()}")
+                async for chunk in response.content.iter_chunked(1 << 18):
+                    yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NoAnswerError(f"{node}: expected an answer, found: {_words(error)}") from None
 
     async def final(self, node: str, tx_ids: Sequence[bytes]) -> list[bytes]:
         """Which of these transactions are in the node's ledger, as it says."""

@@ -17,6 +17,7 @@ from ehrcore.codec import MAX_MESSAGE_BYTES, decode, encode
 from ehrcore.consensus.seam import Tip
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.ahead import Ahead
+from ehrcore.drive.net.custody import Custody
 from ehrcore.drive.net.frames import Frame, LinkKeys, peek_height
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Found, Library
@@ -136,6 +137,8 @@ class NodeHost:
         self.journal, self.library, self._ahead = journal, library, ahead
         self.chain = bytes.fromhex(plan.chain)
         self.phase, self.counters = Phase.STARTING, Counters()
+        #: A contributor's shares of records' keys.
+        self.custody: Custody | None = None
         self._roles, self._clock = plan.roles(), clock
         self.started_at = self.now()
         self._effects: list[Effect] = []
@@ -346,5 +349,7 @@ class NodeHost:
             self._ahead.close()
         await self.out.close()
         self.journal.close()
+        if self.custody is not None:
+            self.custody.close()
         if self.library is not None:
             self.library.close()

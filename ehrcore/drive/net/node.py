@@ -19,6 +19,7 @@ from ehrcore.block import Block, Genesis, Transaction
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.ahead import Ahead
+from ehrcore.drive.net.custody import Custody
 from ehrcore.drive.net.files import read_secret
 from ehrcore.drive.net.frames import LinkKeys
 from ehrcore.drive.net.host import NodeHost, Phase, steady_clock
@@ -108,6 +109,8 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
             clock=clock,
             ahead=ahead,
         )
+        if role is Role.CONTRIBUTOR:
+            host.custody = Custody.open(host, home, store)
         stack.pop_all()
         return host
 

@@ -145,6 +145,7 @@ def test_records_that_are_gone_or_changed_are_found(audit: Audit, tmp_path) -> N
     store.put(RECORDS[2].location, RECORDS[2].body + b" ")
     store.path(RECORDS[4].location).unlink()
     run(replay(audit, Keeper(BLOCKS)))
+    audit.settle()
     assert [finding.partition(":")[0] for finding in audit.findings] == [RECORDS[2].location, RECORDS[4].location]
     assert "expected the digest in transaction" in audit.findings[0]
     assert audit.findings[1].endswith("found none")

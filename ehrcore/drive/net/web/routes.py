@@ -11,7 +11,7 @@ from aiohttp import web
 from ehrcore.drive.net.frames import MEDIA_TYPE
 from ehrcore.drive.net.links import LINK_PATH
 from ehrcore.drive.net.status import NodeStatus
-from ehrcore.drive.net.web import chain, delivery, link, page, service, transactions
+from ehrcore.drive.net.web import chain, custody, delivery, link, page, service, transactions
 from ehrcore.drive.net.web.exchange import Site
 from ehrcore.drive.net.web.problems import REASONS
 from ehrcore.drive.net.web.views import (
@@ -171,6 +171,34 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "GET", "/v1/chain/{height}", Audience.LEDGER_KEEPERS, chain.get_block,
         Content(JSON_MEDIA, BlockView, "One block."), parameters=(_HEIGHT,), problems=("malformed", "unknown-block"),
+    ),
+    Route(
+        "POST", "/v1/custody/deposits", Audience.CONTRIBUTORS, custody.post_deposit,
+        Content("", bytes, "The share is kept."), 201,
+        bodies=(Content(custody.DEPOSIT_MEDIA, bytes, "Canonical bytes of an author's deposit.",
+                        custody.MAX_DEPOSIT_BYTES),),
+        problems=("malformed", "not-permitted", "unavailable", *_BODY_PROBLEMS),
+    ),
+    Route(
+        "POST", "/v1/custody/releases", Audience.CONTRIBUTORS, custody.post_release,
+        Content(custody.RELEASE_MEDIA, bytes, "Canonical bytes of the release; the share is sealed to the asker."),
+        bodies=(Content(custody.REQUEST_MEDIA, bytes, "Canonical bytes of a signed request, with the id of an access.",
+                        custody.MAX_REQUEST_BYTES),),
+        problems=("malformed", "not-permitted", "unavailable", *_BODY_PROBLEMS),
+    ),
+    Route(
+        "POST", "/v1/custody/searches", Audience.CONTRIBUTORS, custody.post_search,
+        Content(custody.PAGE_MEDIA, bytes, "Canonical bytes of a page of records, sealed to the asker (RFC 9180)."),
+        bodies=(Content(custody.SEARCH_MEDIA, bytes, "Canonical bytes of a signed request, with the id of an access.",
+                        custody.MAX_REQUEST_BYTES),),
+        problems=("malformed", "not-permitted", "unavailable", *_BODY_PROBLEMS),
+    ),
+    Route(
+        "POST", "/v1/custody/objects", Audience.CONTRIBUTORS, custody.post_object,
+        Content(custody.OBJECT_MEDIA, bytes, "The sealed object."),
+        bodies=(Content(custody.LINK_USE_MEDIA, bytes, "Canonical bytes of a link with its person's signature.",
+                        custody.MAX_REQUEST_BYTES),),
+        problems=("malformed", "not-permitted", "unknown-object", "busy", "unavailable", *_BODY_PROBLEMS),
     ),
     Route("GET", "/", Audience.CONTRIBUTORS, page.get_page, _HTML),
     Route(

@@ -1,0 +1,51 @@
+"""`ehrcore erase`: have the shares of a record's key destroyed; the chain stays as it is, and stays valid."""
+
+import argparse
+import asyncio
+import time
+
+from ehrcore.authority import Authority
+from ehrcore.cli.format import parse_digest
+from ehrcore.cli.read import find_record, or_one
+from ehrcore.cli.records import Nonces, open_authority
+from ehrcore.cli.submit import Desk, Outcome
+from ehrcore.consent import Erasure
+from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.persons import Person, open_person
+from ehrcore.errors import ProofError
+from ehrcore.ledger import open_crypto
+from ehrcore.types import Role, node_id
+
+
+def erase(options: argparse.Namespace) -> int:
+    """Put the erasure on the chain and wait until it is final; 1 if it is refused."""
+    return or_one(_erase, options)
+
+
+def _erase(options: argparse.Namespace) -> None:
+    folder, plan = folder_of(options.folder)
+    tx_id, person, authority = parse_digest("ID", options.id), None, None
+    if options.by_authority:
+        authority = open_authority(folder, plan)
+        authority.nonce = Nonces(folder.authority).take()
+        # The authority serves nowhere: a visitor's name opens the connection, the authority's signature is what counts.
+        options.visitor = node_id(Role.VISITOR, 0)
+    else:
+        person = open_person(folder, plan, options.alias)
+    outcome = asyncio.run(_ask(Client(folder, plan), tx_id, person, authority, options))
+    if not outcome.is_good:
+        raise ProofError(f"{options.id}: expected it to be erased, found: {outcome.verdict}")
+    print(f"{options.id}: erased from block {outcome.height} on; contributors destroy the shares of its key")
+
+
+async def _ask(
+    client: Client, tx_id: bytes, person: Person | None, authority: Authority | None, options: argparse.Namespace
+) -> Outcome:
+    async with client:
+        record = await find_record(client, tx_id)
+        desk, genesis = Desk(client, authority, options, person), client.plan.open_genesis()
+        await desk.require_agents()
+        erasure = Erasure(record.pseudonym, open_crypto(genesis.params).hash_struct(record))
+        if authority is None:
+            return await desk.settle_payload(erasure)
+        return await desk.settle_alone(authority.erase(bytes.fromhex(client.plan.chain), erasure, time.time_ns()))

@@ -1,0 +1,46 @@
+"""`ehrcore search`: the records of a patient, as the chain permits and custodians list them."""
+
+import argparse
+import asyncio
+
+from ehrcore.cli.format import parse_digest
+from ehrcore.cli.read import or_one, purpose_of, request_access
+from ehrcore.cli.records import open_authority
+from ehrcore.consent import Access, Action
+from ehrcore.custody import Hit
+from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.custodians import Custodians
+from ehrcore.drive.net.persons import Person, open_person
+from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
+from ehrcore.records import RecordKind
+
+
+def search(options: argparse.Namespace) -> int:
+    """Print a line for each record, or 1 if that is not permitted."""
+    return or_one(_search, options)
+
+
+def _search(options: argparse.Namespace) -> None:
+    folder, plan = folder_of(options.folder)
+    person, pseudonym = open_person(folder, plan, options.alias), _pseudonym(folder, plan, options)
+    hits = asyncio.run(_ask(Client(folder, plan), person, pseudonym, options))
+    for hit in hits:
+        kind = RecordKind(hit.record.kind).name.lower().replace("_", "-")
+        mark = "erased" if hit.is_erased else f"{hit.record.size_bytes} bytes"
+        print(f"{hit.transaction.hex()}  block {hit.height:<7}  {kind:<17}  {mark}")
+    print(f"{len(hits)} records of patient {pseudonym.hex()} (a pseudonym)")
+
+
+def _pseudonym(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespace) -> bytes:
+    if options.pseudonym is not None:
+        return parse_digest("--pseudonym", options.pseudonym)
+    return open_authority(folder, plan).pseudonym(options.patient)
+
+
+async def _ask(client: Client, person: Person, pseudonym: bytes, options: argparse.Namespace) -> list[Hit]:
+    kind = int(RecordKind[options.kind.upper().replace("-", "_")]) if options.kind else 0
+    purpose, emergency = purpose_of(options)
+    async with client:
+        access = Access(Action.SEARCH, pseudonym, kind, b"", purpose, emergency)
+        access_id = await request_access(client, person, access, options)
+        return await Custodians(client, person.subject, person.crypto).search(access_id, person.wrap_key)

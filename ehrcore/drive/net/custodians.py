@@ -1,0 +1,266 @@
+"""A network's custodians, as authors and readers meet them: deal a key out, get it back, fetch and open the object.
+
+No custodian is believed: a share is compared with what the author has pledged, a dealing with the other custodians',
+the object with the digest on the chain, and the key with what the object commits to.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ehrcore.block import RecordRef
+from ehrcore.codec import decode, encode
+from ehrcore.crypto import Crypto
+from ehrcore.custody import (
+    Deposit,
+    Hit,
+    LinkUse,
+    LinkUseBody,
+    Page,
+    Release,
+    ReleaseBody,
+    ReleaseRequest,
+    SearchBody,
+    SearchRequest,
+    deal,
+    deposit_info,
+    pack_share,
+    pledged,
+    release_info,
+    search_info,
+    share_digest,
+    unpack_share,
+)
+from ehrcore.drive.net.client import Client, NoAnswerError, ask_each
+from ehrcore.drive.net.objects import CHUNK_BYTES
+from ehrcore.drive.net.wrapping import unwrap, wrap
+from ehrcore.errors import CodecError, DeploymentError, StorageError
+from ehrcore.params import majority
+from ehrcore.sealing import open_stream, record_context
+from ehrcore.sharing import Share, join, split
+from ehrcore.types import Role
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+DEPOSIT_ROUTE, DEPOSIT_MEDIA = "/v1/custody/deposits", "application/vnd.ehrcore.deposit"
+RELEASE_ROUTE, RELEASE_MEDIA = "/v1/custody/releases", "application/vnd.ehrcore.release-request"
+SEARCH_ROUTE, SEARCH_MEDIA = "/v1/custody/searches", "application/vnd.ehrcore.search-request"
+OBJECT_ROUTE, OBJECT_MEDIA = "/v1/custody/objects", "application/vnd.ehrcore.link-use"
+CREATED, FORBIDDEN = 201, 403
+#: How long a custodian that is behind with the chain may take to see an access that others have.
+PATIENCE_S: Final = 5.0
+PAUSE_S: Final = 0.2
+#: How often a deposit is tried, and an object fetched from one custodian.
+TRIES: Final = 3
+DEPOSIT_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A share that a custodian has handed out, as it was pledged, with the release that it came in."""
+
+    custodian: str
+    release: Release
+    share: Share = field(repr=False)
+
+
+class Custodians:
+    """The contributors of one network, asked by ``person``, for whom ``crypto`` signs."""
+
+    def __init__(self, client: Client, person: str, crypto: Crypto) -> None:
+        self._client, self._person, self._crypto = client, person, crypto
+        self._chain = bytes.fromhex(client.plan.chain)
+        genesis = client.plan.open_genesis()
+        bodies = (certificate.body for certificate in genesis.certificates)
+        self._keys = {body.subject: body.wrap_key for body in bodies if body.role is Role.CONTRIBUTOR}
+        self.names = tuple(self._keys)
+        self.threshold = majority(len(self.names))
+        self._failing: set[str] = set()
+
+    # -- authors -----------------------------------------------------------------------------------------------
+
+    async def deposit(self, record: RecordRef, key: bytes) -> list[str]:
+        """Deal ``key`` out; who keeps no share of it, and why, where that is news.
+
+        `DeploymentError` if those that keep theirs are too few to give it back.
+        """
+        digest, count = self._crypto.hash_struct(record), len(self.names)
+        chance = os.urandom((self.threshold - 1) * len(key))
+        shares = dict(zip(self.names, map(pack_share, split(key, self.threshold, count, chance)), strict=True))
+        dealing, signature = deal(
+            self._crypto, self._chain, self._person, digest, self.threshold, shares, time.time_ns()
+        )
+
+        async def hand_in(name: str) -> None:
+            sealed = wrap(self._keys[name], deposit_info(self._chain, name, digest), shares[name])
+            await self._hand_in(name, encode(Deposit(dealing, signature, sealed)))
+
+        told = await ask_each(self.names, hand_in)
+        if len(told.answers) < self.threshold:
+            words = "; ".join(told.silent.values())
+            raise DeploymentError(
+                f"custodians: expected {self.threshold} of {count} to keep the record's key, "
+                f"found {len(told.answers)} ({words})"
+            )
+        what = "keeps no share of the keys of records"
+        news = [f"{name} {what}: {told.silent[name]}" for name in told.silent.keys() - self._failing]
+        self._failing = set(told.silent)
+        return sorted(news)
+
+    async def _hand_in(self, name: str, body: bytes) -> None:
+        """The same bytes each time: what was kept, and could not be answered, is known again."""
+        tries = 1 if name in self._failing else TRIES
+        for left in reversed(range(tries)):
+            try:
+                answer = await self._client.request(
+                    name, DEPOSIT_ROUTE, body, media=DEPOSIT_MEDIA, timeout_s=DEPOSIT_TIMEOUT_S
+                )
+                if answer.status == CREATED:
+                    return
+                why = NoAnswerError(f"{name}: {answer.problem()}")
+            except NoAnswerError as error:
+                answer, why = None, error
+            if not left or (answer is not None and answer.status == FORBIDDEN):
+                raise why
+            await asyncio.sleep(PAUSE_S)
+
+    # -- readers -----------------------------------------------------------------------------------------------
+
+    async def collect(
+        self, access: bytes, tx_id: bytes, record: RecordRef, wrap_key: "X25519PrivateKey"
+    ) -> tuple[list[Handed], dict[str, str]]:
+        """Ask for the shares of the key of what transaction ``tx_id`` is about, by the access with this id.
+
+        As many custodians' as one dealing needs, or more; else `StorageError`.  With them, who has handed out none
+        that is right, and why not.
+        """
+        digest, end = self._crypto.hash_struct(record), time.monotonic() + PATIENCE_S
+        handed: dict[str, Handed] = {}
+        troubles: dict[str, str] = {}
+
+        async def ask(name: str) -> None:
+            body = ReleaseBody(self._chain, name, self._person, access, tx_id, time.time_ns())
+            asked = encode(ReleaseRequest(body, self._crypto.sign(body)))
+            try:
+                answer = await self._client.fetch(name, RELEASE_ROUTE, asked, media=RELEASE_MEDIA)
+                handed[name] = self._check(name, digest, answer.struct(Release), wrap_key)
+                troubles.pop(name, None)
+            except (NoAnswerError, StorageError) as error:
+                troubles[name] = str(error).removeprefix(f"{name}: ")
+
+        while True:
+            await asyncio.gather(*(ask(name) for name in self.names if name not in handed))
+            group = _largest_group(handed.values())
+            if len(group) >= self.threshold:
+                for name in set(handed) - {item.custodian for item in group}:
+                    troubles[name] = "expected the author's dealing as the others have it, found another"
+                return group, troubles
+            if time.monotonic() >= end:
+                words = "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
+                raise StorageError(
+                    f"custodians: expected {self.threshold} to release the record's key, found {len(group)} ({words})"
+                )
+            await asyncio.sleep(PAUSE_S)
+
+    def _check(self, name: str, record: bytes, release: Release, wrap_key: "X25519PrivateKey") -> Handed:
+        """A custodian's share as the author has pledged it; `StorageError` if it is another."""
+        dealing = release.dealing
+        names = tuple(pledge.custodian for pledge in dealing.pledges)
+        expected = self._chain, record, self.threshold, self.names
+        if (dealing.chain, dealing.record, dealing.threshold, names) != expected:
+            raise StorageError(f"{name}: expected a share of this record's key, found another's")
+        share = unwrap(wrap_key, release_info(self._chain, name, self._person, record), release.sealed)
+        if share is None or share_digest(share) != pledged(dealing, name):
+            raise StorageError(f"{name}: expected the share that the author has pledged, found another")
+        return Handed(name, release, unpack_share(share))
+
+    async def fetch(self, handed: Sequence[Handed], record: RecordRef, path: Path) -> None:
+        """Fetch the sealed object by a link into the file ``path``; `StorageError` if nobody has it as declared."""
+        troubles = []
+        for item in handed:
+            try:
+                return await self._fetch(item, record, path)
+            except (NoAnswerError, StorageError) as error:
+                troubles.append(str(error))
+        raise StorageError(f"{record.location}: expected the sealed record, found none ({'; '.join(troubles)})")
+
+    async def _fetch(self, handed: Handed, record: RecordRef, path: Path) -> None:
+        link, name = handed.release.link, handed.custodian
+        body = encode(LinkUse(link, self._crypto.sign(LinkUseBody(link))))
+        state, size = self._crypto.suite.new(b""), 0
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            async for chunk in self._client.stream(name, OBJECT_ROUTE, body, media=OBJECT_MEDIA):
+                size += len(chunk)
+                if size > record.size_bytes:
+                    break
+                state.update(chunk)
+                file.write(chunk)
+        if size != record.size_bytes or state.digest() != record.digest:
+            raise StorageError(f"{name}: expected digest {record.digest.hex()}, found other bytes")
+
+    async def search(self, access: bytes, wrap_key: "X25519PrivateKey") -> list[Hit]:
+        """What the search ``access`` finds, by the first custodian that answers; `StorageError` if none does."""
+        troubles: list[str] = []
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            for name in self.names:
+                try:
+                    return await self._search(name, access, wrap_key)
+                except (NoAnswerError, StorageError) as error:
+                    troubles.append(str(error))
+            if time.monotonic() >= end:
+                words = "; ".join(troubles[-len(self.names) :])
+                raise StorageError(f"custodians: expected one to list the records, found none ({words})")
+            await asyncio.sleep(PAUSE_S)
+
+    async def _search(self, name: str, access: bytes, wrap_key: "X25519PrivateKey") -> list[Hit]:
+        hits: list[Hit] = []
+        place, has_more = (0, -1), True
+        while has_more:
+            body = SearchBody(self._chain, name, self._person, access, *place, time.time_ns())
+            asked = encode(SearchRequest(body, self._crypto.sign(body)))
+            answer = await self._client.fetch(name, SEARCH_ROUTE, asked, media=SEARCH_MEDIA)
+            content = unwrap(wrap_key, search_info(body), answer.body)
+            try:
+                page = decode(content or b"", Page)
+            except CodecError:
+                raise StorageError(f"{name}: expected a page of records, found something else") from None
+            hits += page.hits
+            if page.has_more and (page.height, page.position) <= place:
+                raise StorageError(f"{name}: expected the next page, found one again")
+            place, has_more = (page.height, page.position), page.has_more
+        return hits
+
+
+def _largest_group(handed: Iterable[Handed]) -> list[Handed]:
+    """Those whose dealing is one and the same, and most custodians': the others have made theirs up."""
+    groups: dict[bytes, list[Handed]] = {}
+    for item in handed:
+        groups.setdefault(encode(item.release.dealing), []).append(item)
+    return max(groups.values(), key=len, default=[])
+
+
+def unseal(record: RecordRef, handed: Sequence[Handed], sealed: Path, plain: Path) -> bytes:
+    """Open the sealed object in one file into the new file ``plain``, and return the record's key.
+
+    One segment at a time is in memory.  `StorageError` if shares, object, patient and kind do not belong together; then
+    there is no file.
+    """
+    key = join([item.share for item in handed])
+    try:
+        with os.fdopen(os.open(plain, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with sealed.open("rb") as source:
+                chunks = iter(lambda: source.read(CHUNK_BYTES), b"")
+                for segment in open_stream(key, record_context(record.kind, record.pseudonym), chunks):
+                    file.write(segment)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        plain.unlink(missing_ok=True)
+        raise
+    return key
