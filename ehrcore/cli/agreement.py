@@ -24,7 +24,6 @@ from ehrcore.crypto import Crypto
 from ehrcore.drafting import parse_clauses, write_clauses
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.files import read_file, read_secret, write_file
-from ehrcore.drive.net.keys import Passphrase
 from ehrcore.drive.net.persons import Person, home_of, open_person
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import CodecError, DeploymentError
@@ -55,7 +54,7 @@ def propose(options: argparse.Namespace) -> int:
     """Write a draft between whoever proposes and the other party, one of whom has to be a patient."""
     folder, plan = folder_of(options.folder)
     clauses = parse_clauses(read_clauses(options.clauses))
-    me = open_person(folder, plan, options.person, Passphrase(options.passphrase_file))
+    me = open_person(folder, plan, options.person)
     now, state = time.time_ns(), asyncio.run(_read_chain(folder, plan))
     both = [_find(state, name, now) for name in (me.subject, _subject_of(folder, plan, options.other))]
     patients = [body for body in both if body.capacity is Capacity.PATIENT]
@@ -75,7 +74,7 @@ def sign(options: argparse.Namespace) -> int:
     """Print the terms and write the signature of ``--as`` into the draft."""
     folder, plan = folder_of(options.folder)
     draft, terms = read_draft(options.draft, plan.chain)
-    me = open_person(folder, plan, options.person, Passphrase(options.passphrase_file))
+    me = open_person(folder, plan, options.person)
     _require_party(terms, me, draft.signer)
     print("\n".join(_show(me.crypto, plan, terms)))
     signature = me.crypto.sign(AgreementBody(bytes.fromhex(plan.chain), terms))
@@ -90,7 +89,7 @@ def submit(options: argparse.Namespace) -> int:
     draft, terms = read_draft(options.draft, plan.chain)
     if draft.signer is None or draft.signature is None:
         raise DeploymentError(f"{options.draft}: expected the other party's signature, found none")
-    me = open_person(folder, plan, options.person, Passphrase(options.passphrase_file))
+    me = open_person(folder, plan, options.person)
     _require_party(terms, me, draft.signer)
     print("\n".join(_show(me.crypto, plan, terms)))
     nonces = Nonces(home_of(folder, plan, options.person))
@@ -112,7 +111,7 @@ def terminate(options: argparse.Namespace) -> int:
         crypto, author = Crypto(find_suite(genesis.params.hash_suite), scheme, key), AUTHORITY
         home = folder.authority
     else:
-        me = open_person(folder, plan, options.person, Passphrase(options.passphrase_file))
+        me = open_person(folder, plan, options.person)
         crypto, author, home = me.crypto, me.subject, home_of(folder, plan, options.person)
     return _hand_in(folder, plan, _transaction(crypto, plan, author, Nonces(home), payload), options)
 
