@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
+from ehrcore.agreements import Agreement
 from ehrcore.block import Block, Enrolment
 from ehrcore.drive.net.client import Client
 from ehrcore.identity import Certificate
@@ -16,8 +17,9 @@ BLOCKS: Final = 64
 def names_in(shown: Verified) -> frozenset[str]:
     """All whose signatures a transaction carries."""
     endorsed = shown.endorsed
-    words = (*endorsed.endorsements, *endorsed.approvals)
-    return frozenset({endorsed.transaction.body.author, *(word.node for word in words)})
+    body, words = endorsed.transaction.body, (*endorsed.endorsements, *endorsed.approvals)
+    parties = body.payload.terms.parties if isinstance(body.payload, Agreement) else ()
+    return frozenset({body.author, *parties, *(word.node for word in words)})
 
 
 async def find_certificates(

@@ -250,9 +250,15 @@ TAG = b"\xa6revoke"
 CANONICAL = b"\x92" + TAG + b"\x05"
 
 
+class Single(msgspec.Struct, frozen=True, array_like=True, tag="revoke"):
+    """One number, so that each spelling below is wrong in one way alone."""
+
+    serial: Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
+
+
 def test_the_canonical_form_is_an_array_of_tag_and_fields() -> None:
-    assert encode(Revocation(5)) == CANONICAL
-    assert decode(CANONICAL, Revocation) == Revocation(5)
+    assert encode(Single(5)) == CANONICAL
+    assert decode(CANONICAL, Single) == Single(5)
 
 
 @pytest.mark.parametrize(
@@ -299,8 +305,8 @@ def test_the_canonical_form_is_an_array_of_tag_and_fields() -> None:
     ],
 )
 def test_another_spelling_is_refused(spelling: bytes) -> None:
-    with pytest.raises(CodecError, match="^Revocation: expected"):
-        decode(spelling, Revocation)
+    with pytest.raises(CodecError, match="^Single: expected"):
+        decode(spelling, Single)
 
 
 NODE, SIGNATURE = b"\xa7agent-0", b"\xc4\x40" + b"s" * 64
@@ -369,7 +375,7 @@ def test_deep_nesting_in_a_trailing_element_is_refused(opening: bytes) -> None:
     """The decoder skips elements that no field asks for, and must not run out of stack doing so."""
     data = b"\x93" + TAG + b"\x05" + opening * (MAX_MESSAGE_BYTES // 8)
     with pytest.raises(CodecError):
-        decode(data, Revocation)
+        decode(data, Single)
 
 
 @pytest.mark.parametrize("header", [b"\xdd\xff\xff\xff\xff", b"\xdd\x0f\xff\xff\xff", b"\xdc\xff\xff"])
