@@ -137,7 +137,6 @@ def _add_agreement(commands: Any) -> None:
     for name, action in words.items():
         if name != "list":
             action.add_argument("--as", dest="person", required=True, metavar="ALIAS", help="who acts")
-            action.add_argument("--passphrase-file", type=Path, metavar="FILE", help="what the keys are encrypted with")
     propose = words["propose"]
     propose.add_argument("--with", dest="other", required=True, metavar="NAME", help="an alias, or a name on the chain")
     propose.add_argument("--clauses", type=Path, required=True, metavar="FILE", help="the clauses, as TOML or JSON")

@@ -39,7 +39,7 @@ def test_a_record_is_read_by_consent_shown_by_evidence_and_gone_when_erased(
     assert copy.stat().st_mode & evidence.stat().st_mode & 0o777 == 0o600
     say("prove", first, "-o", proof)
     hits = say("search", "--patient", "p0").splitlines()
-    assert [line[:64] for line in hits[:-1]] == [first, other]
+    assert {line[:64] for line in hits[:-1]} == {first, other}
     assert hits[-1].startswith("2 records of patient ")
     assert [line[:64] for line in say("search", "--patient", "p0", "--kind", "bill").splitlines()[:-1]] == [other]
     assert "no-right" in refuse("erase", first, "--as", "visitor-0")
