@@ -72,6 +72,10 @@ def test_every_command_of_ehrcore_exists_with_its_options() -> None:
             "check:check",
             "protocol:show",
             "pseudonym:pseudonym",
+            "search:search",
+            "erase:erase",
+            "person:enrol",
+            "consent:grant",
         ),
     }
 

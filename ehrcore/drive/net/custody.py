@@ -20,24 +20,26 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ehrcore.block import RecordRef
 from ehrcore.codec import encode
 from ehrcore.consent import Access, Action
-from ehrcore.custody import (
+from ehrcore.custodian import (
     LINK_NS,
-    Denial,
-    Deposit,
-    LinkBody,
-    LinkUse,
-    Page,
     Placed,
-    Release,
-    ReleaseRequest,
-    SearchRequest,
-    deposit_info,
     judge_access,
     judge_asker,
     judge_deposit,
     judge_link,
     judge_release,
     make_link,
+)
+from ehrcore.custody import (
+    Denial,
+    Deposit,
+    LinkBody,
+    LinkUse,
+    Page,
+    Release,
+    ReleaseRequest,
+    SearchRequest,
+    deposit_info,
     pledged,
     release_info,
     search_info,

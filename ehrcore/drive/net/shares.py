@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,38 +22,19 @@ from ehrcore.block import RecordRef
 from ehrcore.codec import decode, encode
 from ehrcore.consent import Erasure
 from ehrcore.custody import Dealing, Denial, Deposit, Hit
-from ehrcore.drive.net.files import SECRET_MODE, read_secret, sync_folder, write_file
-from ehrcore.errors import DeploymentError, LedgerError
+from ehrcore.drive.net.share_file import KEY_FILE, KEYS_FILE, check_file, create_file, read_key
+from ehrcore.errors import LedgerError
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry, SqliteLedger
 from ehrcore.types import MINUTE, Signature
 
-KEYS_FILE: Final = "keys.sqlite"
-KEY_FILE: Final = "keys.key"
-APPLICATION_ID: Final = 0x4548524B  # "EHRK"
-SCHEMA_VERSION: Final = 1
 #: Deposits of one author whose records are not on the chain (yet), and how long they are kept.
 AUTHOR_LIMIT: Final = 4_096
 WAITING_NS: Final = 7 * 24 * 60 * MINUTE
 _NONCE_BYTES: Final = 12
 #: Enough of a digest to look it up by; what is found is compared in full.
 _PREFIX_BYTES: Final = 16
-_SCHEMA: Final = """
-CREATE TABLE owner (id INTEGER PRIMARY KEY CHECK (id = 0), chain BLOB NOT NULL, node TEXT NOT NULL,
-height INTEGER NOT NULL, tip BLOB NOT NULL);
-CREATE TABLE slots (slot INTEGER PRIMARY KEY, content BLOB NOT NULL);
-CREATE TABLE deposits (record BLOB NOT NULL, author TEXT NOT NULL, slot INTEGER NOT NULL UNIQUE,
-dealing BLOB NOT NULL, received_at INTEGER NOT NULL, is_claimed INTEGER NOT NULL, PRIMARY KEY (record, author))
-WITHOUT ROWID;
-CREATE INDEX unclaimed ON deposits (author) WHERE is_claimed = 0;
-CREATE TABLE places (place INTEGER PRIMARY KEY, record BLOB NOT NULL, pseudonym BLOB NOT NULL, location BLOB NOT NULL);
-CREATE INDEX by_record ON places (record);
-CREATE INDEX by_pseudonym ON places (pseudonym);
-CREATE INDEX by_location ON places (location);
-CREATE TABLE erasures (record BLOB NOT NULL, pseudonym BLOB NOT NULL, location TEXT, is_done INTEGER NOT NULL,
-PRIMARY KEY (record, pseudonym)) WITHOUT ROWID;
-"""
 
 
 class ShareStore:
@@ -70,13 +50,13 @@ class ShareStore:
     def open(cls, home: Path, chain: bytes, node: str, suite: HashSuite, ledger: SqliteLedger) -> "ShareStore":
         """Open or create the store of ``node``; `EhrError` names the file that is missing or damaged."""
         path = home / KEYS_FILE
-        key = _read_key(home / KEY_FILE, has_shares=path.exists())
+        key = read_key(home / KEY_FILE, has_shares=path.exists())
         try:
             if not path.exists():
-                _create(path, chain, node)
+                create_file(path, chain, node)
             with ExitStack() as stack:
                 db = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)))
-                _check(path, db, chain, node)
+                check_file(path, db, chain, node)
                 for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                     db.execute(f"PRAGMA {pragma}")
                 store = cls(path, db, key, suite, ledger)
@@ -337,46 +317,3 @@ def place_of(height: int, position: int) -> int:
 def split_place(place: int) -> tuple[int, int]:
     """Height and position of a transaction."""
     return place >> 16, place & 0xFFFF
-
-
-def _read_key(path: Path, *, has_shares: bool) -> bytes:
-    """The key that shares lie under; made where there are none yet."""
-    if not path.exists() and not has_shares:
-        write_file(path, os.urandom(32).hex().encode(), is_secret=True)
-    try:
-        key = bytes.fromhex(read_secret(path).decode())
-    except ValueError:
-        key = b""
-    if len(key) != 32:  # noqa: PLR2004 - AES-256
-        raise DeploymentError(f"{path}: expected a key of 32 bytes in hexadecimal, found something else")
-    return key
-
-
-def _create(path: Path, chain: bytes, node: str) -> None:
-    """Made beside its place and then moved: a crash leaves a whole store or none."""
-    beside = path.with_name(f".{uuid4().hex}.partial")
-    try:
-        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE))
-        with closing(sqlite3.connect(beside)) as db:
-            db.executescript(
-                f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
-            )
-            db.execute("INSERT INTO owner VALUES (0, ?, ?, 0, x'')", (chain, node))
-            db.commit()
-        beside.replace(path)
-        sync_folder(path.parent)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _check(path: Path, db: sqlite3.Connection, chain: bytes, node: str) -> None:
-    """Refuse a file that is no store of shares, is damaged, or is another node's."""
-    for pragma, expected in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
-        found = db.execute(f"PRAGMA {pragma}").fetchone()[0]
-        if found != expected:
-            raise LedgerError(f"{path}: expected {pragma} {expected}, found {found}")
-    state = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if state != "ok":
-        raise LedgerError(f"{path}: expected a whole database, found: {' '.join(str(state).split())}")
-    if db.execute("SELECT chain, node FROM owner").fetchone() != (chain, node):
-        raise LedgerError(f"{path}: expected the shares of {node} on chain {chain.hex()[:16]}, found another's")

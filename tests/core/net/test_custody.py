@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from ehrcore import custody
+from ehrcore import custodian
 from ehrcore.block import RecordRef, Transaction, TransactionBody
 from ehrcore.cli.submit import keep_record
 from ehrcore.codec import decode, encode
@@ -23,6 +23,7 @@ from ehrcore.consent import Access, Action, Consent, Emergency, Erasure, Provisi
 from ehrcore.crypto import Crypto
 from ehrcore.custody import (
     Denial,
+    Deposit,
     LinkUse,
     LinkUseBody,
     Release,
@@ -274,7 +275,7 @@ def test_an_access_opens_one_record_of_one_patient_for_a_while(path: Path, tmp_p
         assert ward.count(Denial.OTHER_ACCESS) == 1
         keeper = ward.net.hosts["contributor-0"]
         clock = keeper._clock
-        keeper._clock = lambda: clock() + custody.ACCESS_NS + 1
+        keeper._clock = lambda: clock() + custodian.ACCESS_NS + 1
         late = {"asked_at": keeper.now()}
         require_denied(await ward.ask_release(ward.doctor, access, tx_id, **late))
         assert ward.count(Denial.STALE_ACCESS) == 1
@@ -291,8 +292,8 @@ def test_requests_and_links_are_their_persons_of_now_and_once(path: Path) -> Non
         await ward.consent(ward.doctor)
         access = await ward.access(ward.doctor, record)
         for denial, changes in (
-            (Denial.CLOCK, {"asked_at": time.time_ns() - custody.CLOCK_NS - 10**9}),
-            (Denial.CLOCK, {"asked_at": time.time_ns() + custody.CLOCK_NS + 10**9}),
+            (Denial.CLOCK, {"asked_at": time.time_ns() - custodian.CLOCK_NS - 10**9}),
+            (Denial.CLOCK, {"asked_at": time.time_ns() + custodian.CLOCK_NS + 10**9}),
             (Denial.OTHER_CUSTODIAN, {"custodian": "contributor-1"}),
             (Denial.OTHER_CHAIN, {"chain": bytes(32)}),
             (Denial.BAD_SIGNATURE, {"person": "person-stranger"}),
@@ -332,7 +333,7 @@ def test_requests_and_links_are_their_persons_of_now_and_once(path: Path) -> Non
         assert ward.count(Denial.USED_LINK) == 3
         keeper = ward.net.hosts["contributor-0"]
         clock = keeper._clock
-        keeper._clock = lambda: clock() + custody.LINK_NS
+        keeper._clock = lambda: clock() + custodian.LINK_NS
         require_denied(await ward.use(ward.sign_use(ward.doctor, other)))
         assert ward.count(Denial.EXPIRED_LINK) == 1
 
@@ -544,7 +545,7 @@ def test_a_flood_of_deposits_is_bounded_for_each_author_and_swept(path: Path, mo
             dealing, signature = deal(person.crypto, ward.chain, person.subject, record, 2, shares, time.time_ns())
             public = wrap_key_of(ward.net, node)
             sealed = wrap(public, deposit_info(ward.chain, node, record), shares[node])
-            made = custody.Deposit(dealing, signature, sealed)
+            made = Deposit(dealing, signature, sealed)
             return await ward.net.post(
                 node, "/v1/custody/deposits", encode(msgspec.structs.replace(made, **changes)), DEPOSIT_MEDIA
             )
