@@ -23,8 +23,8 @@ from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drafting import parse_clauses, write_clauses
 from ehrcore.drive.net.client import Client, folder_of
-from ehrcore.drive.net.files import read_file, read_secret, write_file
-from ehrcore.drive.net.keys import Passphrase
+from ehrcore.drive.net.files import read_file, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, Passphrase, read_scalar
 from ehrcore.drive.net.persons import Person, home_of, open_person
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import CodecError, DeploymentError
@@ -105,10 +105,7 @@ def terminate(options: argparse.Namespace) -> int:
     if options.person in {Role.AUTHORITY.value, AUTHORITY}:
         genesis = plan.open_genesis()
         scheme = find_scheme(f"{genesis.params.curve}/cryptography")
-        try:
-            key = scheme.private_key(int(read_secret(folder.authority / "signing.key"), 16))
-        except ValueError:
-            raise DeploymentError(f"{folder.authority}: expected the authority's key, found something else") from None
+        key = scheme.private_key(read_scalar(folder.authority / SIGNING_FILE, genesis.params.curve))
         crypto, author = Crypto(find_suite(genesis.params.hash_suite), scheme, key), AUTHORITY
         home = folder.authority
     else:

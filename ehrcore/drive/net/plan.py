@@ -221,7 +221,7 @@ class NetworkFolder:
         data = read_file(self.plan_path)
         try:
             plan = msgspec.json.decode(data, type=NetworkPlan)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DeploymentError(f"{self.plan_path}: expected a network's plan, found: {error}") from None
         if plan.format != FORMAT:
             raise DeploymentError(f"{self.plan_path}: expected format {FORMAT}, found {plan.format!r}")
@@ -245,7 +245,11 @@ class NetworkFolder:
         scheme = find_scheme(f"{genesis.params.curve}/cryptography")
         key = scheme.private_key(read_scalar(self.authority / SIGNING_FILE, genesis.params.curve, passphrase))
         crypto = Crypto(find_suite(genesis.params.hash_suite), scheme, key)
-        secret = bytes.fromhex(read_secret(self.authority / "pseudonyms.key").decode())
+        path = self.authority / "pseudonyms.key"
+        try:
+            secret = bytes.fromhex(read_secret(path).decode())
+        except ValueError:
+            raise DeploymentError(f"{path}: expected a secret in hexadecimal, found something else") from None
         return Authority(genesis.params.name, crypto, secret, plan.pseudonyms, genesis.params.authority_key)
 
 
