@@ -225,6 +225,10 @@ class NetworkFolder:
             raise DeploymentError(f"{self.plan_path}: expected a network's plan, found: {error}") from None
         if plan.format != FORMAT:
             raise DeploymentError(f"{self.plan_path}: expected format {FORMAT}, found {plan.format!r}")
+        try:
+            bytes.fromhex(plan.chain), plan.roles()
+        except ValueError as error:
+            raise DeploymentError(f"{self.plan_path}: expected a chain and names of nodes, found: {error}") from None
         return plan
 
     def context(self, plan: NetworkPlan, name: str, kept: Kept | None = None) -> Context:
