@@ -340,7 +340,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BenchError(f"{path}: expected a scenario file, found: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bad TOML, UTF-8 or numbers, or too many brackets
         raise BenchError(f"{path}: expected TOML, found: {error}") from None
 
 

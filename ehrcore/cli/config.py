@@ -31,7 +31,7 @@ def read_given(options: argparse.Namespace) -> dict[str, Any]:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         given = tomllib.loads(read_file(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bad TOML, UTF-8 or numbers, or too many brackets
         raise DeploymentError(f"{path}: expected TOML, found: {error}") from None
     _convert(given, str(path))
     return given

@@ -152,7 +152,7 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read a plan; `ParameterError` names what is unknown, missing or out of range."""
         try:
             return msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ParameterError(f"fault plan: expected a plan in JSON, found: {error}") from None
 
     def validate(self, network: Network) -> None:

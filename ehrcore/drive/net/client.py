@@ -74,7 +74,7 @@ class Answer:
 def _parse(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -198,7 +198,7 @@ class Client:
         answer = await self.fetch(node, "/v1/status", timeout_s=STATUS_TIMEOUT_S)
         try:
             return msgspec.json.decode(answer.body, type=NodeStatus)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NoAnswerError(f"{node}: expected a status, found: {error}") from None
 
 

@@ -106,7 +106,7 @@ def peek_height(message: bytes) -> float:
         return inf
     try:
         return _peek.decode(message).block.header.height
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return inf
 
 

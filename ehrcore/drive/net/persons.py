@@ -210,7 +210,7 @@ def read_directory(folder: NetworkFolder, plan: NetworkPlan) -> Directory:
         return Directory(1 + max(item.body.serial for item in plan.open_genesis().certificates))
     try:
         return msgspec.json.decode(read_secret(path, _DIRECTORY_BYTES), type=Directory)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DeploymentError(f"{path}: expected the directory of persons, found: {error}") from None
 
 

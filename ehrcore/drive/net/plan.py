@@ -221,10 +221,14 @@ class NetworkFolder:
         data = read_file(self.plan_path)
         try:
             plan = msgspec.json.decode(data, type=NetworkPlan)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise DeploymentError(f"{self.plan_path}: expected a network's plan, found: {error}") from None
         if plan.format != FORMAT:
             raise DeploymentError(f"{self.plan_path}: expected format {FORMAT}, found {plan.format!r}")
+        try:
+            bytes.fromhex(plan.chain), plan.roles()
+        except ValueError as error:
+            raise DeploymentError(f"{self.plan_path}: expected a chain and names of nodes, found: {error}") from None
         return plan
 
     def context(self, plan: NetworkPlan, name: str, kept: Kept | None = None) -> Context:
@@ -245,7 +249,11 @@ class NetworkFolder:
         scheme = find_scheme(f"{genesis.params.curve}/cryptography")
         key = scheme.private_key(read_scalar(self.authority / SIGNING_FILE, genesis.params.curve, passphrase))
         crypto = Crypto(find_suite(genesis.params.hash_suite), scheme, key)
-        secret = bytes.fromhex(read_secret(self.authority / "pseudonyms.key").decode())
+        path = self.authority / "pseudonyms.key"
+        try:
+            secret = bytes.fromhex(read_secret(path).decode())
+        except ValueError:
+            raise DeploymentError(f"{path}: expected a secret in hexadecimal, found something else") from None
         return Authority(genesis.params.name, crypto, secret, plan.pseudonyms, genesis.params.authority_key)
 
 

@@ -46,7 +46,7 @@ def read_routes(folder: NetworkFolder, plan: NetworkPlan, name: str) -> Routes:
         return Routes(plan)
     try:
         detours = msgspec.json.decode(read_file(path, 1 << 20), type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DeploymentError(f"{path}: expected peers with host:port, found: {error}") from None
     for peer, place in detours.items():
         if peer not in plan.nodes or peer == name:

@@ -42,7 +42,7 @@ def read_store_config(folder: NetworkFolder) -> StoreConfig | None:
         return None
     try:
         return msgspec.json.decode(read_file(path, 1 << 16), type=StoreConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DeploymentError(f"{path}: expected a store, found: {error}") from None
 
 
@@ -51,7 +51,10 @@ def connect(config: StoreConfig, credentials: Mapping[str, str] | None = None) -
 
     Nothing is asked of it yet.  `DeploymentError` for a URL that names no store, or holds credentials.
     """
-    url = urlsplit(config.url)
+    try:
+        url = urlsplit(config.url)
+    except ValueError:
+        raise DeploymentError("store: expected a URL, found something else") from None
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise DeploymentError("store: expected a URL without credentials or options, found some (not shown)")
     if url.scheme == "file" and not url.netloc and url.path.startswith("/"):
@@ -158,5 +161,5 @@ def _read_credentials(folder: NetworkFolder) -> dict[str, str]:
         return {}
     try:
         return msgspec.json.decode(read_secret(path), type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise DeploymentError(f"{path}: expected an object of names and texts, found something else") from None
