@@ -47,12 +47,13 @@ def search(protection: str, bits: int, seed: str) -> Found:
     import numpy as np
 
     digest, salt = PROTECTIONS[protection], random.Random(f"{seed}|{protection}|{bits}").randbytes(8)
-    begin, parts, made = time.perf_counter(), list[bytes](), 0
+    begin, made, values = time.perf_counter(), 0, np.empty(0, np.uint64)
     size = max(int(2 ** (bits / 2)) // 4, 16)
     while True:
-        parts += [digest(salt + number.to_bytes(8))[:8] for number in range(made, made + size)]
+        heads = b"".join(digest(salt + number.to_bytes(8))[:8] for number in range(made, made + size))
         made += size
-        values = np.frombuffer(b"".join(parts), dtype=">u8").astype(np.uint64) >> np.uint64(64 - bits)
+        new = np.frombuffer(heads, dtype=">u8").astype(np.uint64) >> np.uint64(64 - bits)
+        values = np.concatenate([values, new])
         # A stable order keeps equal values in the order of their tries: the first repeat is the least second one.
         order = np.argsort(values, kind="stable")
         equal = np.flatnonzero(values[order[1:]] == values[order[:-1]])

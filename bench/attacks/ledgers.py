@@ -40,7 +40,7 @@ from ehrcore.types import SECOND
 T = TypeVar("T")
 
 HASHES, ECDSA, FINAL = "hashes alone", "hashes + ECDSA", "hashes + ECDSA + PoS"
-BLOCKS, PER_BLOCK = 3, 2
+BLOCKS: Final = 3
 #: Index of the block that is attacked: with others before and after it, and every kind of transaction in it.
 TARGET = 1
 #: What an attacker who recomputes hashes puts right, whatever was there.
@@ -108,13 +108,11 @@ def write_chain(scribe: Scribe, records: Sequence[ClinicalRecord]) -> Chain:
     """Records, and every other kind of transaction in block `TARGET`; every object is in the scribe's store."""
     blocks: list[list[EndorsedTransaction]] = []
     for height in range(BLOCKS):
-        part = [records[(height * PER_BLOCK + place) % len(records)] for place in range(PER_BLOCK)]
+        part = records[2 * height :][: 2 if height == TARGET else 1]
         for record in part:
             scribe.store.put(record.location, record.body)
-        blocks.append([
-            scribe.submit(scribe.refer(record), height * PER_BLOCK + place, height * SECOND)
-            for place, record in enumerate(part)
-        ])  # fmt: skip
+        now = height * SECOND
+        blocks.append([scribe.submit(scribe.refer(one), 2 * height + n, now) for n, one in enumerate(part)])
     patient = scribe.network.authority.pseudonym("patient-1")
     blocks[0].append(scribe.submit(scribe.enrol(_PATIENT, Capacity.PATIENT, patient), 0, 0, AUTHORITY))
     now = TARGET * SECOND

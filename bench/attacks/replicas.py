@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from bench.attacks.chain import TOPOLOGY, Chain, Scribe, found_chain
-from bench.attacks.files import audit, check_all, check_pinned, read_chain, run_check, write_ledger
+from bench.attacks.files import audit, check_all, check_pinned, copy_ledger, read_chain, run_check, write_ledger
 from bench.attacks.ledgers import ECDSA, FINAL, TARGET, write_chain
 from bench.experiments.attacks import Expected, Tally
 from bench.experiments.base import Row
@@ -34,16 +34,19 @@ class Keepers:
     suite: str
     folder: Path
     store: FileStore
+    #: The file of each chain that was written, by its identity; what is kept keeps that.
+    files: dict[int, Path] = field(default_factory=dict)
+    kept: list[Chain] = field(default_factory=list)
 
     def write(self, chains: Sequence[Chain]) -> list[Path]:
         """A file for each keeper, in the order of their names."""
-        paths = []
-        for name, chain in zip(self.scribe.names(Role.CONTRIBUTOR), chains, strict=True):
-            path = self.folder / f"{name}.db"
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            write_ledger(path, chain)
-            paths.append(path)
+        paths = [self.folder / f"{name}.db" for name in self.scribe.names(Role.CONTRIBUTOR)]
+        for path, chain in zip(paths, chains, strict=True):
+            if id(chain) not in self.files:
+                kept = self.files[id(chain)] = self.folder / f"chain-{len(self.files)}.db"
+                self.kept.append(chain)
+                write_ledger(kept, chain)
+            copy_ledger(self.files[id(chain)], path)
         return paths
 
     def spread(self, rewritten: Chain, count: int) -> list[Path]:
@@ -57,8 +60,10 @@ def gather(
 ) -> Keepers:  # fmt: skip
     """An honest chain at all keepers, with every object where it belongs."""
     scribe = Scribe(found_chain(f"{seed}|replicas|{suite}|{rule}|{stakes}", suite, curve, rule, stakes))
+    folder = folder / "-".join(map(str, (rule.value, *stakes)))
+    folder.mkdir()
     chain, store = write_chain(scribe, records), FileStore(folder / "objects")
-    for record in records[: len(chain.entries) * 3]:
+    for record in records[: 2 * len(chain.entries)]:
         store.put(record.location, record.body)
     return Keepers(scribe, chain, suite, folder, store)
 

@@ -70,7 +70,7 @@ def _rectangle(x: int, y: int, fill: str) -> Any:
 
 def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     """Mean tries of the searches by bits and protection with intervals, over theory below."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     from bench.report.style import markers, new_figure, palette
 
@@ -89,6 +89,9 @@ def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     lower.axhline(1, color="black", linestyle="--", linewidth=0.8)
     upper.set(yscale="log", ylabel="Hashes until a collision")
     upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    lower.set(xlabel="Bits of the digest", ylabel="Over theory", xticks=sizes, ylim=(0, None))
+    lower.set(xlabel="Bits of the digest", ylabel="Over theory", xticks=sizes, yscale="log")
+    lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    lower.yaxis.set_minor_locator(NullLocator())
+    lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure

@@ -54,17 +54,20 @@ def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
 def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per size and protection: tries against theory, with the exact interval that its distribution gives.
 
-    Tries over 2^(n/2) follow Rayleigh's distribution, so the sum of their halved squares is gamma distributed.
+    Tries over 2^(n/2) follow Rayleigh's distribution, so the sum of their halved squares is gamma distributed.  The
+    intervals of all rows hold together with 95 %.
     """
     import pandas as pd
     from scipy import stats
 
     rows = []
     found = raw[raw["kind"] == "birthday"].reindex(columns=["bits", "protection", "tries", "made", "seconds"])
-    for (_, protection), part in found.groupby(["bits", "protection"], sort=False):
+    groups = found.groupby(["bits", "protection"], sort=False)
+    tail = 0.025 / max(groups.ngroups, 1)
+    for (_, protection), part in groups:
         tries, count, bits = part["tries"].astype(float), len(part), int(part["bits"].iloc[0])
         total = float((tries**2).sum()) / 2 ** (bits + 1)
-        low, high = (total / (stats.chi2.ppf(share, 2 * count) / 2) for share in (0.975, 0.025))
+        low, high = (total / (stats.chi2.ppf(share, 2 * count) / 2) for share in (1 - tail, tail))
         row: Row = {
             "bits": bits, "protection": protection, "searches": count, "tries": tries.mean(),
             "theory": MEAN_FACTOR * 2 ** (bits / 2), "ratio": (total / count) ** 0.5,
@@ -76,16 +79,17 @@ def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """How tries grow with bits: slope of their logarithm to base 2, over all searches, with its 95 % interval."""
+    """How tries grow with bits: slope of their logarithm to base 2, over all searches; 95 % for all intervals."""
     import numpy as np
     import pandas as pd
     from scipy import stats
 
     rows = []
     found = raw[raw["kind"] == "birthday"].reindex(columns=["bits", "protection", "tries"])
-    for protection, part in found.groupby("protection", sort=False):
+    groups = found.groupby("protection", sort=False)
+    for protection, part in groups:
         fit = stats.linregress(part["bits"].astype(float), np.log2(part["tries"].astype(float)))
-        reach = stats.t.ppf(0.975, len(part) - 2) * fit.stderr
+        reach = stats.t.ppf(1 - 0.025 / groups.ngroups, len(part) - 2) * fit.stderr
         rows.append({
             "protection": protection, "searches": len(part), "exponent": fit.slope,
             "exponent_low": fit.slope - reach, "exponent_high": fit.slope + reach,
@@ -197,7 +201,7 @@ EXPERIMENT: Final = Experiment(
         Table(
             "collisions_searches",
             "Measured: hashes tried until two digests of SHA-256, cut to so many bits, agree. Theory: "
-            "sqrt(pi/2) 2^(n/2). Over theory: root mean squares, with the exact 95 % interval.",
+            "sqrt(pi/2) 2^(n/2). Over theory: root mean squares, with exact intervals that hold together with 95 %.",
             SEARCH_COLUMNS,
             build_searches,
             ("bits", "protection", "searches", "tries", "theory", "ratio", "ratio_low", "ratio_high"),
@@ -207,7 +211,7 @@ EXPERIMENT: Final = Experiment(
         Table(
             "collisions_fit",
             "How the tries of all searches grow with the bits of the digest (least squares on their logarithms, with "
-            "95 % intervals); theory says 0.5 per bit.",
+            "intervals that hold together with 95 %); theory says 0.5 per bit.",
             FIT_COLUMNS,
             build_fit,
             tuple(FIT_COLUMNS),
@@ -242,7 +246,8 @@ EXPERIMENT: Final = Experiment(
         Figure(
             "collisions",
             "Measured: hashes until a collision of digests cut to n bits (root mean squares), and their ratio to "
-            "theory with exact 95 % intervals; dashed: sqrt(pi/2) 2^(n/2). Known prefixes and keys change nothing.",
+            "theory with exact intervals that hold together with 95 %; dashed: sqrt(pi/2) 2^(n/2). Known prefixes and "
+            "keys change nothing.",
             draw_birthday,
         ),
     ),

@@ -210,5 +210,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     answer=answer,
-    weight=8.0,
+    weight=10.0,
 )

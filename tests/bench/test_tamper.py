@@ -88,7 +88,7 @@ def test_an_honest_ledger_holds_under_every_check(tmp_path: Path) -> None:
 # -- one ledger --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", range(3))
+@pytest.mark.parametrize("layer", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 2])
 def test_attacks_on_a_ledger_end_as_theory_says(tmp_path: Path, layer: int) -> None:
     rows = attack_ledger(make_target(tmp_path, layer, "md5"), 2, is_every=False)
     assert broken(rows) == set()
@@ -102,13 +102,13 @@ def test_attacks_on_a_ledger_end_as_theory_says(tmp_path: Path, layer: int) -> N
 @pytest.mark.slow
 def test_no_byte_and_no_field_of_a_certified_ledger_can_be_changed(tmp_path: Path) -> None:
     target = make_target(tmp_path, 2)
-    flip_bytes(target, 300)
+    flip_bytes(target, 120)
     change_fields(target, is_every=True)
     rows = rows_of(target)
     assert broken(rows) == set()
     assert not any(row["succeeded"] for row in rows)
     flipped = next(row for row in rows if row["attack"] == "flip bits of a stored block")
-    assert flipped["detected"] == flipped["tries"] == 300
+    assert flipped["detected"] == flipped["tries"] == 120
 
 
 def test_the_seed_alone_determines_what_is_tried_and_found(tmp_path: Path) -> None:
