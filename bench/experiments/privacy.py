@@ -228,8 +228,8 @@ EXPERIMENT: Final = Experiment(
         Table(
             "privacy_guesses",
             "Measured processor time of one guess of an id in Python, on one core, and over that of one at a bare "
-            "SHA-256 in the same round; medians over rounds in which all take turns, with exact 95 % sign-test intervals "
-            "each. Keyed: with the key, HMAC's two blocks hashed once for all.",
+            "SHA-256 in the same round; medians over rounds in which all take turns, with exact 95 % sign-test "
+            "intervals each. Keyed: with the key, HMAC's two blocks hashed once for all.",
             GUESS_COLUMNS,
             build_guesses,
             ("pseudonym", "function", "ns", "ns_low", "ns_high", "factor"),
