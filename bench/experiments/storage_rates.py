@@ -79,8 +79,8 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     if len(peaks) > 1:
         first, last = peaks.iloc[0], peaks.iloc[-1]
         lines.append(
-            f"C44: verifying {last['blocks']:,} blocks takes at most {last['peak_mb']:,.0f} MB of memory, "
-            f"{first['blocks']:,} blocks {first['peak_mb']:,.0f} MB."
+            f"C44: verifying {last['blocks']:,.0f} blocks takes at most {last['peak_mb']:,.0f} MB of memory, "
+            f"{first['blocks']:,.0f} blocks {first['peak_mb']:,.0f} MB."
         )
     return lines
 

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from ehrcore.__main__ import main
-from ehrcore.block import Bond, Genesis, RecordRef, leaf_bytes
+from ehrcore.block import Bond, Enrolment, Genesis, RecordRef, leaf_bytes
 from ehrcore.codec import decode, encode
+from ehrcore.consent import Access, Consent, Withdrawal
 from ehrcore.drive.cost import FREE
 from ehrcore.drive.pruned import UNCHECKED, Head, PrunedLedger, is_pruned, prune
 from ehrcore.drive.sim import SimSetup, Simulation
-from ehrcore.effects import Received, Requested
+from ehrcore.effects import Persist, Received, Requested
 from ehrcore.errors import LedgerError
 from ehrcore.identity import Reason
 from ehrcore.ledger import SqliteLedger
@@ -26,6 +27,7 @@ from ehrcore.network import found_network
 from ehrcore.params import ChainParams, Limits, Topology
 from ehrcore.records import RecordKind, make_record
 from ehrcore.types import MINUTE, SECOND
+from tests.core.protocol import persons
 
 BLOCKS, CUT = 12, 8
 
@@ -73,10 +75,13 @@ def test_it_ends_at_the_same_state_with_the_same_voters(chain: Chain) -> None:
     with closing(opened(chain.pruned)) as pruned, SqliteLedger.open(chain.path) as whole:
         state, first = pruned.verify()
         full = whole.verify()
+        bodies = [entry.block.transactions[0].transaction.body for entry in whole.entries(1, CUT + 1)]
     assert (state.digest, state.tip, first) == (chain.state, chain.tip, CUT + 1)
     assert state.validators.members == full.validators.members
     assert {member.node: member.stake for member in state.validators.members}["administrator-1"] == 6
-    assert state.is_used("visitor-0", 0), "what was used up before is used up still"
+    used = [state.is_used(body) for body in bodies]
+    assert used == [full.is_used(body) for body in bodies], "what was used up before is used up still"
+    assert sum(used) == len(bodies) - 1, "all but the nonce of the order that was refused"
 
 
 def test_old_records_are_gone_and_orders_are_not(chain: Chain) -> None:
@@ -86,6 +91,27 @@ def test_old_records_are_gone_and_orders_are_not(chain: Chain) -> None:
     assert not any(isinstance(payload, RecordRef) for payload in kept)
     assert isinstance(kept[0], Bond)
     assert reasons == [Reason.ACCEPTED, Reason.NO_STAKE]
+
+
+def test_consents_of_blocks_that_are_gone_are_still_in_force(tmp_path: Path) -> None:
+    world = persons.World(is_modelled=False)
+    ledger = SqliteLedger.create(tmp_path / "whole", Genesis(world.scribe.params, world.scribe.network.certificates))
+    world.add((persons.SYSTEM, persons.write()), (persons.PATIENT, persons.consent()))
+    world.add((persons.OTHER, persons.consent(pseudonym=persons.THEIRS)))
+    world.add((persons.OTHER, Withdrawal(world.tx_id())), (persons.DOCTOR, persons.read()))
+    assert world.add((persons.DOCTOR, persons.read())) == [Reason.ACCEPTED]
+    state = world.scribe.state()
+    with ledger:
+        for final in world.finals:
+            verdict = state.validate(final.block, final.certificate)
+            digest = state.apply(final.block, verdict)
+            ledger.append(Persist(final.block, final.certificate, verdict.reasons, digest))
+        prune(ledger, tmp_path / "pruned", 1)
+    with closing(opened(tmp_path / "pruned")) as pruned:
+        found, first = pruned.verify()
+        kept = {type(item.endorsed.transaction.body.payload) for head in pruned.heads() for item in head.kept}
+    assert (first, kept) == (5, {Enrolment, Consent, Withdrawal, Access})
+    assert persons.content(found) == persons.content(world.state)
 
 
 def test_recent_records_are_proven_from_it(chain: Chain) -> None:
