@@ -296,11 +296,13 @@ class NodeHost:
         if tx_id in self.out.abandoned:
             return Submission(tx_id, self.out.abandoned[tx_id], is_known=True)
         self._handle(Received("", Submit(tx)), self.now())
-        reason = next(
+        # What the agent says to coordinators may be more than a stranger is to learn.
+        refusals = (
             effect.message.reason
             for effect in self._effects
-            if type(effect) is Send and type(effect.message) is Endorse and effect.message.transaction is tx
+            if type(effect) is Send and type(effect.message) is Refused and effect.message.transaction == tx_id
         )
+        reason = next(refusals, Reason.ACCEPTED)
         self._pass_on()
         await self.out.flush()
         return Submission(tx_id, reason, is_known=False)
