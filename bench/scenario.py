@@ -17,7 +17,7 @@ from bench.experiments.catalogue import PROFILES
 from bench.experiments.privacy_plan import Privacy
 from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
-from bench.net.sections import Agree, Faults, Load, Net
+from bench.net.sections import Abuse, Agree, Faults, Identity, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
 from ehrcore.errors import EhrError
 from ehrcore.hashing import SUITES, find_suite
@@ -199,6 +199,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     collisions: Collisions = Collisions()
     privacy: Privacy = Privacy()
     storage: Storage = Storage()
+    identity: Identity = Identity()
+    abuse: Abuse = Abuse()
 
     @property
     def net_rows(self) -> list[int]:

@@ -227,8 +227,10 @@ class NodeHost:
             if self.role is Role.ADMINISTRATOR and self.phase is not Phase.READY:
                 # It might say again, differently, what it has said: first it has to know where the chain is.
                 raise BusyError(f"{self.name}: expected to have asked for the chain, found phase {self.phase}")
+            # A block that is known already need not be read, from whoever may send blocks.
+            least = self.height if Finalised in MAY_SAY[role] else -1
             heights = map(peek_height, frame.messages)
-            new = [data for data, height in zip(frame.messages, heights, strict=True) if height > self.height]
+            new = [data for data, height in zip(frame.messages, heights, strict=True) if height > least]
             messages: list[Message] = [decode(data, Message) for data in new]  # type: ignore[arg-type]
             for message in messages:
                 if not isinstance(message, MAY_SAY[role]):
