@@ -58,7 +58,8 @@ from ehrcore.types import MILLISECOND, Role
 SLICE_NS: Final = 4 * MILLISECOND
 #: Transactions that an agent may have accepted and not seen final; more of them have to wait outside.
 WAITING_LIMIT: Final = 16_384
-#: As many of them may be of one author, so that nobody's flood keeps all others out.
+#: As many of them may be of one author, and never more than half as many as there is room left, so that no flood of a
+#: few keeps all others out: ``count`` authors that take all they get leave a newcomer a part in ``count + 2``.
 AUTHOR_LIMIT: Final = 4_096
 
 
@@ -285,8 +286,9 @@ class NodeHost:
         waiting, of_author = len(self.out.repeats), self.out.repeats.count_of(author)
         if self.phase is Phase.STOPPING or waiting >= WAITING_LIMIT or self.links.is_congested:
             raise BusyError(f"{self.name}: expected fewer than {WAITING_LIMIT} transactions to wait, found {waiting}")
-        if of_author >= AUTHOR_LIMIT:
-            raise BusyError(f"{author}: expected fewer than {AUTHOR_LIMIT} transactions to wait, found {of_author}")
+        most = min(AUTHOR_LIMIT, -(-(WAITING_LIMIT - waiting) // 2))
+        if of_author >= most:
+            raise BusyError(f"{author}: expected fewer than {most} transactions to wait, found {of_author}")
 
     async def submit(self, tx: Transaction) -> Submission:
         """An agent's verdict on a transaction, durable if it is accepted; `BusyError` if it has to wait outside."""
