@@ -111,8 +111,8 @@ class Abuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """
 
     attacks: list[str] = []
-    per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 20.0
-    before_s: Seconds = 1.5
-    seconds: Seconds = 2.0
-    after_s: Seconds = 1.0
+    per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 40.0
+    before_s: Seconds = 1.2
+    seconds: Seconds = 0.7
+    after_s: Seconds = 0.1
     settle_s: Seconds = 10.0

@@ -19,12 +19,13 @@ from ehrcore.drive.net import host as host_module
 from ehrcore.drive.net.frames import MAX_FRAME_BYTES, MAX_SKEW_NS, MEDIA_TYPE, TAG_BYTES, Frame, LinkKeys
 from ehrcore.drive.net.web import app as app_module
 from ehrcore.drive.net.web.app import SITE
+from ehrcore.drive.net.web.exchange import USUAL, Bounds, read_bounds
 from ehrcore.drive.net.web.problems import PROBLEM_MEDIA, PROBLEMS, ProblemView
 from ehrcore.drive.net.web.routes import ROUTES, routes_of
-from ehrcore.errors import CodecError, IdentityError
+from ehrcore.errors import CodecError, DeploymentError, IdentityError
 from ehrcore.messages import Submit
 from ehrcore.types import SECOND
-from tests.core.net.conftest import Answer, Local, eventually, found_local
+from tests.core.net.conftest import Answer, Local, Written, eventually, found_local
 
 Make = Callable[[Local], bytes]
 
@@ -465,6 +466,33 @@ def test_headers_that_take_too_long_are_not_waited_for(path: Path, data: bytes) 
             writer.write(ask[:-4])
             assert (await reader.read()).startswith(b"HTTP/1.1 408")
             writer.close()
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"of_address": 0}', '{"headers_timeout_s": -1}', '{"no_such_bound": 1}', "\xb5"]
+)
+def test_bounds_that_are_none_are_one_line(tmp_path: Path, text: str) -> None:
+    assert read_bounds(tmp_path) == USUAL
+    (tmp_path / "bounds.json").write_text('{"of_address": 7}')
+    assert read_bounds(tmp_path) == Bounds(of_address=7)
+    (tmp_path / "bounds.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DeploymentError, match=r"bounds\.json: expected bounds of a node, found: ") as caught:
+        read_bounds(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_block_that_is_known_is_not_taken_from_who_says_none(written: Written) -> None:
+    """It need not be read, but who it comes from is looked at first."""
+
+    async def check() -> None:
+        async with Local(written.path, "contributor-0") as net:
+            host = net.hosts["contributor-0"]
+            block = encode(host.finals(1, 1)[0])
+            for sender, status in (("administrator-0", 200), ("visitor-0", 401), ("agent-0", 401)):
+                sealed = net.seal(net.frame(sender, "contributor-0", (block,)))
+                assert (await net.post_frame(sealed, "contributor-0")).status == status
 
     asyncio.run(check())
 

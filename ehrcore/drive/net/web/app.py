@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from aiohttp import web
@@ -162,8 +162,8 @@ class _Connection(web.RequestHandler):
         lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}", f"Server: {SERVER}"]
         lines += [f"{name}: {value}" for name, value in problem.headers().items()]
         lines += [f"Content-Type: {PROBLEM_MEDIA}", f"Content-Length: {len(body)}", "Connection: close", "", ""]
-        if isinstance(transport, asyncio.Transport):
-            transport.write("\r\n".join(lines).encode() + body)
+        # uvloop's transports are asyncio's by their methods alone.
+        cast("asyncio.Transport", transport).write("\r\n".join(lines).encode() + body)
         transport.close()
 
     def pause_writing(self) -> None:
