@@ -17,7 +17,7 @@ from bench.experiments.catalogue import PROFILES
 from bench.experiments.privacy_plan import Privacy
 from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
-from bench.net.sections import Agree, Faults, Load, Net
+from bench.net.sections import Abuse, Agree, Faults, Identity, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
 from ehrcore.errors import EhrError
 from ehrcore.hashing import SUITES, find_suite
@@ -199,6 +199,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     collisions: Collisions = Collisions()
     privacy: Privacy = Privacy()
     storage: Storage = Storage()
+    identity: Identity = Identity()
+    abuse: Abuse = Abuse()
 
     @property
     def net_rows(self) -> list[int]:
@@ -286,6 +288,7 @@ def _validate(scenario: Scenario) -> None:
         ("storage.fills", scenario.storage.fills),
         ("storage.restart_blocks", scenario.storage.restart_blocks),
         ("storage.block_sizes", scenario.storage.block_sizes),
+        ("abuse.attacks", scenario.abuse.attacks),
         ("load.shares", scenario.load.shares),
         ("load.topologies", list(map(tuple, scenario.load.topologies))),
         ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),
@@ -310,7 +313,7 @@ def _validate(scenario: Scenario) -> None:
         if rule not in RULES or suite not in SUITES:
             expected = f"one of {', '.join(RULES)} with a suite, such as {RULES[0]}/{next(iter(SUITES))}"
             raise msgspec.ValidationError(f"Expected {expected}, got {name!r} - at `$.net.variants`")
-    _validate_faults(scenario)
+    _validate_names(scenario)
     if sorted(scenario.load.shares) != scenario.load.shares:
         raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")
     attacked = (*scenario.tamper.suites, *scenario.collisions.suites)
@@ -323,16 +326,18 @@ def _validate(scenario: Scenario) -> None:
         find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
 
 
-def _validate_faults(scenario: Scenario) -> None:
+def _validate_names(scenario: Scenario) -> None:
     from bench.experiments.faults_cells import GROUPS, declare_real
+    from bench.net.assault import ASSAULTS
 
     for key, names, known in (
-        ("groups", scenario.faults.groups, GROUPS),
-        ("net", scenario.faults.net, declare_real(scenario) if scenario.faults.net else ()),
+        ("faults.groups", scenario.faults.groups, GROUPS),
+        ("faults.net", scenario.faults.net, declare_real(scenario) if scenario.faults.net else ()),
+        ("abuse.attacks", scenario.abuse.attacks, ASSAULTS),
     ):
         for name in names:
             if name not in known:
-                raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.faults.{key}`")
+                raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.{key}`")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -213,6 +213,11 @@ class Registry:
             return Reason.EXPIRED, None
         return Reason.ACCEPTED, body
 
+    def key_of(self, subject: str) -> bytes | None:
+        """The public key of the certificate of ``subject``, whether it is in force or not; None if there is none."""
+        certificate = self._by_subject.get(subject)
+        return None if certificate is None else certificate.body.public_key
+
     def role_of(self, subject: str) -> Role | None:
         """The role of the certificate of ``subject``, whether it is in force or not; None if there is none."""
         certificate = self._by_subject.get(subject)

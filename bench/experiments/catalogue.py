@@ -15,6 +15,8 @@ QUESTIONS: Final = {
     "collisions": "What do published collisions do to ids, signatures and records, and what hides or stops them?",
     "privacy": "Who finds the patient behind a pseudonym, a visit, or a record without a name?",
     "storage": "What do nodes keep of a growing chain, and what does it take to restart, prune and prove?",
+    "identity": "Who can act as whom, and what stops everyone else?",
+    "abuse": "What do floods, slow clients and bombs do to an honest visitor, and what holds them back?",
     "hashes": "What does a hash cost, by function, size and library?",
     "signatures": "What do signing, verifying and loading a key cost, by curve and library?",
     "merkle": "What do Merkle trees and their proofs cost, beside a flat hash and in other libraries?",

@@ -89,3 +89,30 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if not self.fault_s < self.heal_s < self.seconds:
             raise ValueError("Expected fault_s < heal_s < seconds")
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Impersonations: ``tries`` of each attack, stolen sensor ``readings``, ``messages`` of a deterministic signer.
+
+    Names are asked for ``denials`` times each; ``net`` adds what only real nodes can show.
+    """
+
+    tries: Annotated[int, msgspec.Meta(ge=1, le=3)] = 3
+    readings: Annotated[int, msgspec.Meta(ge=4, le=10_000)] = 40
+    messages: Annotated[int, msgspec.Meta(ge=2, le=1_000)] = 64
+    denials: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
+    net: bool = True
+
+
+class Abuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Floods and the like on a real network, each for ``seconds`` after ``before_s`` without; ``after_s`` follow.
+
+    An honest visitor submits ``per_second`` all the while.  ``attacks`` names those that are played (all if empty).
+    """
+
+    attacks: list[str] = []
+    per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 40.0
+    before_s: Seconds = 1.2
+    seconds: Seconds = 0.7
+    after_s: Seconds = 0.1
+    settle_s: Seconds = 10.0

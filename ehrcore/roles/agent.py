@@ -1,7 +1,8 @@
 """Agent (the paper's authoritative node): first to judge a transaction (Algorithm 4 made right, E28 to E32).
 
 It checks who signed, whether they may, and whether it is new; it answers every coordinator with a signed 'A' or 'R',
-and tells a refused author why.
+and tells a refused author why.  Who shows no valid signature of the author's key learns no more than that: else anyone
+could ask who is a member, who was revoked, and which nonces were used.
 """
 
 from typing import Final
@@ -31,6 +32,10 @@ from ehrcore.types import MINUTE, Role
 STALE_AFTER: Final = 60 * MINUTE
 #: Transactions whose refusals by coordinators are counted; beyond it the oldest is forgotten.
 REFUSALS_LIMIT: Final = 16_384
+
+
+#: What follows from the message alone, and so tells nobody anything new.
+_OF_MESSAGE: Final = frozenset({Reason.STALE, Reason.FUTURE, Reason.WRONG_CHAIN, Reason.BAD_SIGNATURE})
 
 
 def _check_time(submitted_at: int, now: int) -> Reason:
@@ -94,11 +99,23 @@ class Agent:
         verdict = Send(self._coordinators, Endorse(tx, reason, Attestation(context.me, signature)))
         if reason is Reason.ACCEPTED:
             return (verdict,)
-        observed = Observed(ObservedKind.DROPPED, (tx_id,), reason.value)
+        # What is counted is shown to anyone who asks for a status, so it says no more than what is told.
+        told = reason if reason in _OF_MESSAGE or self._is_of_author(tx) else Reason.BAD_SIGNATURE
+        observed = Observed(ObservedKind.DROPPED, (tx_id,), told.value)
         if sender == AUTHORITY:
             return (observed, verdict)
         # The transport's sender is told, not the claimed author: a forged name must not reach a stranger.
-        return (observed, verdict, Send((sender,), Refused(tx_id, reason, "")))
+        return (observed, verdict, Send((sender,), Refused(tx_id, told, "")))
+
+    def _is_of_author(self, tx: Transaction) -> bool:
+        """Whether the author's key has signed it, whatever the author may do.
+
+        For an author that nobody knows a signature is verified, too, so that the time of the answer tells nothing.
+        """
+        registry = self._registry
+        key = registry.authority_key if tx.body.author == AUTHORITY else registry.key_of(tx.body.author)
+        is_signed = self._context.crypto.verify(key or registry.authority_key, tx.body, tx.signature)
+        return is_signed and key is not None
 
     def _refused(self, coordinator: str, message: Refused) -> Effects:
         """Given up once so many coordinators refuse that the policy cannot be met; one liar refuses nothing."""

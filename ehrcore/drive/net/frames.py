@@ -5,6 +5,8 @@ RFC 7748) through HKDF-SHA-256 (RFC 5869); a frame ends with an HMAC-SHA-256 tag
 knows who sent what, without a signature per frame.  What a message says is signed within it where it has to be.
 """
 
+import base64
+import binascii
 import hashlib
 import hmac
 from math import inf
@@ -28,6 +30,9 @@ WANTED_FRAME_BYTES: Final = 512 << 10
 #: How far a frame's clock may be from the receiver's.
 MAX_SKEW_NS: Final = 2 * MINUTE
 MEDIA_TYPE: Final = "application/vnd.ehrcore.frame"
+#: The scheme of the ``Authorization`` header by which a node shows who it is before it sends anything long.
+SCHEME: Final = "Ehrcore"
+_GREETING: Final = b"greeting|"
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
@@ -66,6 +71,27 @@ class LinkKeys:
         """The frame's bytes and their tag."""
         data = encode(frame)
         return data + hmac.digest(self._key(frame.sender, frame.receiver), data, hashlib.sha256)
+
+    def greet(self, receiver: str, now: int) -> str:
+        """The ``Authorization`` by which this node tells ``receiver`` at ``now`` that it is one of the network."""
+        data = encode((self.me, receiver, now))
+        tag = hmac.digest(self._key(self.me, receiver), _GREETING + data, hashlib.sha256)
+        return f"{SCHEME} {base64.b64encode(data + tag).decode()}"
+
+    def is_greeting(self, value: str, now: int) -> bool:
+        """Whether another node of the network has made this ``Authorization`` for this one, just now."""
+        scheme, _, token = value.partition(" ")
+        try:
+            content = base64.b64decode(token, validate=True)
+            sender, receiver, sent_at = _greeting_decoder.decode(content[:-TAG_BYTES])
+        except (binascii.Error, ValueError, msgspec.DecodeError):
+            return False
+        if scheme != SCHEME or receiver != self.me or abs(now - sent_at) > MAX_SKEW_NS:
+            return False
+        if sender not in self._plan.nodes or sender == self.me:
+            return False
+        data, tag = content[:-TAG_BYTES], content[-TAG_BYTES:]
+        return hmac.compare_digest(tag, hmac.digest(self._key(sender, self.me), _GREETING + data, hashlib.sha256))
 
     def open(self, sealed: bytes) -> Frame:
         """The frame, if it is for this node and from whom it says.
@@ -111,6 +137,7 @@ def peek_height(message: bytes) -> float:
 
 
 _decoder = msgspec.msgpack.Decoder(Frame)
+_greeting_decoder = msgspec.msgpack.Decoder(tuple[str, str, int])
 
 
 def _decode_frame(data: bytes) -> Frame:

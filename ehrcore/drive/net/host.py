@@ -58,7 +58,8 @@ from ehrcore.types import MILLISECOND, Role
 SLICE_NS: Final = 4 * MILLISECOND
 #: Transactions that an agent may have accepted and not seen final; more of them have to wait outside.
 WAITING_LIMIT: Final = 16_384
-#: As many of them may be of one author, so that nobody's flood keeps all others out.
+#: As many of them may be of one author, and never more than half as many as there is room left, so that no flood of a
+#: few keeps all others out: ``count`` authors that take all they get leave a newcomer a part in ``count + 2``.
 AUTHOR_LIMIT: Final = 4_096
 
 
@@ -227,8 +228,10 @@ class NodeHost:
             if self.role is Role.ADMINISTRATOR and self.phase is not Phase.READY:
                 # It might say again, differently, what it has said: first it has to know where the chain is.
                 raise BusyError(f"{self.name}: expected to have asked for the chain, found phase {self.phase}")
+            # A block that is known already need not be read, from whoever may send blocks.
+            least = self.height if Finalised in MAY_SAY[role] else -1
             heights = map(peek_height, frame.messages)
-            new = [data for data, height in zip(frame.messages, heights, strict=True) if height > self.height]
+            new = [data for data, height in zip(frame.messages, heights, strict=True) if height > least]
             messages: list[Message] = [decode(data, Message) for data in new]  # type: ignore[arg-type]
             for message in messages:
                 if not isinstance(message, MAY_SAY[role]):
@@ -283,8 +286,9 @@ class NodeHost:
         waiting, of_author = len(self.out.repeats), self.out.repeats.count_of(author)
         if self.phase is Phase.STOPPING or waiting >= WAITING_LIMIT or self.links.is_congested:
             raise BusyError(f"{self.name}: expected fewer than {WAITING_LIMIT} transactions to wait, found {waiting}")
-        if of_author >= AUTHOR_LIMIT:
-            raise BusyError(f"{author}: expected fewer than {AUTHOR_LIMIT} transactions to wait, found {of_author}")
+        most = min(AUTHOR_LIMIT, -(-(WAITING_LIMIT - waiting) // 2))
+        if of_author >= most:
+            raise BusyError(f"{author}: expected fewer than {most} transactions to wait, found {of_author}")
 
     async def submit(self, tx: Transaction) -> Submission:
         """An agent's verdict on a transaction, durable if it is accepted; `BusyError` if it has to wait outside."""
@@ -296,11 +300,13 @@ class NodeHost:
         if tx_id in self.out.abandoned:
             return Submission(tx_id, self.out.abandoned[tx_id], is_known=True)
         self._handle(Received("", Submit(tx)), self.now())
-        reason = next(
+        # What the agent says to coordinators may be more than a stranger is to learn.
+        refusals = (
             effect.message.reason
             for effect in self._effects
-            if type(effect) is Send and type(effect.message) is Endorse and effect.message.transaction is tx
+            if type(effect) is Send and type(effect.message) is Refused and effect.message.transaction == tx_id
         )
+        reason = next(refusals, Reason.ACCEPTED)
         self._pass_on()
         await self.out.flush()
         return Submission(tx_id, reason, is_known=False)

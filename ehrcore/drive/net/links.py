@@ -144,8 +144,13 @@ class _Link:
         """The answer's status over the lasting link, which is opened if need be; None if there was none."""
         try:
             if self._socket is None:
-                self._socket = await self._links.session.ws_connect(
-                    self._url, max_msg_size=64, timeout=_SOCKET_TIMEOUT, server_hostname=self._tls_name
+                links = self._links
+                self._socket = await links.session.ws_connect(
+                    self._url,
+                    max_msg_size=64,
+                    timeout=_SOCKET_TIMEOUT,
+                    server_hostname=self._tls_name,
+                    headers={"Authorization": links.keys.greet(self.peer, links.now())},
                 )
             await self._socket.send_bytes(sealed)
             return int(await self._socket.receive_str())

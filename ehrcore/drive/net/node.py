@@ -149,14 +149,16 @@ def _read_kept(journal: Journal, library: Library | None, context: Context) -> K
 async def serve(folder: NetworkFolder, plan: NetworkPlan, name: str) -> None:
     """Run the node until it is told to stop; raises what it cannot go on after."""
     from ehrcore.drive.net.web.app import Runner, build_app  # noqa: PLC0415 - not before all files are known to be good
+    from ehrcore.drive.net.web.exchange import read_bounds  # noqa: PLC0415
 
+    bounds = read_bounds(folder.node(name))
     host = open_host(folder, plan, name)
     await host.links.start()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    runner = Runner(build_app(host), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    runner = Runner(build_app(host, bounds), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     tasks: list[asyncio.Task[None]] = []
     try:

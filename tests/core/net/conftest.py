@@ -24,6 +24,7 @@ from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.plan import Address, NetworkConfig, NetworkFolder, NetworkPlan, found
 from ehrcore.drive.net.sync import followers
 from ehrcore.drive.net.web.app import Runner, build_app
+from ehrcore.drive.net.web.exchange import Bounds
 from ehrcore.drive.net.web.views import TRANSACTION_MEDIA
 from ehrcore.errors import EhrError
 from ehrcore.records import RecordKind
@@ -76,11 +77,11 @@ class Answer:
 class Local:
     """The nodes ``names`` of a founded network (all but visitors if none are given), serving; a context manager."""
 
-    def __init__(self, path: Path, *names: str, body_timeout_s: float = 10.0) -> None:
+    def __init__(self, path: Path, *names: str, **bounds: Any) -> None:
         self.folder = NetworkFolder(path)
         self.plan = self.folder.read_plan()
         self._names = names or tuple(name for name in self.plan.nodes if not name.startswith("visitor"))
-        self._body_timeout_s = body_timeout_s
+        self._bounds = Bounds(**bounds)
         self.hosts: dict[str, NodeHost] = {}
         self.apps: dict[str, web.Application] = {}
         self.client: aiohttp.ClientSession
@@ -113,7 +114,7 @@ class Local:
             from ehrcore.drive.net.tls import server_context
 
             tls = server_context(self.folder, host.name)
-        app = self.apps[host.name] = build_app(host, self._body_timeout_s)
+        app = self.apps[host.name] = build_app(host, self._bounds)
         runner = Runner(app, shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -1,10 +1,13 @@
+import base64
+import hmac
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ehrcore.codec import encode
-from ehrcore.drive.net.frames import TAG_BYTES, Frame, LinkKeys
+from ehrcore.drive.net.frames import MAX_SKEW_NS, TAG_BYTES, Frame, LinkKeys
 from ehrcore.drive.net.plan import NetworkFolder
 from ehrcore.errors import CodecError, DeploymentError, IdentityError
 from tests.core.net.conftest import found_local
@@ -54,6 +57,33 @@ def test_a_frame_sent_back_to_its_sender_is_not_its_peers(keys) -> None:
     assert keys["agent-0"]._key("agent-0", "coordinator-0") != keys["agent-0"]._key("coordinator-0", "agent-0")
     with pytest.raises(IdentityError, match="expected its tag"):
         keys["agent-0"].open(data + sealed[-TAG_BYTES:])
+
+
+def test_a_greeting_is_known_by_whom_it_is_for_and_only_for_a_while(keys) -> None:
+    greeting = keys["agent-0"].greet("coordinator-0", MAX_SKEW_NS)
+    for now, is_known in ((0, True), (2 * MAX_SKEW_NS, True), (2 * MAX_SKEW_NS + 1, False)):
+        assert keys["coordinator-0"].is_greeting(greeting, now) is is_known
+    assert not keys["contributor-0"].is_greeting(greeting, MAX_SKEW_NS)
+    assert not keys["agent-0"].is_greeting(greeting, MAX_SKEW_NS)
+
+
+@given(st.text(max_size=40) | st.binary(max_size=120).map(lambda data: "Ehrcore " + base64.b64encode(data).decode()))
+def test_nothing_else_is_a_greeting(keys, value: str) -> None:
+    assert not keys["agent-0"].is_greeting(value, 0)
+
+
+@given(st.integers(0, 200), st.integers(1, 255))
+def test_a_greeting_with_a_changed_byte_is_none(keys, place: int, flip: int) -> None:
+    content = bytearray(base64.b64decode(keys["agent-0"].greet("coordinator-0", 0).partition(" ")[2]))
+    content[place % len(content)] ^= flip
+    changed = f"Ehrcore {base64.b64encode(content).decode()}"
+    assert not keys["coordinator-0"].is_greeting(changed, 0)
+
+
+def test_a_frames_tag_makes_no_greeting(keys) -> None:
+    data = encode(("agent-0", "coordinator-0", 0))
+    tag = hmac.digest(keys["agent-0"]._key("agent-0", "coordinator-0"), data, "sha256")
+    assert not keys["coordinator-0"].is_greeting(f"Ehrcore {base64.b64encode(data + tag).decode()}", 0)
 
 
 @pytest.mark.parametrize("changes", [{"receiver": "contributor-0"}, {"chain": bytes(32)}])

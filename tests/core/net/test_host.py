@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ehrcore.block import Evidence, RecordRef, Revocation, Statement, Transaction, TransactionBody, VoteBody
@@ -139,8 +141,9 @@ def test_an_agent_that_starts_again_knows_what_it_had_accepted(tmp_path: Path) -
 
 
 def test_too_much_waiting_has_to_wait_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ehrcore.drive.net.host.WAITING_LIMIT", 2)
-    assert WAITING_LIMIT > 2
+    # Of four places one author gets two: half of what is left each time, rounded up.
+    monkeypatch.setattr("ehrcore.drive.net.host.WAITING_LIMIT", 4)
+    assert WAITING_LIMIT > 4
 
     async def check() -> None:
         found_local(tmp_path)
@@ -156,6 +159,32 @@ def test_too_much_waiting_has_to_wait_outside(tmp_path: Path, monkeypatch: pytes
             host.out.settle([bytes.fromhex(net.tx_id(net.transaction(1)))])
             host.out.repeats.settle(list(host.journal.pending()))
             assert await host.receive(frame)
+
+    asyncio.run(check())
+
+
+def test_authors_that_take_all_they_get_leave_room_for_a_newcomer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ehrcore.drive.net.host.WAITING_LIMIT", 60)
+    flooders = [f"visitor-{index}" for index in range(4)]
+
+    async def check() -> None:
+        found_local(tmp_path, visitors=5)
+        async with Local(tmp_path, "agent-0") as net:
+            host, crypto = net.hosts["agent-0"], {name: net.folder.context(net.plan, name).crypto for name in flooders}
+            taken = dict.fromkeys(flooders, 0)
+            for nonce in range(20):
+                for name in flooders:
+                    body = msgspec.structs.replace(net.transaction(nonce).body, author=name)
+                    with suppress(BusyError):
+                        await host.submit(Transaction(body, crypto[name].sign(body)))
+                        taken[name] += 1
+            assert min(taken.values()) >= 60 // 6 - 1
+            own = net.folder.context(net.plan, "visitor-4").crypto
+            for nonce in range(60 // 8):
+                body = msgspec.structs.replace(net.transaction(nonce).body, author="visitor-4")
+                assert not (await host.submit(Transaction(body, own.sign(body)))).reason
 
     asyncio.run(check())
 

@@ -18,12 +18,14 @@ from ehrcore.codec import encode
 from ehrcore.drive.net import host as host_module
 from ehrcore.drive.net.frames import MAX_FRAME_BYTES, MAX_SKEW_NS, MEDIA_TYPE, TAG_BYTES, Frame, LinkKeys
 from ehrcore.drive.net.web import app as app_module
+from ehrcore.drive.net.web.app import SITE
+from ehrcore.drive.net.web.exchange import USUAL, Bounds, read_bounds
 from ehrcore.drive.net.web.problems import PROBLEM_MEDIA, PROBLEMS, ProblemView
 from ehrcore.drive.net.web.routes import ROUTES, routes_of
-from ehrcore.errors import CodecError, IdentityError
+from ehrcore.errors import CodecError, DeploymentError, IdentityError
 from ehrcore.messages import Submit
 from ehrcore.types import SECOND
-from tests.core.net.conftest import Answer, Local, eventually, found_local
+from tests.core.net.conftest import Answer, Local, Written, eventually, found_local
 
 Make = Callable[[Local], bytes]
 
@@ -191,7 +193,20 @@ def test_a_frame_of_full_length_passes(path: Path) -> None:
             room = MAX_FRAME_BYTES - len(encode(net.frame("coordinator-0", "agent-0", messages=(bytes(1 << 16),))))
             sealed = of_now(net, messages=(bytes(room + (1 << 16)),))
             assert len(sealed) == MAX_FRAME_BYTES + TAG_BYTES
-            require_problem(await net.post_frame(sealed), "malformed-frame")  # for its message, not for its length
+            require_problem(await net.post_frame(sealed), "too-large")
+            keys = net.link_keys("coordinator-0")
+            for greeting, slug in (
+                # For its message, not for its length.
+                (keys.greet("agent-0", time.time_ns()), "malformed-frame"),
+                (keys.greet("administrator-0", time.time_ns()), "too-large"),
+                (keys.greet("agent-0", time.time_ns() - 2 * MAX_SKEW_NS), "too-large"),
+                (keys.greet("agent-0", time.time_ns())[:-8] + "AAAAAAA=", "too-large"),
+                ("Ehrcore", "too-large"), ("Basic eA==", "too-large"), ("Ehrcore \xb5", "too-large"),
+            ):  # fmt: skip
+                answer = await net.post(
+                    "agent-0", "/v1/frames", sealed, MEDIA_TYPE, headers={"Authorization": greeting}
+                )
+                require_problem(answer, slug)
 
     asyncio.run(check())
 
@@ -427,6 +442,85 @@ def test_a_slow_client_holds_up_nobody(path: Path) -> None:
                 await require_serving(net)
             for reader, writer in slow:
                 assert not reader.at_eof()
+                writer.close()
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("data", [b"", b"GET /v1/heal", b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"])
+def test_headers_that_take_too_long_are_not_waited_for(path: Path, data: bytes) -> None:
+    async def check() -> None:
+        async with Local(path, "agent-0", headers_timeout_s=0.2) as net:
+            head, _, body = (await net.raw("agent-0", data)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 408 Request Timeout")
+            assert msgspec.json.decode(body, type=ProblemView).slug == "/problems/slow-headers"
+            await require_counted(net, "slow-headers", ("OTHER", "unmatched", 408))
+            # A whole request stops the clock; the beginning of another starts it again.
+            place, ask = net.plan.nodes["agent-0"], b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n"
+            reader, writer = await asyncio.open_connection(place.host, place.port)
+            writer.write(ask)
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.3)  # longer than headers may take: nobody minds an idle connection
+            writer.write(ask)
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+            writer.write(ask[:-4])
+            assert (await reader.read()).startswith(b"HTTP/1.1 408")
+            writer.close()
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"of_address": 0}', '{"headers_timeout_s": -1}', '{"no_such_bound": 1}', "\xb5"]
+)
+def test_bounds_that_are_none_are_one_line(tmp_path: Path, text: str) -> None:
+    assert read_bounds(tmp_path) == USUAL
+    (tmp_path / "bounds.json").write_text('{"of_address": 7}')
+    assert read_bounds(tmp_path) == Bounds(of_address=7)
+    (tmp_path / "bounds.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DeploymentError, match=r"bounds\.json: expected bounds of a node, found: ") as caught:
+        read_bounds(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_block_that_is_known_is_not_taken_from_who_says_none(written: Written) -> None:
+    """It need not be read, but who it comes from is looked at first."""
+
+    async def check() -> None:
+        async with Local(written.path, "contributor-0") as net:
+            host = net.hosts["contributor-0"]
+            block = encode(host.finals(1, 1)[0])
+            for sender, status in (("administrator-0", 200), ("visitor-0", 401), ("agent-0", 401)):
+                sealed = net.seal(net.frame(sender, "contributor-0", (block,)))
+                assert (await net.post_frame(sealed, "contributor-0")).status == status
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(("bounds", "taken"), [({"of_address": 3}, 3), ({"connections": 2}, 2)])
+def test_more_connections_than_there_may_be_are_told_so_unread(path: Path, bounds: dict[str, int], taken: int) -> None:
+    async def check() -> None:
+        async with Local(path, "agent-0", **bounds) as net:
+            place = net.plan.nodes["agent-0"]
+            held = [await asyncio.open_connection(place.host, place.port) for _ in range(taken)]
+
+            async def are_counted() -> bool:
+                return net.apps["agent-0"][SITE].addresses.total() == taken
+
+            await eventually(are_counted)
+            head, _, body = (await net.raw("agent-0", b"")).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 429 Too Many Requests")
+            assert b"Retry-After: 1" in head
+            assert msgspec.json.decode(body, type=ProblemView).slug == "/problems/crowded"
+            assert net.hosts["agent-0"].counters.problems == {"crowded": 1}
+            held.pop()[1].close()
+
+            async def is_one_free() -> bool:
+                return net.apps["agent-0"][SITE].addresses.total() == taken - 1
+
+            await eventually(is_one_free)
+            assert (await net.ask("agent-0", "/v1/health")).status == 200
+            for _, writer in held:
                 writer.close()
 
     asyncio.run(check())

@@ -125,8 +125,56 @@ def test_a_bad_transaction_gets_a_signed_r_and_its_sender_is_told(
     assert verdict(scribe, effects) is reason
     (told,) = sends(effects, Refused)
     assert told.to == ("visitor-0",)
-    assert told.message == Refused(scribe.tx_id(tx), reason, "")
-    assert [item.detail for item in observed(effects, ObservedKind.DROPPED)] == [reason.value]
+    # Who has no key that the authority has certified for the name learns nothing about the name.
+    shown = Reason.BAD_SIGNATURE if reason is Reason.UNKNOWN_AUTHOR else reason
+    assert told.message == Refused(scribe.tx_id(tx), shown, "")
+    assert [item.detail for item in observed(effects, ObservedKind.DROPPED)] == [shown.value]
+
+
+def make_standings(scribe: Scribe, agent: Any) -> dict[str, Reason]:
+    """Names of every standing, and what an agent finds of a transaction that each of them signs."""
+    for name, more in (("late", {"not_after": 1}), ("early", {"not_before": 9}), ("gone", {})):
+        order = scribe.order(Enrolment(scribe.certify(f"visitor-{name}", **more)), len(name) + len(more) * 10)
+        assert verdict(scribe, submit(agent, order, sender=AUTHORITY)) is Reason.ACCEPTED
+        scribe.cryptos[f"visitor-{name}"] = scribe.cryptos["visitor-0"]
+        if name == "gone":
+            revocation = scribe.order(Revocation(order.body.payload.certificate.body.serial), 99)
+            assert verdict(scribe, submit(agent, revocation, sender=AUTHORITY)) is Reason.ACCEPTED
+    return {
+        "visitor-0": Reason.ACCEPTED, "visitor-late": Reason.EXPIRED, "visitor-early": Reason.NOT_YET_VALID,
+        "visitor-gone": Reason.REVOKED, "agent-1": Reason.WRONG_ROLE, AUTHORITY: Reason.NO_RIGHT,
+    }  # fmt: skip
+
+
+def test_who_is_in_which_standing_is_told_to_the_keys_owner_alone(scribe: Scribe, agent: Any) -> None:
+    standings = make_standings(scribe, agent)
+    seen = set()
+    for name in (*standings, "visitor-77"):
+        effects = submit(agent, scribe.transaction(50, name, signer="agent-2"), now=5, sender="stranger")
+        ((told,), counted) = messages(effects, Refused), observed(effects, ObservedKind.DROPPED)
+        seen.add((told.reason, told.detail, *(item.detail for item in counted), len(effects)))
+    assert seen == {(Reason.BAD_SIGNATURE, "", "bad-signature", 3)}
+    for name, reason in standings.items():
+        effects = submit(agent, scribe.transaction(50, name), now=5, sender="stranger")
+        assert verdict(scribe, effects) is reason
+        assert [item.reason for item in messages(effects, Refused)] == [reason] * (reason is not Reason.ACCEPTED)
+
+
+def test_which_nonces_were_used_is_told_to_the_keys_owner_alone(scribe: Scribe, agent: Any) -> None:
+    submit(agent, scribe.transaction(3))
+    effects = submit(agent, scribe.transaction(3, content=b"other", signer="agent-2"), sender="stranger")
+    assert [item.reason for item in messages(effects, Refused)] == [Reason.BAD_SIGNATURE]
+
+
+def test_a_refusal_costs_as_many_verifications_for_a_name_that_nobody_has(scribe: Scribe) -> None:
+    agent = scribe.network.machine("agent-0", scribe.network.crypto("agent-0"), MemoryStore())
+    make_standings(scribe, agent)
+    spent = {}
+    for name in ("visitor-0", "visitor-late", "visitor-gone", "visitor-77", "agent-1", AUTHORITY):
+        before = agent._context.crypto.meter.verifies
+        submit(agent, scribe.transaction(50, name, signer="agent-2"), now=5)
+        spent[name] = agent._context.crypto.meter.verifies - before
+    assert set(spent.values()) == {1}
 
 
 def test_the_sender_is_told_and_not_the_author_whose_name_was_forged(scribe: Scribe, agent: Any) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from aiohttp import web
@@ -10,7 +11,9 @@ from aiohttp.http_exceptions import BadHttpMessage
 
 from ehrcore.drive.net.web.delivery import MAX_SEALED_BYTES
 from ehrcore.drive.net.web.exchange import (
-    BODY_TIMEOUT_S,
+    SERVER,
+    USUAL,
+    Bounds,
     Site,
     count_answer,
     count_problem,
@@ -19,7 +22,7 @@ from ehrcore.drive.net.web.exchange import (
 )
 from ehrcore.drive.net.web.link import close_links
 from ehrcore.drive.net.web.openapi import build_openapi
-from ehrcore.drive.net.web.problems import ProblemError
+from ehrcore.drive.net.web.problems import PROBLEM_MEDIA, ProblemError
 from ehrcore.drive.net.web.routes import routes_of
 
 if TYPE_CHECKING:
@@ -46,10 +49,10 @@ _HANDLER: Final[dict[str, Any]] = {
 }
 
 
-def build_app(host: "NodeHost", body_timeout_s: float = BODY_TIMEOUT_S) -> web.Application:
-    """All that a node of the host's role serves."""
+def build_app(host: "NodeHost", bounds: Bounds = USUAL) -> web.Application:
+    """All that a node of the host's role serves, within ``bounds``."""
     routes = routes_of(host.name, host.role)
-    site = Site(host, msgspec.json.encode(build_openapi(host.plan, host.name, routes)), body_timeout_s)
+    site = Site(host, msgspec.json.encode(build_openapi(host.plan, host.name, routes)), bounds)
     app = web.Application(middlewares=[_guard(site)], client_max_size=MAX_SEALED_BYTES, handler_args=_HANDLER)
     app[SITE] = site
     for route in routes:
@@ -101,14 +104,67 @@ async def _expect(site: Site, request: web.Request) -> web.StreamResponse | None
 
 
 class _Connection(web.RequestHandler):
-    """One client's connection: bytes that are no HTTP get a problem, and a client that reads nothing is left."""
+    """One client's connection: bytes that are no HTTP get a problem, and a client that is slow is left.
 
-    __slots__ = ("_site", "_stall")
+    Beyond the bounds a connection gets a problem at once, and nothing of it is read.
+    """
+
+    __slots__ = ("_address", "_headers", "_site", "_stall")
 
     def __init__(self, site: Site, server: web.Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._site = site
+        self._address: str | None = None
+        self._headers: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol.connection_made`."""
+        address = str((transport.get_extra_info("peername") or ("",))[0])
+        if not self._site.admit(address):
+            self._force_close = True
+            self._leave(transport, ProblemError("crowded", "connection: expected fewer of them, found too many"))
+            return
+        self._address = address
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol.data_received`."""
+        super().data_received(data)
+        if self._is_at_work:
+            if self._headers is not None:
+                self._headers.cancel()
+                self._headers = None
+        elif data and self._headers is None and not self._force_close:
+            self._await_headers()
+
+    @property
+    def _is_at_work(self) -> bool:
+        """Whether it has sent a request's headers, all of them, that was not answered yet."""
+        return bool(self._messages) or self._current_request is not None
+
+    def _await_headers(self) -> None:
+        """Begin to wait for the end of a request's headers."""
+        self._headers = asyncio.get_running_loop().call_later(self._site.bounds.headers_timeout_s, self._give_up)
+
+    def _give_up(self) -> None:
+        self._headers = None
+        if self.transport is not None and not self._is_at_work:
+            within = f"headers: expected their end within {self._site.bounds.headers_timeout_s:g} s"
+            self._leave(self.transport, ProblemError("slow-headers", f"{within}, found them incomplete"))
+
+    def _leave(self, transport: asyncio.BaseTransport, problem: ProblemError) -> None:
+        """Tell of a problem that comes before any request, and close."""
+        count_problem(self._site, problem)
+        count_answer(self._site, OTHER, UNMATCHED, problem.status)
+        body = msgspec.json.encode(problem.view())
+        lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}", f"Server: {SERVER}"]
+        lines += [f"{name}: {value}" for name, value in problem.headers().items()]
+        lines += [f"Content-Type: {PROBLEM_MEDIA}", f"Content-Length: {len(body)}", "Connection: close", "", ""]
+        # uvloop's transports are asyncio's by their methods alone.
+        cast("asyncio.Transport", transport).write("\r\n".join(lines).encode() + body)
+        transport.close()
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol.pause_writing`."""
@@ -124,9 +180,13 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See `asyncio.Protocol.connection_lost`."""
+        if self._address is None:
+            return
+        self._site.dismiss(self._address)
         super().connection_lost(exc)
-        if self._stall is not None:
-            self._stall.cancel()
+        for timer in (self._stall, self._headers):
+            if timer is not None:
+                timer.cancel()
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -12,6 +12,8 @@ from ehrcore.drive.net.web.problems import ProblemError
 from ehrcore.errors import CodecError, IdentityError
 
 MAX_SEALED_BYTES: Final = MAX_FRAME_BYTES + TAG_BYTES
+#: Of who has not shown to be a node of the network, no longer frame is read.
+MAX_STRANGER_BYTES: Final = 64 << 10
 _MEDIA: Final = (MEDIA_TYPE,)
 _HEADERS: Final = {"Server": SERVER}
 #: Peers by connection: a certificate is read once for all frames that come under it.
@@ -21,8 +23,15 @@ _peers: "WeakKeyDictionary[object, str]" = WeakKeyDictionary()
 async def post_frame(site: Site, request: web.Request) -> web.Response:
     """Take a frame: 200 once all that its messages cause is durable, also if it had been taken before."""
     require_media(request, _MEDIA)
-    await take_frame(site, request, await read_body(site, request, MAX_SEALED_BYTES))
+    await take_frame(site, request, await read_body(site, request, longest_frame(site, request)))
     return web.Response(headers=_HEADERS)
+
+
+def longest_frame(site: Site, request: web.Request) -> int:
+    """How many bytes of a frame are read from who has sent ``request``: few, unless it shows that it is a node."""
+    host = site.host
+    is_node = host.keys.is_greeting(request.headers.get("Authorization", ""), host.now())
+    return MAX_SEALED_BYTES if is_node else MAX_STRANGER_BYTES
 
 
 async def take_frame(site: Site, request: web.Request, sealed: bytes) -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from aiohttp import web
 
+from ehrcore.drive.net.files import read_file
 from ehrcore.drive.net.web.problems import PROBLEM_MEDIA, ProblemError
 from ehrcore.drive.net.web.views import JSON_MEDIA
-from ehrcore.errors import EhrError
+from ehrcore.errors import DeploymentError, EhrError
 
 if TYPE_CHECKING:
     from ehrcore.drive.net.host import NodeHost
@@ -24,14 +27,59 @@ _log = logging.getLogger(__name__)
 _TEXTS: Final = {"text/plain", "text/html"}
 
 
+class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What clients may take of a node: connections in all and from one address, and time for headers and bodies.
+
+    The usual ones are far above what a network needs, whose nodes hold one link each.
+    """
+
+    connections: Annotated[int, msgspec.Meta(ge=1)] = 4_096
+    of_address: Annotated[int, msgspec.Meta(ge=1)] = 1_024
+    headers_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    body_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = BODY_TIMEOUT_S
+
+
+USUAL: Final = Bounds()
+BOUNDS_FILE: Final = "bounds.json"
+
+
+def read_bounds(home: Path) -> Bounds:
+    """The bounds in the node's own folder ``home``, the usual ones without a file; `DeploymentError` if it is none."""
+    path = home / BOUNDS_FILE
+    if not path.exists():
+        return USUAL
+    try:
+        return msgspec.json.decode(read_file(path, 1 << 16), type=Bounds)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DeploymentError(f"{path}: expected bounds of a node, found: {error}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a node answers with; ``description`` is its OpenAPI document, made once, ``sockets`` are its open links."""
+    """What a node answers with; ``description`` is its OpenAPI document, made once, ``sockets`` are its open links.
+
+    ``addresses`` counts open connections by the client's address.
+    """
 
     host: "NodeHost"
     description: bytes
-    body_timeout_s: float = BODY_TIMEOUT_S
+    bounds: Bounds = USUAL
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
+    addresses: Counter[str] = field(default_factory=Counter)
+
+    def admit(self, address: str) -> bool:
+        """Count a new connection from ``address`` if there is room for it."""
+        bounds, held = self.bounds, self.addresses
+        if held[address] >= bounds.of_address or held.total() >= bounds.connections:
+            return False
+        held[address] += 1
+        return True
+
+    def dismiss(self, address: str) -> None:
+        """A connection from ``address`` has ended."""
+        self.addresses[address] -= 1
+        if not self.addresses[address]:
+            del self.addresses[address]
 
 
 def respond(body: bytes, media: str, status: int = 200) -> web.Response:
@@ -80,11 +128,11 @@ async def read_body(site: Site, request: web.Request, most_bytes: int) -> bytes:
             # It came with its headers, as most do: no timer is needed.
             body = content.read_nowait()
         else:
-            async with asyncio.timeout(site.body_timeout_s):
+            async with asyncio.timeout(site.bounds.body_timeout_s):
                 body = await _read_parts(content, most_bytes)
     except TimeoutError:
         raise ProblemError(
-            "slow-body", f"body: expected its end within {site.body_timeout_s:g} s, found it incomplete"
+            "slow-body", f"body: expected its end within {site.bounds.body_timeout_s:g} s, found it incomplete"
         ) from None
     except (web.RequestPayloadError, ConnectionError, OSError) as error:
         raise ProblemError("incomplete-body", f"body: expected all of it, found: {type(error).__name__}") from None

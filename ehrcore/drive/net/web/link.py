@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from ehrcore.drive.net.links import LINK_PATH
-from ehrcore.drive.net.web.delivery import MAX_SEALED_BYTES, take_frame
+from ehrcore.drive.net.web.delivery import longest_frame, take_frame
 from ehrcore.drive.net.web.exchange import Site, count_answer, count_problem, find_problem
 from ehrcore.drive.net.web.problems import ProblemError
 
@@ -24,7 +24,7 @@ _OF_ANYONE: Final = frozenset({400, 401})
 
 async def open_link(site: Site, request: web.Request) -> web.StreamResponse:
     """Take frames over a WebSocket, and answer each with its status, until either side ends the link."""
-    socket = web.WebSocketResponse(max_msg_size=MAX_SEALED_BYTES, compress=False, timeout=1.0)
+    socket = web.WebSocketResponse(max_msg_size=longest_frame(site, request), compress=False, timeout=1.0)
     if not _is_handshake(socket, request):
         raise ProblemError("upgrade-required", "link: expected a WebSocket's handshake, found another request")
     await socket.prepare(request)

@@ -1,0 +1,96 @@
+"""Who can act as whom: strangers, former members, other roles, replays, stolen keys; with each protection and without.
+
+Simulated networks of unchanged roles with real signatures, every message as bytes, and one network of real nodes.  A
+weakened variant is the same with one protection taken out (`bench.engines.impostor`).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from bench.experiments.attacks import answer_attacks, attack_table
+from bench.experiments.base import Case, Column, Experiment, Table
+from bench.experiments.catalogue import QUESTIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.scenario import Scenario
+
+
+def declare_cases(scenario: "Scenario") -> list[Case]:
+    """A case per part and protection; parts that a protection does not bear on are left out."""
+    from bench.engines.impostor import FULL, NO_REGISTRY, NO_SIGNATURES, PROTECTIONS
+
+    plan = scenario.identity
+    cases = [Case(f"transactions, {name}", "identity", {"protection": name, "tries": plan.tries})
+             for name in PROTECTIONS]  # fmt: skip
+    cases += [Case(f"words, {name}", "identity-words", {"protection": name})
+              for name in (FULL, NO_REGISTRY, NO_SIGNATURES)]  # fmt: skip
+    cases += [Case(f"stolen key, {name}", "identity-stolen", {"protection": name, "readings": plan.readings})
+              for name in (FULL, NO_REGISTRY)]  # fmt: skip
+    cases.append(Case("nonces", "identity-nonces", {"tries": plan.tries, "messages": plan.messages}))
+    cases.append(Case("denials", "identity-denials", {"tries": plan.denials}))
+    return [*cases, Case("real nodes", "identity-net")] if plan.net else cases
+
+
+def build_denials(raw: "pd.DataFrame") -> "pd.DataFrame":
+    """A row per name and asker."""
+    rows = raw[raw["kind"] == "denial"].reindex(columns=list(DENIAL_COLUMNS))
+    return rows.astype({"answer_bytes": int, "tries": int}).reset_index(drop=True)
+
+
+def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+    """What came of the attacks, and how long strangers wait for a refusal."""
+    lines, denials = answer_attacks(tables["identity"]), tables["identity_denials"]
+    told = denials[denials["asker"] == "a stranger"]
+    if not told.empty:
+        low, high = told["spent_us"].min(), told["spent_us"].max()
+        lines.append(
+            f"Strangers get {told['told'].nunique()} answer of {told['answer_bytes'].nunique()} length for "
+            f"{len(told)} kinds of name, after {low:.0f} to {high:.0f} us; an acceptance takes "
+            f"{1 / told['over_accepted'].iloc[0] * told['spent_us'].iloc[0]:.0f} us."
+        )
+    return lines
+
+
+DENIAL_COLUMNS: Final = {
+    "name": Column("Name"),
+    "asker": Column("Asked by"),
+    "told": Column("Told"),
+    "found": Column("Told to coordinators"),
+    "answer_bytes": Column("Answer", "B"),
+    "spent_us": Column("Time, median", "us", ".0f"),
+    "over_accepted": Column("Over an acceptance", "", ".2f"),
+    "tries": Column("Tries"),
+}
+EXPERIMENT: Final = Experiment(
+    "identity",
+    QUESTIONS["identity"],
+    ("C05", "C14", "C20", "C38", "C42"),
+    declare_cases,
+    (
+        attack_table(
+            "identity",
+            "Attacks on who is who. Simulated networks (3 agents, 3 coordinators, 4 administrators by proof of stake, "
+            "3 contributors) with real signatures, each message through its bytes; rows of real nodes are "
+            "measured. A try succeeds if the ledger holds its transaction as valid, or a node acts on its word.",
+            "All protections: low-S ECDSA, the registry of certificates, replay windows. Weakened, for the attacks "
+            "that the lost one is there for: 'no registry' takes any certificate of the authority for any role and "
+            "right, at any time; 'no replay windows' forgets what is settled; 'no low-S' takes both valid s; 'no "
+            "signatures' has a signer that binds name and digest and that anyone can imitate. Right roles and rotated "
+            "keys are controls.",
+        ),
+        Table(
+            "identity_denials",
+            "What an agent tells of a name to who signs with the name's key and to who cannot; measured on one bare "
+            "agent, askers in turns. The answer's length is without HTTP's headers.",
+            DENIAL_COLUMNS,
+            build_denials,
+            ("name", "asker", "told", "answer_bytes", "spent_us", "over_accepted"),
+            keys=("name", "asker"),
+            exact=("told", "answer_bytes"),
+        ),
+    ),
+    answer=answer,
+    weight=2.0,
+)
