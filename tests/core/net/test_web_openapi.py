@@ -120,7 +120,7 @@ def write(context, value):
     except (TypeError, OverflowError, UnicodeEncodeError):
         return repr(value).encode(errors="replace")
 
-for media in ("frame", "transaction", "ids"):
+for media in ("frame", "transaction", "ids", "deposit", "release-request", "search-request", "link-use"):
     schemathesis.serializer(f"application/vnd.ehrcore.{{media}}")(write)
 
 @schemathesis.hook
