@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.experiments import EXPERIMENTS
+from bench.experiments import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def test_every_test_that_is_named_is_there(test: str) -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_every_experiment_that_is_named_is_there(name: str) -> None:
-    assert name in EXPERIMENTS
+    assert name in QUESTIONS
 
 
 def test_every_attack_experiment_is_named() -> None:
