@@ -139,6 +139,7 @@ def audit(paths: Sequence[Path], store: FileStore) -> list[str]:
                 done.take(Finalised(entry.block, entry.certificate))
         except ValidationError as error:
             done.findings.append(f"{path.stem}: block {done.state.height + 1}: {error}")
+    done.settle()
     for path, chain in chains.items():
         _compare(done, path.stem, chain)
     return done.findings

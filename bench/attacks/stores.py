@@ -102,4 +102,5 @@ def audit_one(keepers: Keepers, one: Held) -> list[str]:
     audit = Audit(keepers.scribe.open_state(), keepers.scribe.crypto, keepers.store, Trail(keepers.scribe.crypto))
     for entry in keepers.chain.entries[: one.shown.header.height]:
         audit.take(Finalised(entry.block, entry.certificate))
+    audit.settle()
     return audit.findings
