@@ -241,7 +241,8 @@ def describe(windows: Sequence[Window], moments: Sequence[Moment], variant: str)
     rows = [_describe(window, moments, variant) for window in windows]
     for row in rows:
         base = rows[0]
-        row["throughput_ratio"] = row["committed_per_s"] / base["committed_per_s"] if base["committed_per_s"] else None
+        # Of what was due, so that the ends of a window do not count.
+        row["throughput_ratio"] = row["timely_share"] / base["timely_share"] if base["timely_share"] else None
         row["rss_growth_mib"] = row["peak_rss_mib"] - base["peak_rss_mib"]
     return rows
 
@@ -250,6 +251,7 @@ def _describe(window: Window, moments: Sequence[Moment], variant: str) -> Row:
     due = [moment for moment in moments if window.begin <= moment.intended < window.end]
     seconds = (window.end - window.begin) / SECOND
     late = [(moment.quorum - moment.intended) / MILLISECOND for moment in due if moment.quorum is not None]
+    timely = sum(wait <= CAP_MS for wait in late)
     held = ASSAULTS[window.attack].held if window.attack else frozenset[str]()
     answers = sum(window.counts.values())
     knocks = len(window.greeted_ms) + window.turned_away
@@ -258,7 +260,7 @@ def _describe(window: Window, moments: Sequence[Moment], variant: str) -> Row:
         "answered": answers, "throttled": sum(count for name, count in window.counts.items() if name in held),
         "taken": sum(count for name, count in window.counts.items() if name.startswith("2")),
         "how": ", ".join(f"{name}: {count:,}" for name, count in sorted(window.counts.items())),
-        "committed_per_s": sum(wait <= CAP_MS for wait in late) / seconds,
+        "committed_per_s": timely / seconds, "timely_share": timely / len(due) if due else 0.0,
         "due": len(due), "lost": sum(moment.quorum is None for moment in due),
         "latency_p50_ms": median(late) if late else None, "latency_max_ms": max(late, default=None),
         "newcomer_share": len(window.greeted_ms) / knocks if knocks else None,

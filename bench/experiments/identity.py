@@ -41,7 +41,11 @@ def build_denials(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     """What came of the attacks, and how long strangers wait for a refusal."""
-    lines, denials = answer_attacks(tables["identity"]), tables["identity_denials"]
+    frame, denials = tables["identity"], tables["identity_denials"]
+    is_control = (frame["attack"] + frame["variant"]).str.contains("control")
+    lines, good = answer_attacks(frame[~is_control]), frame[is_control]
+    if not good.empty:
+        lines.append(f"Controls, who may do it and does: {int(good['holds'].sum())} of {len(good)} succeeded.")
     told = denials[denials["asker"] == "a stranger"]
     if not told.empty:
         low, high = told["spent_us"].min(), told["spent_us"].max()

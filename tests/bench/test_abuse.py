@@ -86,7 +86,7 @@ def test_windows_tell_what_was_committed_in_time_lost_and_late() -> None:
     moments += moments_of(3 * SECOND, 10, None, 100)
     rows = describe(windows, moments, BOUNDED)
     assert [row["committed_per_s"] for row in rows] == [40, 20, 0, 0]
-    assert [row["throughput_ratio"] for row in rows] == [1, 0.5, 0, 0]
+    assert [row["throughput_ratio"] for row in rows] == [1, 1, 0, 0]
     assert [row["lost"] for row in rows] == [0, 0, 0, 10]
     assert [row["rss_growth_mib"] for row in rows[:3]] == [0, 10, 1]
     assert (rows[1]["throttled"], rows[1]["taken"], rows[1]["answered"]) == (7, 1, 8)
