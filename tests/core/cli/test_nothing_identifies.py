@@ -1,9 +1,8 @@
 """Nothing on the chain identifies a person: what nodes keep is searched for all that the patients' records say of them.
 
 Patients with names, numbers, addresses and contacts of their own go through a simulated chain and, in a slow test, a
-real network.  Ledgers, indexes, journals, logs and locations must hold none of it, nor a bare hash of it.  The objects
-themselves lie off the chain, and what protects them is not looked at here.  A chain of weak pseudonyms shows that the
-search finds what is there.
+real network.  Ledgers, indexes, journals, logs, locations and sealed objects must hold none of it, nor a bare hash of
+it.  A chain of weak pseudonyms shows that the search finds what is there.
 """
 
 import hashlib
@@ -149,13 +148,14 @@ def test_a_real_network_keeps_and_says_nothing_that_identifies(started, process,
     status = process("status", "--json", "--folder", folder)
     assert process("audit", "--folder", folder).code == 0
     assert process("network", "down", "--folder", folder).code == 0
-    # The authority alone may know who is who, and objects lie off the chain.
+    # The authority alone may know who is who.
     kept = [
         path for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.relative_to(folder).parts[0] not in {"objects", "authority"}
+        if path.is_file() and path.relative_to(folder).parts[0] != "authority"
     ]  # fmt: skip
     assert {"ledger.sqlite", "index.sqlite", "journal.sqlite"} <= {path.name for path in kept}
     assert any(path.name == "log" for path in kept)
+    assert len([path for path in kept if path.is_relative_to(folder / "objects")]) == len(resources())
     assert search(b"\n".join(path.read_bytes() for path in kept)) == set()
     assert search("\n".join(str(path) for path in folder.rglob("*")).encode()) == set(), "no name of a file says whose"
     assert search((done.out + status.out).encode()) == set()
