@@ -111,3 +111,16 @@ def test_resync_keeps_what_it_puts_aside(silent: Path, run) -> None:
         assert (home / f"ledger.sqlite-wal.damaged-{number}").read_text() == f"ledger.sqlite-wal {number}"
         assert not (home / "ledger.sqlite").exists()
     assert (home / "journal.sqlite").read_text() == "kept"
+
+
+def test_resync_leaves_shares_of_keys_alone_unless_they_are_named(silent: Path, run) -> None:
+    home = silent / "nodes" / "contributor-0"
+    for name in ("ledger.sqlite", "journal.sqlite", "keys.sqlite", "keys.key"):
+        (home / name).write_text(name)
+    assert run("network", "resync", "--folder", silent, "contributor-0").code == 0
+    assert not (home / "ledger.sqlite").exists()
+    assert (home / "keys.sqlite").read_text() == "keys.sqlite"
+    done = run("network", "resync", "--folder", silent, "contributor-0", "--keys")
+    assert (done.code, done.lines[0]) == (0, "contributor-0: kept as keys.sqlite.damaged-1")
+    assert "no erasure reaches it" in done.lines[1]
+    assert (home / "keys.key").exists(), "what was put aside is of no use without it"

@@ -133,8 +133,7 @@ def test_whoever_starts_the_network_is_waited_for_but_not_for_ever(local: LocalN
 
 def test_secrets_are_for_their_owner_alone(local: LocalNetwork) -> None:
     secrets = [path for path in local.folder.path.rglob("*.key") if path.is_file()]
-    # Two for each node, a visitor too, two of the authority, and one each that secrets are sealed to: for who reads, and
-    # for who keeps shares of keys.
+    # Two of each node and of the authority, and one of each to whom secrets are sealed: a reader, a keeper of shares.
     assert len(secrets) == 2 * (len(NAMES) + 1) + 2 + 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
 
