@@ -28,6 +28,8 @@ _BESIDES: Final = {
     "agree": _REAL,
     "tamper": ("scenario.curve", "scenario.workload.seed"),
     "collisions": ("scenario.curve",),
+    "privacy": ("workload.digest",),
+    "storage": ("workload.digest", "scenario.curve"),
     "latency": (
         "scenario.network",
         *(f"scenario.workload.{key}" for key in ("seed", "sensor_patients", "sensor_readings")),

@@ -132,6 +132,8 @@ CONFLICTS = {
     "energy": {"scenario/energy/watts_mid"},
     "tamper": {"scenario/curve"},
     "collisions": {"scenario/curve"},
+    "privacy": {"workload/digest"},
+    "storage": {"workload/digest", "scenario/curve"},
 }
 
 
