@@ -141,7 +141,7 @@ def test_attackers_come_from_an_address_of_this_machine() -> None:
 @pytest.mark.slow
 def test_real_nodes_hold_back_what_they_have_bounds_for_and_nothing_without(tmp_path: Path) -> None:
     quiet = msgspec.structs.replace(load_scenario("smoke"), abuse=msgspec.structs.replace(
-        load_scenario("smoke").abuse, seconds=0.6, before_s=0.4))  # fmt: skip
+        load_scenario("smoke").abuse, seconds=1.5, before_s=0.4))  # fmt: skip
     context: Any = SimpleNamespace(scenario=quiet, folder=tmp_path)
     names = ["slow headers", "connection exhaustion", "codec bombs", "flood by strangers"]
     found = {}
