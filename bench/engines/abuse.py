@@ -43,7 +43,7 @@ from ehrcore.types import MILLISECOND, SECOND, Role
 BOUNDED, UNBOUNDED = "bounded", "no bounds"
 #: The bounds under attack: small, so that attacks of seconds reach them.
 _BOUNDS: Final = {
-    BOUNDED: Bounds(connections=512, of_address=256, headers_timeout_s=0.3, body_timeout_s=0.3),
+    BOUNDED: Bounds(connections=512, of_address=256, headers_timeout_s=0.2, body_timeout_s=0.2),
     UNBOUNDED: Bounds(connections=1 << 20, of_address=1 << 20, headers_timeout_s=3_600.0, body_timeout_s=3_600.0),
 }
 _NODE: Final = "agent-0"

@@ -180,7 +180,7 @@ EXPERIMENT: Final = Experiment(
             "Attacks on the agent of a network of four processes, measured over loopback: an honest visitor on a "
             "steady schedule, a newcomer that opens a connection every 50 ms, attackers from another address; all on "
             "this machine. Honest commits: a quorum of contributors within 1 s of the intended instant. Bounded: at "
-            "most 256 connections from an address, 512 in all, 0.3 s for headers and for a body "
+            "most 256 connections from an address, 512 in all, 0.2 s for headers and for a body "
             "(usual: 1,024, 4,096 and 10 s; small here, for attacks are short). No bounds: none of these; 'within its "
             "bound' is there that nothing holds the attack back. Memory: largest so far over that before all attacks.",
             COLUMNS,

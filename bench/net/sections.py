@@ -113,6 +113,6 @@ class Abuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     attacks: list[str] = []
     per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000)] = 40.0
     before_s: Seconds = 1.2
-    seconds: Seconds = 0.7
+    seconds: Seconds = 0.8
     after_s: Seconds = 0.1
     settle_s: Seconds = 10.0

@@ -141,11 +141,11 @@ def test_attackers_come_from_an_address_of_this_machine() -> None:
 @pytest.mark.slow
 def test_real_nodes_hold_back_what_they_have_bounds_for_and_nothing_without(tmp_path: Path) -> None:
     quiet = msgspec.structs.replace(load_scenario("smoke"), abuse=msgspec.structs.replace(
-        load_scenario("smoke").abuse, seconds=0.6, before_s=0.4))  # fmt: skip
+        load_scenario("smoke").abuse, seconds=1.2, before_s=0.3, after_s=0.05))  # fmt: skip
     context: Any = SimpleNamespace(scenario=quiet, folder=tmp_path)
-    names = ["slow headers", "connection exhaustion", "codec bombs", "flood by strangers"]
+    names = ["slow headers", "codec bombs"]
     found = {}
-    for variant, attacks in ((BOUNDED, names), (UNBOUNDED, names[:2])):
+    for variant, attacks in ((BOUNDED, names), (UNBOUNDED, names[:1])):
         rows = run_abuse(context, Case(variant, "abuse", {"variant": variant, "attacks": attacks}))
         assert {row["kind"] for row in rows} == {"abuse", "course", "check"}
         found[variant] = {row["attack"]: row for row in rows if row["kind"] == "abuse"}
@@ -153,7 +153,7 @@ def test_real_nodes_hold_back_what_they_have_bounds_for_and_nothing_without(tmp_
         row = found[BOUNDED][name]
         assert row["throttled"] >= 0.95 * row["answered"] > 0 == row["taken"], row
         assert row["lost"] == 0
-    for name in names[:2]:
+    for name in names[:1]:
         assert found[UNBOUNDED][name]["throttled"] == 0 < found[UNBOUNDED][name]["tries"]
         # The same outcome of a node that claims to have bounds is one that does not hold.
         assert not is_held(found[UNBOUNDED][name] | {"variant": BOUNDED})
