@@ -50,6 +50,7 @@ from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, found
 from ehrcore.drive.net.routes import read_routes
 from ehrcore.drive.net.stores import open_store
 from ehrcore.drive.net.web.chain import parse_id, parse_number
+from ehrcore.drive.net.web.exchange import BOUNDS_FILE, USUAL, read_bounds
 from ehrcore.drive.net.web.views import decode_transaction, transaction_view
 from ehrcore.drive.pruned import PrunedLedger, prune
 from ehrcore.errors import EhrError
@@ -214,6 +215,19 @@ parser("frame", lambda: [encode(frame(CHAIN))])(_decode_frame)
 @parser("sealed frame", lambda: [Home.link("visitor-0").seal(frame(Home.chain()))], share=0.3)
 def _(data: bytes) -> object:
     return Home.link("agent-0").open(data)
+
+
+@parser(
+    "greeting", lambda: [Home.link("visitor-0").greet("agent-0", 1).encode()], f"{NET}.frames.is_greeting", share=0.3
+)
+def _(data: bytes) -> object:
+    return Home.link("agent-0").is_greeting(data.decode("latin-1"), 1)
+
+
+@parser("bounds", lambda: [msgspec.json.encode(USUAL)], f"{WEB}.exchange.read_bounds", share=0.5)
+def _(data: bytes) -> object:
+    with Home.file(f"nodes/agent-0/{BOUNDS_FILE}", data):
+        return read_bounds(Home.path / "nodes/agent-0")
 
 
 @parser("proof", lambda: [encode_proof(PROOF)], "ehrcore.proof.decode_proof", "ehrcore.proof._decode_part",

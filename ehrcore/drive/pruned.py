@@ -190,7 +190,7 @@ class PrunedLedger:
                 raise LedgerError(f"{path}: expected application_id {APPLICATION_ID}, found {found}")
             genesis, windows = self._db.execute("SELECT genesis, windows FROM chain").fetchone()
             self.genesis, self._windows = decode(genesis, Genesis), decode(windows, Windows)
-        except (sqlite3.Error, EhrError, TypeError) as error:
+        except (sqlite3.Error, EhrError, TypeError, UnicodeDecodeError) as error:  # sqlite3 decodes a damaged schema
             raise LedgerError(f"{path}: expected a pruned ledger, found: {error}") from None
 
     def close(self) -> None:
@@ -201,7 +201,7 @@ class PrunedLedger:
         try:
             for _, content in self._db.execute(f"SELECT height, content FROM {table} ORDER BY height"):  # noqa: S608
                 yield decode(content, kind)
-        except (sqlite3.Error, TypeError) as error:
+        except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:
             raise LedgerError(f"{self.path}: expected {table} that can be read, found: {error}") from None
 
     def heads(self) -> Iterator[Head]:

@@ -50,7 +50,7 @@ def read_bounds(home: Path) -> Bounds:
         return USUAL
     try:
         return msgspec.json.decode(read_file(path, 1 << 16), type=Bounds)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DeploymentError(f"{path}: expected bounds of a node, found: {error}") from None
 
 
