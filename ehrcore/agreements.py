@@ -9,6 +9,7 @@ An agreement's id is the digest of what both have signed.  A chain takes each id
 agreement that has been terminated back with the other's old signature.
 """
 
+from dataclasses import dataclass, field
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -28,8 +29,8 @@ from ehrcore.clauses import (
 from ehrcore.consent import Access, Action
 from ehrcore.crypto import Crypto
 from ehrcore.errors import ParameterError
+from ehrcore.forks import ForkedDict
 from ehrcore.identity import Capacity, CertificateBody, Reason, Registry
-from ehrcore.overlay import Overlay
 from ehrcore.types import Digest, Nanos, NodeId, Role, Signature
 
 #: Agreements of one patient that are in force or to come: what each keeper has to hold of her.
@@ -154,31 +155,17 @@ class Standing(msgspec.Struct, frozen=True):
 UNKNOWN: Final = Standing()
 
 
+@dataclass(frozen=True, slots=True)
 class AgreementBook:
-    """The agreements of a chain after some block.
+    """The agreements of a chain after some block."""
 
-    A book may lie over another, and then holds only what has changed (`Overlay`).
-    """
-
-    __slots__ = ("ids", "standings")
-
-    def __init__(
-        self,
-        standings: Overlay[bytes, Standing] | None = None,
-        ids: Overlay[bytes, tuple[bytes, ...]] | None = None,
-    ) -> None:
-        self.standings = Overlay[bytes, Standing](UNKNOWN) if standings is None else standings
-        #: Ids of each patient's agreements that were in force or to come when her last one was made.
-        self.ids = Overlay[bytes, tuple[bytes, ...]](()) if ids is None else ids
+    standings: ForkedDict[bytes, Standing] = field(default_factory=lambda: ForkedDict(UNKNOWN))
+    #: Ids of each patient's agreements that were in force or to come when her last one was made.
+    ids: ForkedDict[bytes, tuple[bytes, ...]] = field(default_factory=lambda: ForkedDict(()))
 
     def fork(self) -> "AgreementBook":
-        """A book over this one, in constant time."""
+        """An independent copy, in constant time."""
         return AgreementBook(self.standings.fork(), self.ids.fork())
-
-    def absorb(self, fork: "AgreementBook") -> None:
-        """Take over what has changed in ``fork``, which lies over this book, in the time of the changes."""
-        self.standings.absorb(fork.standings)
-        self.ids.absorb(fork.ids)
 
     def find(self, agreement: bytes) -> Standing:
         """What has become of an agreement; `UNKNOWN` if the chain holds none with this id."""
@@ -217,9 +204,9 @@ class AgreementBook:
         if len(held) >= MOST_AGREEMENTS:
             return Reason.TOO_MANY_AGREEMENTS
         for ended in set(self.ids.get(terms.pseudonym)).difference(held):
-            self.standings.set(ended, msgspec.structs.replace(self.find(ended), terms=None))
-        self.standings.set(agreement, Standing(terms, terms.not_after))
-        self.ids.set(terms.pseudonym, (*held, agreement))
+            self.standings[ended] = msgspec.structs.replace(self.find(ended), terms=None)
+        self.standings[agreement] = Standing(terms, terms.not_after)
+        self.ids[terms.pseudonym] = (*held, agreement)
         return Reason.ACCEPTED
 
     def terminate(self, agreement: bytes, author: str | None) -> Reason:
@@ -228,13 +215,13 @@ class AgreementBook:
         if standing.terms is None or author not in (None, *standing.terms.parties):
             return Reason.NO_AGREEMENT
         # Its id stays taken: the other party's signature still verifies.
-        self.standings.set(agreement, msgspec.structs.replace(standing, terms=None))
+        self.standings[agreement] = msgspec.structs.replace(standing, terms=None)
         return Reason.ACCEPTED
 
     def count(self, agreement: bytes) -> None:
         """An act under this agreement is on the chain."""
         standing = self.find(agreement)
-        self.standings.set(agreement, msgspec.structs.replace(standing, uses=standing.uses + 1))
+        self.standings[agreement] = msgspec.structs.replace(standing, uses=standing.uses + 1)
 
 
 def _lasts(standing: Standing, now: int) -> bool:

@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from ehrcore.forks import ForkedDict
 from ehrcore.identity import Capacity, CertificateBody, Reason
-from ehrcore.overlay import Overlay
 from ehrcore.types import Digest, Nanos, NodeId
 
 MOST_PROVISIONS: Final = 16
@@ -137,27 +137,18 @@ Held = tuple[tuple[bytes, Consent], ...]
 
 @dataclass(frozen=True, slots=True)
 class ConsentBook:
-    """What patients have decided: the consents in force, and the records erased.
-
-    A book may lie over another, and then holds only what has changed (`Overlay`).  No two consents share an id.
-    """
+    """What patients have decided: the consents in force, and the records erased.  No two consents share an id."""
 
     #: By patient; consents whose periods are over may be among them.
-    held: Overlay[bytes, Held] = field(default_factory=lambda: Overlay(()))
+    held: ForkedDict[bytes, Held] = field(default_factory=lambda: ForkedDict(()))
     #: Whose consent it is, by the consent's id.
-    patients: Overlay[bytes, bytes] = field(default_factory=lambda: Overlay(b""))
+    patients: ForkedDict[bytes, bytes] = field(default_factory=lambda: ForkedDict(b""))
     #: The transaction that erased it, by patient and record.
-    erased: Overlay[tuple[bytes, bytes], bytes] = field(default_factory=lambda: Overlay(b""))
+    erased: ForkedDict[tuple[bytes, bytes], bytes] = field(default_factory=lambda: ForkedDict(b""))
 
     def fork(self) -> "ConsentBook":
-        """A book over this one, in constant time."""
+        """An independent copy, in constant time."""
         return ConsentBook(self.held.fork(), self.patients.fork(), self.erased.fork())
-
-    def absorb(self, fork: "ConsentBook") -> None:
-        """Take over what has changed in ``fork``, which lies over this book, in time for the changes alone."""
-        self.held.absorb(fork.held)
-        self.patients.absorb(fork.patients)
-        self.erased.absorb(fork.erased)
 
     def is_erased(self, pseudonym: bytes, record: bytes) -> bool:
         """Whether the patient has had the record erased; ``record`` as in `Access`.
@@ -174,9 +165,9 @@ class ConsentBook:
         if len(kept) >= MOST_CONSENTS or provisions > MOST_IN_FORCE:
             return Reason.TOO_MANY_CONSENTS
         for ended in set(held).difference(kept):
-            self.patients.set(ended[0], b"")
-        self.held.set(consent.pseudonym, (*kept, (consent_id, consent)))
-        self.patients.set(consent_id, consent.pseudonym)
+            self.patients[ended[0]] = b""
+        self.held[consent.pseudonym] = (*kept, (consent_id, consent))
+        self.patients[consent_id] = consent.pseudonym
         return Reason.ACCEPTED
 
     def withdraw(self, consent_id: bytes, pseudonym: bytes | None) -> Reason:
@@ -184,15 +175,15 @@ class ConsentBook:
         patient = self.patients.get(consent_id)
         if not patient or pseudonym not in (None, patient):
             return Reason.UNKNOWN_CONSENT
-        self.held.set(patient, tuple(item for item in self.held.get(patient) if item[0] != consent_id))
-        self.patients.set(consent_id, b"")
+        self.held[patient] = tuple(item for item in self.held.get(patient) if item[0] != consent_id)
+        self.patients[consent_id] = b""
         return Reason.ACCEPTED
 
     def erase(self, tx_id: bytes, erasure: Erasure) -> Reason:
         """Remember that a record is erased."""
         if self.is_erased(erasure.pseudonym, erasure.record):
             return Reason.ERASED
-        self.erased.set((erasure.pseudonym, erasure.record), tx_id)
+        self.erased[erasure.pseudonym, erasure.record] = tx_id
         return Reason.ACCEPTED
 
 

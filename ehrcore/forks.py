@@ -1,4 +1,4 @@
-"""A mapping whose copies cost nothing: each block may try changes on a copy of all certificates.
+"""A mapping whose copies cost nothing: each block may try changes on a copy of all certificates and consents.
 
 One version holds the content, each other how it differs from a next one; whoever reads a version brings the content to
 it first (shallow binding: Baker 1991, "Shallow Binding Makes Functional Arrays Fast").  On the version that was used
@@ -44,7 +44,7 @@ def _bring(version: _Version) -> dict[Any, Any]:
         holder.differ(key, target)
         content = cast("dict[Any, Any]", target.content)
         if value is _ABSENT:
-            del content[key]
+            content.pop(key, None)
         else:
             content[key] = value
         target.key = target.value = None
@@ -53,17 +53,17 @@ def _bring(version: _Version) -> dict[Any, Any]:
 
 
 class ForkedDict(Generic[K, V]):
-    """A mapping with `fork`; keys are never removed."""
+    """Values by key, with `fork`; a key with the value ``none`` is as one that was never set, and takes no space."""
 
-    __slots__ = ("_version",)
+    __slots__ = ("_none", "_version")
 
-    def __init__(self) -> None:
-        self._version = _Version({})
+    def __init__(self, none: V) -> None:
+        self._none, self._version = none, _Version({})
 
     def fork(self) -> "ForkedDict[K, V]":
         """An independent copy, in constant time."""
         twin: ForkedDict[K, V] = ForkedDict.__new__(ForkedDict)
-        twin._version = self._version
+        twin._none, twin._version = self._none, self._version
         return twin
 
     def content(self) -> dict[K, V]:
@@ -71,9 +71,9 @@ class ForkedDict(Generic[K, V]):
         found = self._version.content
         return _bring(self._version) if found is None else found
 
-    def get(self, key: K) -> V | None:
-        """The value of ``key``, or None."""
-        return self.content().get(key)
+    def get(self, key: K) -> V:
+        """The value of ``key``, or ``none``."""
+        return self.content().get(key, self._none)
 
     def __contains__(self, key: K) -> bool:
         return key in self.content()
@@ -85,5 +85,9 @@ class ForkedDict(Generic[K, V]):
         self.content()
         following = _Version({})
         self._version.differ(key, following)
-        cast("dict[Any, Any]", following.content)[key] = value
+        content = cast("dict[Any, Any]", following.content)
+        if value == self._none:
+            content.pop(key, None)
+        else:
+            content[key] = value
         self._version = following

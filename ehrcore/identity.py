@@ -131,12 +131,12 @@ class Registry:
 
     def __init__(self, network: str, authority_key: bytes) -> None:
         self.network, self.authority_key = network, authority_key
-        self._by_subject: ForkedDict[str, Certificate] = ForkedDict()
-        self._by_serial: ForkedDict[int, CertificateBody] = ForkedDict()
-        self._revoked: ForkedDict[int, Revoked] = ForkedDict()
-        self._compromised: ForkedDict[bytes, int] = ForkedDict()
+        self._by_subject: ForkedDict[str, Certificate | None] = ForkedDict(None)
+        self._by_serial: ForkedDict[int, CertificateBody | None] = ForkedDict(None)
+        self._revoked: ForkedDict[int, Revoked | None] = ForkedDict(None)
+        self._compromised: ForkedDict[bytes, int] = ForkedDict(0)
         # Subjects of the few that are no visitors.
-        self._nodes: ForkedDict[Role, frozenset[str]] = ForkedDict()
+        self._nodes: ForkedDict[Role, frozenset[str]] = ForkedDict(frozenset())
 
     def copy(self) -> "Registry":
         """An independent registry with the same content, in constant time."""
@@ -178,7 +178,7 @@ class Registry:
 
     def _index(self, body: CertificateBody, *, is_member: bool) -> None:
         if body.role is not Role.VISITOR:
-            subjects = self._nodes.get(body.role) or frozenset()
+            subjects = self._nodes.get(body.role)
             self._nodes[body.role] = subjects | {body.subject} if is_member else subjects - {body.subject}
 
     def revoke(
@@ -238,10 +238,9 @@ class Registry:
         Takes time by the number of its members: of nodes few, of visitors all.
         """
         if role is Role.VISITOR:
-            bodies = [item.body for item in self._by_subject.content().values() if item.body.role is role]
+            bodies = [item.body for item in self._by_subject.content().values() if item and item.body.role is role]
         else:
-            by_subject = self._by_subject.content()
-            bodies = [by_subject[subject].body for subject in self._nodes.get(role) or ()]
+            bodies = [item.body for item in map(self._by_subject.get, self._nodes.get(role)) if item]
         held = (body for body in bodies if body.serial not in self._revoked)
         return tuple(sorted(held, key=lambda body: body.subject))
 
@@ -251,4 +250,4 @@ class Registry:
 
     def revocations(self) -> tuple[Revoked, ...]:
         """All that have been revoked, replaced ones included, by serial."""
-        return tuple(sorted(self._revoked.content().values(), key=lambda item: item.serial))
+        return tuple(sorted(filter(None, self._revoked.content().values()), key=lambda item: item.serial))

@@ -188,8 +188,7 @@ class ChainState:
     def apply(self, block: Block, verdict: Verdict) -> bytes:
         """Advance to ``block``, which ``verdict`` found valid; returns the digest of the new state."""
         self.registry, self.stakes = verdict.registry, verdict.stakes
-        self.consents.absorb(verdict.consents)
-        self.agreements.absorb(verdict.agreements)
+        self.consents, self.agreements = verdict.consents, verdict.agreements
         return self._advance(block, verdict.block_hash, verdict.certificate, verdict.reasons)
 
     def replay(self, block: Block, certificate: CommitCertificate, reasons: tuple[Reason, ...]) -> bytes:

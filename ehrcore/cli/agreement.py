@@ -120,7 +120,7 @@ def list(options: argparse.Namespace) -> int:  # noqa: A001 - the name of the co
     subject = None if options.person is None else _subject_of(folder, plan, options.person)
     state, now = asyncio.run(_read_chain(folder, plan)), time.time_ns()
     crypto = open_crypto(plan.open_genesis().params)
-    for standing in state.agreements.standings.changes.values():
+    for standing in state.agreements.standings.content().values():
         terms = standing.terms
         if terms is None or now >= terms.not_after or (subject is not None and subject not in terms.parties):
             continue

@@ -145,18 +145,18 @@ def test_a_network_is_founded_once(founded: Path, run) -> None:
     assert (founded / "network.json").read_bytes() == plan
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, run) -> None:
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, run, free_ports) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    done = run("network", "up", "--detach", "--folder", tmp_path)
+    done = run("network", "up", "--detach", "--folder", tmp_path, "--first-port", free_ports(5))
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "expected a network or an empty folder, found thesis.tex in it" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_file_in_the_folders_place_is_named(tmp_path: Path, run) -> None:
+def test_a_file_in_the_folders_place_is_named(tmp_path: Path, run, free_ports) -> None:
     path = tmp_path / "net"
     path.write_text("mine")
-    done = run("network", "up", "--detach", "--folder", path)
+    done = run("network", "up", "--detach", "--folder", path, "--first-port", free_ports(5))
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert f"{path}: expected a folder, found: Not a directory" in done.err
 

@@ -15,8 +15,9 @@ Call = Callable[..., list[str]]
 
 
 @pytest.fixture
-def folder(run, tmp_path: Path) -> Path:
-    assert run("network", "init", "--folder", tmp_path / "network").code in {0, None}
+def folder(run, tmp_path: Path, free_ports) -> Path:
+    words = ("network", "init", "--folder", tmp_path / "network", "--first-port", free_ports(5))
+    assert run(*words).code in {0, None}
     return tmp_path / "network"
 
 

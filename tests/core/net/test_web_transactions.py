@@ -160,7 +160,7 @@ def test_a_visitor_without_the_right_is_refused(path: Path) -> None:
         async with Local(path, "agent-0") as net:
             tx = of_record(net, kind=7)
             registry = net.hosts["agent-0"].machine._registry  # type: ignore[attr-defined]
-            held = registry._by_subject.get("visitor-0")
+            held = registry.certificate_of("visitor-0")
             body = msgspec.structs.replace(held.body, kinds=(1,))
             registry._by_subject["visitor-0"] = msgspec.structs.replace(held, body=body)
             require_problem(await submit(net, tx), "no-right", Reason.NO_RIGHT)

@@ -105,7 +105,7 @@ class World:
         assert self.follower.digest == self.state.digest
         for name in ("standings", "ids"):
             books = (self.follower.agreements, self.state.agreements)
-            assert len({repr(sorted(getattr(book, name).changes.items())) for book in books}) == 1
+            assert len({repr(sorted(getattr(book, name).content().items())) for book in books}) == 1
         self.finals.append(final)
         return list(verdict.reasons)
 
