@@ -36,9 +36,11 @@ from ehrcore.custody import (
     LinkBody,
     LinkUse,
     Page,
+    PageBody,
     Release,
     ReleaseRequest,
     SearchRequest,
+    SignedPage,
     deposit_info,
     pledged,
     release_info,
@@ -196,14 +198,15 @@ class Custody:
         return Release(dealing, signature, sealed, make_link(self._secret, link))
 
     async def search(self, request: SearchRequest) -> bytes:
-        """A `Page` of what an accepted search has found, sealed to the asker; `DeniedError`."""
+        """A `SignedPage` of what an accepted search has found, sealed to the asker; `DeniedError`."""
         body = request.body
         asker, access = self._open_access(request, Action.SEARCH, self._host.now())
         await self.follow()
         after = place_of(body.after_height, body.after_position)
         hits, last = await self._run(partial(self._store.search, access.pseudonym, access.kind, after, PAGE))
         page = Page(tuple(hits), last is not None, *(split_place(last) if last is not None else (0, -1)))
-        return self._seal(asker, search_info(body), encode(page))
+        signed = SignedPage(page, self._host.crypto.sign(PageBody(body, page)))
+        return self._seal(asker, search_info(body), encode(signed))
 
     # -- links -------------------------------------------------------------------------------------------------
 
