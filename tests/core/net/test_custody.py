@@ -40,6 +40,7 @@ from ehrcore.drive.net import custodians as client_module
 from ehrcore.drive.net import shares as shares_module
 from ehrcore.drive.net.client import Client
 from ehrcore.drive.net.custodians import Custodians, unseal
+from ehrcore.drive.net.custody import MOST_OF_PERSON
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.persons import Person
 from ehrcore.drive.net.web.custody import (
@@ -332,6 +333,10 @@ def test_requests_and_links_are_their_persons_of_now_and_once(path: Path) -> Non
         assert good.body == FileStore(path / "objects").get(record.location)
         assert ward.count(Denial.USED_LINK) == 3
         keeper = ward.net.hosts["contributor-0"]
+        use = ward.sign_use(ward.doctor, other)
+        keeper.custody.streams[ward.doctor.subject] = MOST_OF_PERSON
+        assert (await ward.use(use)).status == 429, "one person's slow readers leave room for others"
+        keeper.custody.streams.clear()
         clock = keeper._clock
         keeper._clock = lambda: clock() + custodian.LINK_NS
         require_denied(await ward.use(ward.sign_use(ward.doctor, other)))
@@ -587,7 +592,10 @@ def test_a_flood_of_deposits_is_bounded_for_each_author_and_swept(path: Path, mo
         assert store.count() == 4
         clock = keeper._clock
         keeper._clock = lambda: clock() + shares_module.WAITING_NS
-        await keeper.custody._run(lambda: keeper.custody._sweep(keeper.now()))
+        await keeper.custody._run(keeper.custody._sweep)
+        assert store.count() == 4, "what was recorded while the node was down has not been heard of"
+        keeper.state.timestamp += 2 * shares_module.WAITING_NS
+        await keeper.custody._run(keeper.custody._sweep)
         assert store.count() == 0
         keeper._clock = clock
         slots = "SELECT count(*) FROM slots"
