@@ -194,6 +194,20 @@ class Page(msgspec.Struct, frozen=True, array_like=True, tag="page"):
     position: Annotated[int, msgspec.Meta(ge=-1, le=65_535)]
 
 
+class PageBody(msgspec.Struct, frozen=True, array_like=True, tag="page-of"):
+    """What a custodian signs of a page: that it answers this request.  To seal it proves nothing: anyone can."""
+
+    request: SearchBody
+    page: Page
+
+
+class SignedPage(msgspec.Struct, frozen=True, array_like=True, tag="signed-page"):
+    """A page with its custodian's signature over `PageBody`."""
+
+    page: Page
+    signature: Signature
+
+
 def pack_share(share: Share) -> bytes:
     """A share of a record's key in `SHARE_BYTES`."""
     return bytes((share.threshold, share.index)) + share.value

@@ -96,9 +96,14 @@ async def _fetch(
         return record, handed
 
 
+async def find_transaction(client: Client, tx_id: bytes) -> Verified:
+    """A transaction as the chain shows it, and what became of it; `ProofError` if there is none with this id."""
+    return (await _find(client, Verifier(client.plan.open_genesis()), tx_id)).shown
+
+
 async def find_record(client: Client, tx_id: bytes) -> RecordRef:
     """What a valid transaction declares of a record; `ProofError` if there is none with this id."""
-    shown = (await _find(client, Verifier(client.plan.open_genesis()), tx_id)).shown
+    shown = await find_transaction(client, tx_id)
     payload = shown.endorsed.transaction.body.payload
     if not isinstance(payload, RecordRef):
         found = type(payload).__name__.lower()

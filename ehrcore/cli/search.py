@@ -2,9 +2,10 @@
 
 import argparse
 import asyncio
+import sys
 
 from ehrcore.cli.format import parse_digest
-from ehrcore.cli.read import or_one, purpose_of, request_access
+from ehrcore.cli.read import find_transaction, or_one, purpose_of, request_access
 from ehrcore.cli.records import open_authority
 from ehrcore.consent import Access, Action
 from ehrcore.custody import Hit
@@ -12,6 +13,8 @@ from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.custodians import Custodians
 from ehrcore.drive.net.persons import Person, open_person
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
+from ehrcore.errors import ProofError
+from ehrcore.identity import Reason
 from ehrcore.records import RecordKind
 
 
@@ -43,4 +46,22 @@ async def _ask(client: Client, person: Person, pseudonym: bytes, options: argpar
     async with client:
         access = Access(Action.SEARCH, pseudonym, kind, b"", purpose, emergency)
         access_id = await request_access(client, person, access, options)
-        return await Custodians(client, person.subject, person.crypto).search(access_id, person.wrap_key)
+        found = await Custodians(client, person.subject, person.crypto).search(access_id, person.wrap_key)
+        good = []
+        for hit in found.hits:
+            is_meant = hit.record.pseudonym == pseudonym and kind in {0, hit.record.kind}
+            if is_meant and (hit.transaction not in found.disputed or await _is_on_chain(client, hit)):
+                good.append(hit)
+            else:
+                sys.stderr.write(f"ehrcore: {hit.transaction.hex()}: expected a record of this search, found none\n")
+        return good
+
+
+async def _is_on_chain(client: Client, hit: Hit) -> bool:
+    """Whether the chain shows the record at this place, which some custodian has not listed or another made up."""
+    try:
+        shown = await find_transaction(client, hit.transaction)
+    except ProofError:
+        return False
+    is_valid = shown.reason is Reason.ACCEPTED and shown.endorsed.transaction.body.payload == hit.record
+    return is_valid and (shown.header.height, shown.index) == (hit.height, hit.position)

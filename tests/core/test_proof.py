@@ -295,6 +295,19 @@ def test_a_verdict_is_what_most_contributors_have_signed() -> None:
             build_proof(genesis, receipt, few)
 
 
+def test_contributors_that_came_later_make_no_majority() -> None:
+    genesis, blocks = make_chain(topology=Topology(3, 2, 4, 3, 1))
+    network, receipt = found_network(genesis.params, "cryptography", "proofs"), make_receipt(genesis, blocks[0], 0)
+    made, words = [], [receipt.word]
+    for index in (7, 8):
+        key, name = network.keys[f"agent-{index - 7}"], f"contributor-{index}"
+        made.append(network.authority.certify(name, Role.CONTRIBUTOR, key.public_bytes))
+        words.append(Attestation(name, _word(genesis, receipt, f"agent-{index - 7}").signature))
+    for given in (words, words[1:]):
+        with pytest.raises(ProofError, match="verdict: expected distinct signatures of 2 contributors"):
+            build_proof(genesis, receipt, given, made)
+
+
 def test_another_verdict_than_the_signed_one_is_found() -> None:
     with pytest.raises(ProofError, match="verdict: expected the signature of a ledger keeper"):
         verify_proof(proof_of(receipt=_with_entry(reason=Reason.REPLAYED)))

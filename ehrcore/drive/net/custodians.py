@@ -7,7 +7,7 @@ the object with the digest on the chain, and the key with what the object commit
 import asyncio
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,11 +21,13 @@ from ehrcore.custody import (
     LinkUse,
     LinkUseBody,
     Page,
+    PageBody,
     Release,
     ReleaseBody,
     ReleaseRequest,
     SearchBody,
     SearchRequest,
+    SignedPage,
     deal,
     deposit_info,
     pack_share,
@@ -58,6 +60,8 @@ PAUSE_S: Final = 0.2
 #: How often a deposit is tried, and an object fetched from one custodian.
 TRIES: Final = 3
 DEPOSIT_TIMEOUT_S: Final = 5.0
+#: How long one custodian may go on listing: its pages are as many as it says.
+SEARCH_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,17 @@ class Handed:
     share: Share = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a search has found, in the order of the chain.
+
+    ``disputed`` are transactions that not all custodians have listed alike: one may lie, or be behind.
+    """
+
+    hits: list[Hit]
+    disputed: frozenset[bytes]
+
+
 class Custodians:
     """The contributors of one network, asked by ``person``, for whom ``crypto`` signs."""
 
@@ -76,8 +91,9 @@ class Custodians:
         self._client, self._person, self._crypto = client, person, crypto
         self._chain = bytes.fromhex(client.plan.chain)
         genesis = client.plan.open_genesis()
-        bodies = (certificate.body for certificate in genesis.certificates)
-        self._keys = {body.subject: body.wrap_key for body in bodies if body.role is Role.CONTRIBUTOR}
+        bodies = [item.body for item in genesis.certificates if item.body.role is Role.CONTRIBUTOR]
+        self._keys = {body.subject: body.wrap_key for body in bodies}
+        self._signing_keys = {body.subject: body.public_key for body in bodies}
         self.names = tuple(self._keys)
         self.threshold = majority(len(self.names))
         self._failing: set[str] = set()
@@ -203,19 +219,30 @@ class Custodians:
         if size != record.size_bytes or state.digest() != record.digest:
             raise StorageError(f"{name}: expected digest {record.digest.hex()}, found other bytes")
 
-    async def search(self, access: bytes, wrap_key: "X25519PrivateKey") -> list[Hit]:
-        """What the search ``access`` finds, by the first custodian that answers; `StorageError` if none does."""
-        troubles: list[str] = []
+    async def search(self, access: bytes, wrap_key: "X25519PrivateKey") -> Listing:
+        """What the search ``access`` finds, as a majority of custodians or more list it; `StorageError` if fewer do."""
+        listed: dict[str, list[Hit]] = {}
+        troubles: dict[str, str] = {}
         end = time.monotonic() + PATIENCE_S
+
+        async def ask(name: str) -> None:
+            try:
+                async with asyncio.timeout(SEARCH_S):
+                    listed[name] = await self._search(name, access, wrap_key)
+            except (NoAnswerError, StorageError) as error:
+                troubles[name] = str(error)
+            except TimeoutError:
+                troubles[name] = f"{name}: expected the end of its list within {SEARCH_S:g} s, found none"
+
         while True:
-            for name in self.names:
-                try:
-                    return await self._search(name, access, wrap_key)
-                except (NoAnswerError, StorageError) as error:
-                    troubles.append(str(error))
+            await asyncio.gather(*(ask(name) for name in self.names if name not in listed))
+            if len(listed) >= self.threshold:
+                return merge(listed.values())
             if time.monotonic() >= end:
-                words = "; ".join(troubles[-len(self.names) :])
-                raise StorageError(f"custodians: expected one to list the records, found none ({words})")
+                words = "; ".join(troubles[name] for name in self.names if name not in listed)
+                raise StorageError(
+                    f"custodians: expected {self.threshold} to list the records, found {len(listed)} ({words})"
+                )
             await asyncio.sleep(PAUSE_S)
 
     async def _search(self, name: str, access: bytes, wrap_key: "X25519PrivateKey") -> list[Hit]:
@@ -225,16 +252,36 @@ class Custodians:
             body = SearchBody(self._chain, name, self._person, access, *place, time.time_ns())
             asked = encode(SearchRequest(body, self._crypto.sign(body)))
             answer = await self._client.fetch(name, SEARCH_ROUTE, asked, media=SEARCH_MEDIA)
-            content = unwrap(wrap_key, search_info(body), answer.body)
-            try:
-                page = decode(content or b"", Page)
-            except CodecError:
-                raise StorageError(f"{name}: expected a page of records, found something else") from None
+            page = self._open_page(name, body, unwrap(wrap_key, search_info(body), answer.body) or b"")
             hits += page.hits
             if page.has_more and (page.height, page.position) <= place:
                 raise StorageError(f"{name}: expected the next page, found one again")
             place, has_more = (page.height, page.position), page.has_more
         return hits
+
+    def _open_page(self, name: str, asked: SearchBody, content: bytes) -> Page:
+        """A page in its custodian's own word: whoever stands between can seal one to the asker, too."""
+        try:
+            signed = decode(content, SignedPage)
+        except CodecError:
+            raise StorageError(f"{name}: expected a page of records, found something else") from None
+        if not self._crypto.verify(self._signing_keys[name], PageBody(asked, signed.page), signed.signature):
+            raise StorageError(f"{name}: expected a page with its signature, found another")
+        return signed.page
+
+
+def merge(lists: Collection[Sequence[Hit]]) -> Listing:
+    """One list of several: nobody hides a record by leaving it out, and what not all list is named."""
+    said: dict[tuple[int, int, bytes, RecordRef], list[bool]] = {}
+    for hit in {hit for hits in lists for hit in hits}:
+        said.setdefault((hit.height, hit.position, hit.transaction, hit.record), [])
+    for hits in lists:
+        for hit in set(hits):
+            said[hit.height, hit.position, hit.transaction, hit.record].append(hit.is_erased)
+    order = sorted(said, key=lambda place: place[:3])
+    merged = [Hit(tx_id, record, height, position, all(said[height, position, tx_id, record]))
+              for height, position, tx_id, record in order]  # fmt: skip
+    return Listing(merged, frozenset(place[2] for place in order if len(said[place]) != len(lists)))
 
 
 def _largest_group(handed: Iterable[Handed]) -> list[Handed]:

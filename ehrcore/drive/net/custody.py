@@ -36,9 +36,11 @@ from ehrcore.custody import (
     LinkBody,
     LinkUse,
     Page,
+    PageBody,
     Release,
     ReleaseRequest,
     SearchRequest,
+    SignedPage,
     deposit_info,
     pledged,
     release_info,
@@ -68,6 +70,8 @@ BLOCKS: Final = 64
 PAGE: Final = 256
 #: Objects that are streamed at a time, and used links that are remembered; more have to wait outside.
 MOST_STREAMS: Final = 32
+#: As many of them may be of one person: who reads slowly, on purpose or not, keeps nobody else from reading.
+MOST_OF_PERSON: Final = 4
 MOST_LINKS: Final = 65_536
 PAUSE_S: Final = 0.25
 SWEEP_S: Final = 60.0
@@ -104,7 +108,8 @@ class Custody:
         self._secret = os.urandom(32)
         self._used: dict[bytes, int] = {}
         self._custodians = [name for name, role in host.plan.roles().items() if role is Role.CONTRIBUTOR]
-        self.streams = 0
+        #: Objects that are being streamed, by who reads them.
+        self.streams: Counter[str] = Counter()
         self.denials: Counter[Denial] = Counter()
         store.require_chain(ledger.height)
         self._height = self._catch_up(ledger.height)
@@ -196,14 +201,15 @@ class Custody:
         return Release(dealing, signature, sealed, make_link(self._secret, link))
 
     async def search(self, request: SearchRequest) -> bytes:
-        """A `Page` of what an accepted search has found, sealed to the asker; `DeniedError`."""
+        """A `SignedPage` of what an accepted search has found, sealed to the asker; `DeniedError`."""
         body = request.body
         asker, access = self._open_access(request, Action.SEARCH, self._host.now())
         await self.follow()
         after = place_of(body.after_height, body.after_position)
         hits, last = await self._run(partial(self._store.search, access.pseudonym, access.kind, after, PAGE))
         page = Page(tuple(hits), last is not None, *(split_place(last) if last is not None else (0, -1)))
-        return self._seal(asker, search_info(body), encode(page))
+        signed = SignedPage(page, self._host.crypto.sign(PageBody(body, page)))
+        return self._seal(asker, search_info(body), encode(signed))
 
     # -- links -------------------------------------------------------------------------------------------------
 
@@ -212,9 +218,11 @@ class Custody:
         host, now, body = self._host, self._host.now(), use.link.body
         if len(self._used) >= MOST_LINKS:
             self._used = {nonce: end for nonce, end in self._used.items() if end > now}
-        if self.streams >= MOST_STREAMS or len(self._used) >= MOST_LINKS:
+        if self.streams.total() >= MOST_STREAMS or len(self._used) >= MOST_LINKS:
             raise FullError(f"{host.name}: expected fewer objects to be read at once")
         self._permit(judge_link(host.crypto, self._state.registry, self._secret, use, self._used, now))
+        if self.streams[body.person] >= MOST_OF_PERSON:
+            raise FullError(f"{host.name}: expected fewer objects to be read at once by one person")
         placed = self._find(body.record)
         record = placed.body.payload if placed else None
         if not isinstance(record, RecordRef):
@@ -224,18 +232,18 @@ class Custody:
         self._used[body.nonce] = body.expires_at
         return body
 
-    async def stream(self, location: str) -> AsyncGenerator[bytes]:
-        """The object at ``location`` in chunks, read in a thread; nothing if there is none.
+    async def stream(self, link: LinkBody) -> AsyncGenerator[bytes]:
+        """The object that a used link is for in chunks, read in a thread; nothing if there is none.
 
         `StorageError` if the store does not answer.
         """
-        self.streams += 1
+        self.streams[link.person] += 1
         try:
-            chunks = await asyncio.to_thread(self._objects.open, location)
+            chunks = await asyncio.to_thread(self._objects.open, link.location)
             while chunks is not None and (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
                 yield chunk
         finally:
-            self.streams -= 1
+            self.streams -= Counter((link.person,))
 
     # -- the ledger --------------------------------------------------------------------------------------------
 
@@ -266,11 +274,13 @@ class Custody:
             await self.follow()
             if time.monotonic() - swept >= SWEEP_S:
                 swept = time.monotonic()
-                await self._run(partial(self._sweep, self._host.now()))
+                await self._run(self._sweep)
             await asyncio.sleep(PAUSE_S)
 
-    def _sweep(self, now: int) -> None:
-        self._store.sweep(now)
+    def _sweep(self) -> None:
+        # By the chain's time, as far as it is known here: a node that was down for long has yet to hear what was
+        # recorded meanwhile.
+        self._store.sweep(min(self._host.now(), self._state.timestamp))
         self._catch_up(self._store.height)
 
     def close(self) -> None:

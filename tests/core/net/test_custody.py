@@ -40,6 +40,7 @@ from ehrcore.drive.net import custodians as client_module
 from ehrcore.drive.net import shares as shares_module
 from ehrcore.drive.net.client import Client
 from ehrcore.drive.net.custodians import Custodians, unseal
+from ehrcore.drive.net.custody import MOST_OF_PERSON
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.persons import Person
 from ehrcore.drive.net.web.custody import (
@@ -332,6 +333,10 @@ def test_requests_and_links_are_their_persons_of_now_and_once(path: Path) -> Non
         assert good.body == FileStore(path / "objects").get(record.location)
         assert ward.count(Denial.USED_LINK) == 3
         keeper = ward.net.hosts["contributor-0"]
+        use = ward.sign_use(ward.doctor, other)
+        keeper.custody.streams[ward.doctor.subject] = MOST_OF_PERSON
+        assert (await ward.use(use)).status == 429, "one person's slow readers leave room for others"
+        keeper.custody.streams.clear()
         clock = keeper._clock
         keeper._clock = lambda: clock() + custodian.LINK_NS
         require_denied(await ward.use(ward.sign_use(ward.doctor, other)))
@@ -354,11 +359,29 @@ def test_a_search_lists_the_records_that_it_is_about_page_by_page(path: Path, mo
             await ward.custodians(ward.doctor).search(denied, ward.doctor.wrap_key)
         await ward.consent(ward.doctor)
         access = await ward.access(ward.doctor, written[0][1], **blank)
-        hits = await ward.custodians(ward.doctor).search(access, ward.doctor.wrap_key)
+        found = await ward.custodians(ward.doctor).search(access, ward.doctor.wrap_key)
+        hits = found.hits
+        assert not found.disputed
         assert [(hit.transaction, hit.record) for hit in hits] == written
         assert [hit.is_erased for hit in hits] == [False, False, False, True, False]
         sensor = await ward.access(ward.doctor, written[0][1], **(blank | {"kind": int(RecordKind.SENSOR)}))
-        assert await ward.custodians(ward.doctor).search(sensor, ward.doctor.wrap_key) == []
+        assert (await ward.custodians(ward.doctor).search(sensor, ward.doctor.wrap_key)).hits == []
+        # One custodian that hides a record is found out, and what it makes up is named.
+        liar = ward.net.hosts["contributor-0"].custody
+        assert liar is not None
+        fake = msgspec.structs.replace(hits[0], transaction=bytes(32), position=7)
+        for told, expected, disputed in (
+            (hits[1:], hits, hits[0].transaction),
+            ([*hits, fake], [hits[0], fake, *hits[1:]], fake.transaction),
+        ):
+            liar._store.search = lambda *_, told=told: (told, None)  # type: ignore[method-assign]
+            found = await ward.custodians(ward.doctor).search(access, ward.doctor.wrap_key)
+            assert (found.hits, found.disputed) == (expected, {disputed})
+        # Who stands between can seal a page to the asker, and not in a custodian's name.
+        liar._host.crypto = ward.doctor.crypto
+        asked = ward.custodians(ward.doctor)
+        with pytest.raises(StorageError, match="contributor-0: expected a page with its signature"):
+            await asked._search("contributor-0", access, ward.doctor.wrap_key)
         body = SearchBody(ward.chain, "contributor-0", ward.doctor.subject, access, 0, -1, time.time_ns())
         stolen = encode(SearchRequest(body, ward.doctor.crypto.sign(body)))
         answer = await ward.net.post("contributor-0", "/v1/custody/searches", stolen, SEARCH_MEDIA)
@@ -569,7 +592,10 @@ def test_a_flood_of_deposits_is_bounded_for_each_author_and_swept(path: Path, mo
         assert store.count() == 4
         clock = keeper._clock
         keeper._clock = lambda: clock() + shares_module.WAITING_NS
-        await keeper.custody._run(lambda: keeper.custody._sweep(keeper.now()))
+        await keeper.custody._run(keeper.custody._sweep)
+        assert store.count() == 4, "what was recorded while the node was down has not been heard of"
+        keeper.state.timestamp += 2 * shares_module.WAITING_NS
+        await keeper.custody._run(keeper.custody._sweep)
         assert store.count() == 0
         keeper._clock = clock
         slots = "SELECT count(*) FROM slots"

@@ -1,5 +1,6 @@
 """Keys lie in files of their owner's alone, open with their own passphrase, and show nothing."""
 
+import base64
 import os
 import stat
 import threading
@@ -12,8 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from ehrcore.der import write_integer
 from ehrcore.drive.net.files import write_file
-from ehrcore.drive.net.keys import Passphrase, read_scalar, read_wrap_key, write_key
+from ehrcore.drive.net.keys import ROUNDS, Passphrase, read_scalar, read_wrap_key, write_key
 from ehrcore.drive.net.persons import (
     Directory,
     Entry,
@@ -89,6 +91,8 @@ def test_keys_are_pkcs8_and_encrypted(alice: Path) -> None:
         pem = (alice / name).read_bytes()
         assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
         assert isinstance(load_pem_private_key(pem, SECRET), kind)
+        der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+        assert write_integer(ROUNDS) in der[:100], "a guess of the passphrase costs as much as is usual"
         assert stat.S_IMODE((alice / name).stat().st_mode) == 0o600
     for path in (alice, alice.parent):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700

@@ -61,7 +61,7 @@ async def post_object(site: Site, request: web.Request) -> web.StreamResponse:
         raise ProblemError("busy", str(error)) from None
     response = web.StreamResponse(headers={"Server": SERVER, "Content-Type": OBJECT_MEDIA, "Cache-Control": "no-store"})
     try:
-        async with aclosing(custody.stream(link.location)) as chunks:
+        async with aclosing(custody.stream(link)) as chunks:
             async for chunk in chunks:
                 if not response.prepared:
                     await response.prepare(request)
