@@ -15,11 +15,11 @@ from typing import Any, Final
 from ehrcore.auditing import AuditEvent, Deed, Trail
 from ehrcore.block import RecordRef
 from ehrcore.cli.format import show_time
+from ehrcore.cli.output import write_output
 from ehrcore.cli.records import open_authority
 from ehrcore.contracts import digest_object
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
-from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.objects import Store
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.status import NodeStatus
@@ -154,7 +154,7 @@ def _summarise(trail: Trail) -> str:
 def _export(path: Path, trail: Trail, chain: str) -> None:
     """Write the trail as a FHIR R4 Bundle of AuditEvents."""
     bundle = write_bundle(trail.events, bytes.fromhex(chain))
-    write_file(path, json.dumps(bundle, indent=1).encode() + b"\n", is_secret=True)
+    write_output(path, json.dumps(bundle, indent=1).encode() + b"\n")
 
 
 def audit(options: argparse.Namespace) -> int:
