@@ -17,6 +17,7 @@ from ehrcore.block import RecordRef
 from ehrcore.cli.format import show_time
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import open_authority
+from ehrcore.cli.status import lacking
 from ehrcore.contracts import digest_object
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
@@ -178,6 +179,8 @@ def audit(options: argparse.Namespace) -> int:
     print(f"ledgers   {', '.join(f'{name} at {keeper.height}' for name, keeper in told.answers.items())}")
     for why in told.silent.values():
         print(f"unknown   {why}")
+    for line in lacking(told):
+        print(f"note      {line}")
     for finding in done.findings:
         print(f"FINDING   {finding}")
     print("nothing was found" if not done.findings else f"{len(done.findings)} findings")

@@ -20,7 +20,7 @@ def check_output(path: Path | None) -> Path | None:
     if path.is_dir():
         raise DeploymentError(f"{path}: expected a file that can be written, found a folder")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise DeploymentError(f"{path}: expected a file in a folder that can be written to, found none")
+        raise DeploymentError(f"{path}: expected a file that can be written, found no folder for it that can")
     return path.parent
 
 
