@@ -36,13 +36,22 @@ class Placed:
 
 
 def judge_deposit(
-    crypto: Crypto, registry: Registry, chain: bytes, custodians: Collection[str], deposit: Deposit, now: int
+    crypto: Crypto,
+    registry: Registry,
+    chain: bytes,
+    custodians: Collection[str],
+    deposit: Deposit,
+    now: int,
+    due: int | None = None,
 ) -> Denial:
-    """Whether a dealing is its author's, of now, and among these custodians.  What it is about is seen on the chain."""
+    """Whether a dealing is its author's, of now (or about ``due``), and among these custodians.
+
+    What it is about is seen on the chain.
+    """
     dealing = deposit.dealing
     if dealing.chain != chain:
         return Denial.OTHER_CHAIN
-    if abs(now - dealing.dealt_at) > CLOCK_NS:
+    if abs((now if due is None else due) - dealing.dealt_at) > CLOCK_NS:
         return Denial.CLOCK
     _, certificate = registry.check(dealing.author, Role.VISITOR, now)
     if certificate is None:

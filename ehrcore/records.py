@@ -70,9 +70,13 @@ def make_record(kind: RecordKind, patient_id: str, resource_type: str, body: byt
     return ClinicalRecord(kind, patient_id, resource_type, location, body)
 
 
+#: How the location of a sealed record ends.
+SEALED: Final = ".sealed"
+
+
 def locate(kind: RecordKind, sealed_digest: str) -> str:
     """Where a sealed record lies: by kind and SHA-256 (hex) of the sealed object, whatever the chain's suite."""
-    return f"{_folder(kind)}/{sealed_digest}.sealed"
+    return f"{_folder(kind)}/{sealed_digest}{SEALED}"
 
 
 def _folder(kind: RecordKind) -> str:

@@ -63,6 +63,16 @@ def join(shares: Sequence[Share]) -> bytes:
 
     A share that was altered gives another secret: let the sealed object judge it (`recover`).
     """
+    return _interpolate(shares, 0)
+
+
+def restore(shares: Sequence[Share], index: int) -> Share:
+    """The share that holder ``index`` had, from ``threshold`` others of the same secret; errors as of `join`."""
+    return Share(shares[0].threshold, index, _interpolate(shares, index))
+
+
+def _interpolate(shares: Sequence[Share], at: int) -> bytes:
+    """The polynomial of ``shares`` at ``at``: 0 has the secret."""
     if not shares:
         raise StorageError("shares: expected at least one, found none")
     threshold, size = shares[0].threshold, len(shares[0].value)
@@ -71,14 +81,14 @@ def join(shares: Sequence[Share]) -> bytes:
     used = list({share.index: share for share in shares}.values())[:threshold]
     if len(used) < threshold:
         raise StorageError(f"shares: expected {threshold} of different holders, found {len(used)}")
-    secret = 0
+    value = 0
     for share in used:
-        above, below = 1, 1  # Lagrange's polynomial at 0, where a - b is a + b is a ^ b
+        above, below = 1, 1  # Lagrange's polynomial, where a - b is a + b is a ^ b
         for other in used:
             if other is not share:
-                above, below = _scale(above, other.index, 1), _scale(below, other.index ^ share.index, 1)
-        secret ^= _scale(int.from_bytes(share.value), _scale(above, _invert(below), 1), size)
-    return secret.to_bytes(size)
+                above, below = _scale(above, other.index ^ at, 1), _scale(below, other.index ^ share.index, 1)
+        value ^= _scale(int.from_bytes(share.value), _scale(above, _invert(below), 1), size)
+    return value.to_bytes(size)
 
 
 def recover(shares: Iterable[Share], is_secret: Callable[[bytes], bool]) -> bytes:

@@ -16,7 +16,7 @@ from ehrcore.agreements import Agreement, AgreementBody, Termination, Terms, agr
 from ehrcore.block import Payload, Transaction, TransactionBody
 from ehrcore.cli.chain import replay
 from ehrcore.cli.format import parse_digest, show_time
-from ehrcore.cli.read import write_output
+from ehrcore.cli.output import write_output
 from ehrcore.cli.records import Nonces
 from ehrcore.cli.submit import Desk
 from ehrcore.codec import decode, encode

@@ -15,11 +15,12 @@ from typing import Any, Final
 from ehrcore.auditing import AuditEvent, Deed, Trail
 from ehrcore.block import RecordRef
 from ehrcore.cli.format import show_time
+from ehrcore.cli.output import write_output
 from ehrcore.cli.records import open_authority
+from ehrcore.cli.status import lacking
 from ehrcore.contracts import digest_object
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
-from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.objects import Store
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.status import NodeStatus
@@ -154,7 +155,7 @@ def _summarise(trail: Trail) -> str:
 def _export(path: Path, trail: Trail, chain: str) -> None:
     """Write the trail as a FHIR R4 Bundle of AuditEvents."""
     bundle = write_bundle(trail.events, bytes.fromhex(chain))
-    write_file(path, json.dumps(bundle, indent=1).encode() + b"\n", is_secret=True)
+    write_output(path, json.dumps(bundle, indent=1).encode() + b"\n")
 
 
 def audit(options: argparse.Namespace) -> int:
@@ -178,6 +179,8 @@ def audit(options: argparse.Namespace) -> int:
     print(f"ledgers   {', '.join(f'{name} at {keeper.height}' for name, keeper in told.answers.items())}")
     for why in told.silent.values():
         print(f"unknown   {why}")
+    for line in lacking(told):
+        print(f"note      {line}")
     for finding in done.findings:
         print(f"FINDING   {finding}")
     print("nothing was found" if not done.findings else f"{len(done.findings)} findings")

@@ -15,8 +15,8 @@ import msgspec
 from ehrcore.block import Payload
 from ehrcore.cli.chain import replay
 from ehrcore.cli.format import parse_digest, show_time
+from ehrcore.cli.output import write_output
 from ehrcore.cli.parser_persons import ACTIONS, KINDS
-from ehrcore.cli.read import write_output
 from ehrcore.cli.records import open_authority
 from ehrcore.cli.submit import Desk, Outcome
 from ehrcore.codec import decode, encode

@@ -95,8 +95,9 @@ def _meaning(part: str, role: Role) -> str:
         return "at its next start the node fetches every block from its peers and validates it"
     if part == "keys":
         return (
-            "its shares of records' keys are lost to the network: records stay readable while a majority of "
-            "contributors hold theirs; delete what was put aside once it is of no more use, for no erasure reaches it"
+            "its shares of records' keys are gone: records stay readable while a majority of contributors hold theirs, "
+            "and whoever reads one gives its share back; delete what was put aside once it is of no more use, for no "
+            "erasure reaches it"
         )
     if role is Role.AGENT:
         return "what it alone had accepted and was not final is lost: submit that again; orders come from its peers"

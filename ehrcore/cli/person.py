@@ -18,8 +18,8 @@ from ehrcore.authority import Authority
 from ehrcore.block import Transaction
 from ehrcore.cli.chain import replay
 from ehrcore.cli.format import align, show_time
+from ehrcore.cli.output import write_output
 from ehrcore.cli.parser_persons import KINDS
-from ehrcore.cli.read import write_output
 from ehrcore.cli.records import Nonces, open_authority
 from ehrcore.cli.submit import Desk, Outcome
 from ehrcore.consent import Organisation
@@ -55,10 +55,17 @@ def enrol(options: argparse.Namespace) -> int:
     folder, plan = folder_of(options.folder)
     check_alias(options.alias)
     capacity = (
-        Capacity.PATIENT if options.patient else Capacity.PRACTITIONER if options.practitioner else Capacity.DEVICE
+        Capacity.PATIENT
+        if options.patient is not None
+        else Capacity.PRACTITIONER
+        if options.practitioner
+        else Capacity.DEVICE
     )
     organisation = _check_organisation(options.organisation)
     kinds = tuple(sorted({KINDS.index(kind) + 1 for kind in options.kinds}))
+    if options.patient is not None:
+        # What names nobody is refused before anything is written.
+        open_authority(folder, plan).pseudonym(options.patient)
     with change_directory(folder, plan) as directory:
         known = directory.persons.get(options.alias)
         if known is not None and known.height is not None:

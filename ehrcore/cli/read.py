@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -15,13 +14,13 @@ from ehrcore.block import Attestation, Genesis, RecordRef
 from ehrcore.cli.certificates import find_certificates, names_in
 from ehrcore.cli.disclosure import encode_disclosure
 from ehrcore.cli.format import parse_digest
+from ehrcore.cli.output import check_output, move_output, write_output
 from ehrcore.consent import Access, Action, Emergency, Purpose
 from ehrcore.drive.net.client import Client, NoAnswerError, folder_of
 from ehrcore.drive.net.custodians import Custodians, Handed, unseal
-from ehrcore.drive.net.files import sync_folder, write_file
 from ehrcore.drive.net.objects import MAX_WHOLE_BYTES
 from ehrcore.drive.net.persons import Person, open_person
-from ehrcore.errors import DeploymentError, ProofError, StorageError
+from ehrcore.errors import ProofError, StorageError
 from ehrcore.identity import Reason
 from ehrcore.messages import Receipt
 from ehrcore.proof import Proof, Verified, Verifier, build_proof, encode_proof
@@ -54,28 +53,16 @@ def read(options: argparse.Namespace) -> int:
 def _read(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     tx_id, person = parse_digest("ID", options.id), open_person(folder, plan, options.alias)
-    with TemporaryDirectory(prefix=".ehrcore-", dir=options.output.parent if options.output else None) as place:
+    check_output(options.evidence)
+    with TemporaryDirectory(prefix=".ehrcore-", dir=check_output(options.output)) as place:
         sealed, plain = Path(place) / "sealed", Path(place) / "plain"
         record, handed = asyncio.run(_fetch(Client(folder, plan), person, tx_id, sealed, options))
         key = unseal(record, handed, sealed, plain)
         if options.evidence is not None:
             if record.size_bytes > MAX_WHOLE_BYTES:
                 raise StorageError(f"--evidence: expected at most {MAX_WHOLE_BYTES} bytes, found {record.size_bytes}")
-            write_file(options.evidence, encode_disclosure(key, sealed.read_bytes()), is_secret=True)
-        _move_out(plain, options.output)
-
-
-def _move_out(plain: Path, output: Path | None) -> None:
-    if output is None:
-        with plain.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        plain.replace(output)
-        sync_folder(output.parent)
-    except OSError as error:
-        raise DeploymentError(f"{output}: expected a file that can be written, found: {error.strerror}") from None
+            write_output(options.evidence, encode_disclosure(key, sealed.read_bytes()))
+        move_output(plain, options.output)
 
 
 async def _fetch(
@@ -93,6 +80,8 @@ async def _fetch(
         for name, why in sorted(troubles.items()):
             sys.stderr.write(f"ehrcore: {name}: {why}\n")
         await custodians.fetch(handed, record, sealed)
+        for name in await custodians.restore(handed, record) if troubles else ():
+            sys.stderr.write(f"ehrcore: {name}: had no share of this record's key, and has it again\n")
         return record, handed
 
 
@@ -196,12 +185,3 @@ def or_one(action: Callable[[argparse.Namespace], None], options: argparse.Names
         sys.stderr.write(f"ehrcore: {' '.join(str(error).split())}\n")
         return 1
     return 0
-
-
-def write_output(path: Path | None, data: bytes) -> None:
-    """To a file for its owner alone, for records are nobody else's business, or to standard output."""
-    if path is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    else:
-        write_file(path, data, is_secret=True)

@@ -33,7 +33,7 @@ async def _show(folder: NetworkFolder, plan: NetworkPlan, *, is_repeated: bool, 
                     msgspec.json.encode({name: told.answers.get(name) for name in processes(plan)}).decode(), flush=True
                 )
             else:
-                print("\n".join(align([HEADINGS, *build_rows(plan, told)], left=2)), flush=True)
+                print("\n".join([*align([HEADINGS, *build_rows(plan, told)], left=2), *lacking(told)]), flush=True)
             if not is_repeated:
                 return int(bool(told.silent))
             await asyncio.sleep(PAUSE_S)
@@ -55,6 +55,16 @@ def build_rows(plan: NetworkPlan, told: Told) -> list[Sequence[str]]:
     """A row per node, in the plan's order."""
     answers: Mapping[str, NodeStatus] = told.answers
     return [_row(name, answers.get(name)) for name in processes(plan)]
+
+
+def lacking(told: Told) -> list[str]:
+    """A line for each contributor that has no share of some records' keys: the others must not lose theirs, too."""
+    answers: Mapping[str, NodeStatus] = told.answers
+    return [
+        f"{name}: no share of the keys of {count} records, until somebody reads each (ehrcore read)"
+        for name, node in answers.items()
+        if (count := node.lacking_shares)
+    ]
 
 
 def _row(name: str, node: NodeStatus | None) -> Sequence[str]:

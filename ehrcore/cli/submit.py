@@ -21,7 +21,7 @@ import msgspec
 from ehrcore.authority import Authority
 from ehrcore.block import Payload, RecordRef, Transaction, TransactionBody
 from ehrcore.cli.certificates import find_certificates, names_in
-from ehrcore.cli.read import write_output
+from ehrcore.cli.output import write_output
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
 from ehrcore.crypto import Crypto

@@ -43,7 +43,7 @@ from ehrcore.drive.net.wrapping import unwrap, wrap
 from ehrcore.errors import CodecError, DeploymentError, StorageError
 from ehrcore.params import majority
 from ehrcore.sealing import open_stream, record_context
-from ehrcore.sharing import Share, join, split
+from ehrcore.sharing import Share, join, restore, split
 from ehrcore.types import Role
 
 if TYPE_CHECKING:
@@ -194,6 +194,33 @@ class Custodians:
         if share is None or share_digest(share) != pledged(dealing, name):
             raise StorageError(f"{name}: expected the share that the author has pledged, found another")
         return Handed(name, release, unpack_share(share))
+
+    async def restore(self, handed: Sequence[Handed], record: RecordRef) -> list[str]:
+        """Give those who have handed out no share theirs again, as it was dealt; who has taken it.
+
+        They may have lost it, or have been down when it was dealt.  Whoever reads knows the key, and so all shares.
+        """
+        release, digest = handed[0].release, self._crypto.hash_struct(record)
+        missing = set(self.names) - {item.custodian for item in handed}
+        pledges = enumerate(release.dealing.pledges, 1)
+
+        async def give(name: str) -> None:
+            share = shares[name]
+            sealed = wrap(self._keys[name], deposit_info(self._chain, name, digest), share)
+            body = encode(Deposit(release.dealing, release.signature, sealed))
+            answer = await self._client.request(
+                name, DEPOSIT_ROUTE, body, media=DEPOSIT_MEDIA, timeout_s=DEPOSIT_TIMEOUT_S
+            )
+            if answer.status != CREATED:
+                raise NoAnswerError(f"{name}: {answer.problem()}")
+
+        made = {
+            pledge.custodian: pack_share(restore([item.share for item in handed], index))
+            for index, pledge in pledges
+            if pledge.custodian in missing
+        }
+        shares = {name: share for name, share in made.items() if share_digest(share) == pledged(release.dealing, name)}
+        return sorted((await ask_each(tuple(shares), give)).answers)
 
     async def fetch(self, handed: Sequence[Handed], record: RecordRef, path: Path) -> None:
         """Fetch the sealed object by a link into the file ``path``; `StorageError` if nobody has it as declared."""

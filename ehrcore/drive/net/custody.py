@@ -31,6 +31,7 @@ from ehrcore.custodian import (
     make_link,
 )
 from ehrcore.custody import (
+    Dealing,
     Denial,
     Deposit,
     LinkBody,
@@ -111,6 +112,8 @@ class Custody:
         #: Objects that are being streamed, by who reads them.
         self.streams: Counter[str] = Counter()
         self.denials: Counter[Denial] = Counter()
+        #: Sealed records whose key this node has no share of.
+        self.lacking = 0
         store.require_chain(ledger.height)
         self._height = self._catch_up(ledger.height)
 
@@ -161,11 +164,26 @@ class Custody:
         """Keep a share durably; `DeniedError` if it is not to be kept."""
         host, now, dealing = self._host, self._host.now(), deposit.dealing
         registry = self._state.registry
-        self._permit(judge_deposit(host.crypto, registry, host.chain, self._custodians, deposit, now))
+        judge = partial(judge_deposit, host.crypto, registry, host.chain, self._custodians, deposit, now)
+        denial = judge()
+        if denial is Denial.CLOCK and await self._has_placed(dealing):
+            # What was dealt long ago for a record on the chain comes back from one of its readers.
+            denial = judge(dealing.dealt_at)
+        self._permit(denial)
         share = unwrap(self._wrap_key, deposit_info(host.chain, host.name, dealing.record), deposit.sealed)
         is_pledged = share is not None and share_digest(share) == pledged(dealing, host.name)
         good = self._require(share if share is not None and is_pledged else Denial.BAD_SHARE)
-        self._permit(await self._run(partial(self._store.add, deposit, good, now)))
+        self._permit(await self._run(partial(self._add, deposit, good, now)))
+
+    async def _has_placed(self, dealing: Dealing) -> bool:
+        await self.follow()
+        return await self._run(partial(self._store.has_placed, dealing.author, dealing.record))
+
+    def _add(self, deposit: Deposit, share: bytes, now: int) -> Denial:
+        """In the thread."""
+        denial = self._store.add(deposit, share, now)
+        self.lacking = self._store.count_lacking()
+        return denial
 
     # -- askers ------------------------------------------------------------------------------------------------
 
@@ -265,6 +283,7 @@ class Custody:
                 store.forget(location)
             except StorageError as error:
                 _log.warning("%s: %s", self._host.name, error)
+        self.lacking = store.count_lacking()
         return height
 
     async def run(self) -> None:

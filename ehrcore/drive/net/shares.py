@@ -27,6 +27,7 @@ from ehrcore.errors import LedgerError
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry, SqliteLedger
+from ehrcore.records import SEALED
 from ehrcore.types import MINUTE, Signature
 
 #: Deposits of one author whose records are not on the chain (yet), and how long they are kept.
@@ -91,6 +92,7 @@ class ShareStore:
             slot = self._fill(slot, self._encrypt(dealing.author, dealing.record, share))
             values = (dealing.record, dealing.author, slot, content, now, is_claimed)
             self._db.execute("INSERT INTO deposits VALUES (?, ?, ?, ?, ?, ?)", values)
+            self._db.execute("DELETE FROM lacking WHERE record = ? AND author = ?", values[:2])
         if self._free and self._free[-1] == slot:
             self._free.pop()
         return Denial.NONE
@@ -122,6 +124,14 @@ class ShareStore:
         """How many shares are held."""
         return self._number("SELECT count(*) FROM deposits")
 
+    def count_lacking(self) -> int:
+        """Of how many sealed records on the chain, not erased, no share is held: it was lost, or never came."""
+        return self._number("SELECT count(*) FROM lacking")
+
+    def has_placed(self, author: str, record: bytes) -> bool:
+        """Whether ``author`` has put the record with this digest on the chain, as far as it has been followed."""
+        return any(found == author for _, found, _ in self._find_record(record))
+
     def sweep(self, now: int) -> int:
         """Destroy the shares of records that have not come onto the chain for long; how many."""
         query = "SELECT slot FROM deposits WHERE is_claimed = 0 AND received_at <= ?"
@@ -149,6 +159,7 @@ class ShareStore:
         if height and height <= last and self._name(self._entry(height)) != tip:
             with self._writing():
                 self._db.execute("DELETE FROM places")
+                self._db.execute("DELETE FROM lacking")
                 self._db.execute("UPDATE owner SET height = 0, tip = x''")
 
     def follow(self, entries: Iterable[Entry]) -> int:
@@ -179,7 +190,9 @@ class ShareStore:
         digest = self._suite.hash(encode(record))
         names = (digest[:_PREFIX_BYTES], record.pseudonym[:_PREFIX_BYTES], self._locate(record.location))
         self._db.execute("INSERT OR IGNORE INTO places VALUES (?, ?, ?, ?)", (place, *names))
-        self._db.execute("UPDATE deposits SET is_claimed = 1 WHERE record = ? AND author = ?", (digest, author))
+        query = "UPDATE deposits SET is_claimed = 1 WHERE record = ? AND author = ?"
+        if not self._db.execute(query, (digest, author)).rowcount and record.location.endswith(SEALED):
+            self._db.execute("INSERT OR IGNORE INTO lacking VALUES (?, ?)", (digest, author))
         return self._shred(digest, record) if self.is_erased(record.pseudonym, digest) else []
 
     def _erase(self, erasure: Erasure) -> list[int]:
@@ -201,6 +214,7 @@ class ShareStore:
         )
         slots = [slot for (slot,) in self._db.execute("SELECT slot FROM deposits WHERE record = ?", (digest,))]
         self._destroy(slots)
+        self._db.execute("DELETE FROM lacking WHERE record = ?", (digest,))
         return slots
 
     def _destroy(self, slots: list[int]) -> None:

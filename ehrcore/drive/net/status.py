@@ -57,7 +57,11 @@ class CommitLatency(msgspec.Struct, frozen=True):
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One node at one moment.  ``transactions`` is None without a ledger, ``waiting`` but for agents."""
+    """One node at one moment.
+
+    ``transactions`` is None without a ledger, ``waiting`` but for agents, and ``lacking_shares`` (of how many sealed
+    records it has no share of the key) but for contributors.
+    """
 
     name: str
     role: str
@@ -92,6 +96,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     verifies: int
     hashes: int
     grind_tries: int
+    lacking_shares: int | None = None
     stale_blocks: dict[str, int] = {}
     reorganisations: dict[str, int] = {}
     commit_latency_ms: CommitLatency | None
@@ -157,6 +162,7 @@ def build_status(host: "NodeHost") -> NodeStatus:
         verifies=meter.verifies,
         hashes=meter.hashes,
         grind_tries=host.out.search.tries,
+        lacking_shares=host.custody.lacking if host.custody else None,
         stale_blocks=dict(counters.stale),
         reorganisations=dict(counters.reorganisations),
         commit_latency_ms=summarise_latency(counters.latencies_ns),

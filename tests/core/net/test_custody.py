@@ -638,3 +638,52 @@ def test_a_large_record_is_streamed_within_bounded_memory(path: Path, tmp_path: 
 def test_every_denial_looks_the_same() -> None:
     assert msgspec.json.decode(UNIFORM, type=ProblemView).status == 403
     assert not any(denial.value.encode() in UNIFORM for denial in Denial if denial)
+
+
+@pytest.mark.slow
+def test_a_reader_gives_back_a_share_that_was_lost_or_never_came(path: Path, tmp_path: Path) -> None:
+    """However long ago it was dealt; and never what has been erased."""
+
+    def lacking(ward: Ward) -> list[int]:
+        return [ward.net.hosts[name].custody.lacking for name in CUSTODIANS]  # type: ignore[union-attr]
+
+    async def lose(ward: Ward) -> None:
+        first, second = [await ward.write(content) for content in (b"first", b"second")]
+        await ward.say(ward.anna, Erasure(PATIENT, ward.anna.crypto.hash_struct(second[1])))
+        assert lacking(ward) == [0, 0, 0]
+        kept.append(first)
+
+    async def restore(ward: Ward) -> None:
+        (tx_id, record), keeper = kept[0], ward.net.hosts["contributor-1"]
+        assert lacking(ward) == [0, 1, 0], "the one that is erased is none that it lacks"
+        clock = keeper._clock
+        keeper._clock = lambda: clock() + custodian.CLOCK_NS // 2
+        access = await ward.access(ward.anna, record)
+        custodians = ward.custodians(ward.anna)
+        handed, troubles = await custodians.collect(access, tx_id, record, ward.anna.wrap_key)
+        assert (len(handed), list(troubles)) == (2, ["contributor-1"])
+        forged = [msgspec.structs.replace(handed[0].release, signature=bytes(64))]
+        keeper._clock = lambda: clock() + 2 * custodian.CLOCK_NS
+        liar = [client_module.Handed(item.custodian, forged[0], item.share) for item in handed]
+        assert await custodians.restore(liar, record) == []
+        assert await custodians.restore(handed, record) == ["contributor-1"]
+        assert lacking(ward) == [0, 0, 0]
+        keeper._clock = clock
+        again, troubles = await custodians.collect(access, tx_id, record, ward.anna.wrap_key)
+        assert (len(again), troubles) == (3, {})
+        await ward.say(ward.anna, Erasure(PATIENT, ward.anna.crypto.hash_struct(record)))
+        keeper._clock = lambda: clock() + 2 * custodian.CLOCK_NS
+        assert await custodians.restore(handed, record) == []
+        assert lacking(ward) == [0, 0, 0]
+
+    kept: list[tuple[bytes, RecordRef]] = []
+    in_ward(path, lose)
+    for found in (path / "nodes" / "contributor-1").glob("keys.sqlite*"):
+        found.unlink()
+
+    async def run() -> None:
+        async with Local(path) as net, Ward(net) as ward:
+            ward._nonce = 1_000
+            await restore(ward)
+
+    asyncio.run(run())

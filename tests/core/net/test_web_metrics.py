@@ -19,7 +19,7 @@ FULL = NodeStatus(
     received={"agent": Flow(14, 1_400), "visitor": Flow(15, 1_500)}, sent={"coordinator": Flow(16, 1_600)},
     frames_in=17, frames_out=18, retries=19, resent=20, expired=30, dropped_messages=21, refused_messages=22,
     http={"GET /v1/health 200": 23, "POST /v1/frames 401": 24}, problems={"not-authentic": 24},
-    dropped={'odd "reason"\n\\': 25}, signs=26, verifies=27, hashes=28, grind_tries=29,
+    dropped={'odd "reason"\n\\': 25}, signs=26, verifies=27, hashes=28, grind_tries=29, lacking_shares=34,
     stale_blocks={"administrator-1": 32}, reorganisations={"2": 33},
     commit_latency_ms=CommitLatency(10.0, 20.0, 30.0, 40.0, 5),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from ehrcore.codec import decode, encode
 from ehrcore.errors import CodecError, ParameterError, StorageError
 from ehrcore.records import RecordKind
 from ehrcore.sealing import HEADER_BYTES, is_key, record_context, seal
-from ehrcore.sharing import Share, _invert, _scale, join, recover, split
+from ehrcore.sharing import Share, _invert, _scale, join, recover, restore, split
 
 KEY, CONTEXT = bytes(range(32)), record_context(RecordKind.BILL, bytes(32))
 
@@ -32,6 +32,7 @@ def test_any_threshold_shares_give_the_secret(given_: tuple[bytes, int, int, byt
     assert [share.index for share in shares] == list(range(1, count + 1))
     for chosen in combinations(shares, threshold):
         assert join(chosen) == join(chosen[::-1]) == secret
+        assert [restore(chosen, share.index) for share in shares] == list(shares)
     assert join(shares) == secret
 
 

@@ -43,6 +43,7 @@ class _StatusCollector(Collector):
         for name, text, value in (
             ("block_height", "Height of the last final block.", status.height),
             ("waiting_transactions", "Transactions accepted and not known to be final.", status.waiting),
+            ("lacking_shares", "Sealed records whose key it has no share of.", status.lacking_shares),
             ("queued_messages", "Messages that wait for their peers.", status.queued),
             ("resident_memory_bytes", "Resident memory.", status.rss_bytes),
             ("start_time_seconds", "Start, since 1970.", status.started_at_ns / 1e9),
