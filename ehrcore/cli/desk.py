@@ -23,6 +23,7 @@ from ehrcore.drive.net.objects import Store
 from ehrcore.drive.net.persons import Person, home_of
 from ehrcore.drive.net.plan import NetworkPlan
 from ehrcore.drive.net.stores import open_store
+from ehrcore.drive.net.vault import put_sealed
 from ehrcore.errors import DeploymentError, ProofError
 from ehrcore.identity import Reason
 from ehrcore.messages import Receipt
@@ -30,7 +31,7 @@ from ehrcore.params import majority
 from ehrcore.proof import Verified, Verifier
 from ehrcore.records import ClinicalRecord
 from ehrcore.roles import Context
-from ehrcore.sealing import RECORD_KEY_BYTES, sealed_record
+from ehrcore.sealing import RECORD_KEY_BYTES
 from ehrcore.types import Role
 
 TRANSACTION_MEDIA: Final = "application/vnd.ehrcore.transaction"
@@ -78,9 +79,8 @@ async def keep_record(
     `DeploymentError` if too few of them do: then nobody could ever read it.
     """
     key = os.urandom(RECORD_KEY_BYTES)
-    sealed = await asyncio.to_thread(sealed_record, record, key, pseudonym)
-    await asyncio.to_thread(store.put, sealed.location, sealed.body)
-    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(sealed.body), sealed.location, len(sealed.body))
+    content = (record.body,)
+    reference = await asyncio.to_thread(put_sealed, store, crypto.suite, key, record.kind, pseudonym, lambda: content)
     for why in await custodians.deposit(reference, key):
         sys.stderr.write(f"ehrcore: {why}\n")
     return reference
