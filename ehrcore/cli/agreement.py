@@ -15,10 +15,10 @@ import msgspec
 from ehrcore.agreements import Agreement, AgreementBody, Termination, Terms, agreement_id
 from ehrcore.block import Payload, Transaction, TransactionBody
 from ehrcore.cli.chain import replay
+from ehrcore.cli.desk import Desk
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import Nonces
-from ehrcore.cli.submit import Desk
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drafting import parse_clauses, write_clauses
@@ -34,7 +34,7 @@ from ehrcore.ledger import open_crypto
 from ehrcore.rules import AUTHORITY
 from ehrcore.signing import find_scheme
 from ehrcore.state import ChainState
-from ehrcore.types import SECOND, NodeId, Role, node_id
+from ehrcore.types import SECOND, NodeId, Role
 
 FORMAT: Final = "ehrcore-agreement-1"
 MOST_DRAFT_BYTES: Final = 1 << 16
@@ -212,17 +212,12 @@ async def _read_chain(folder: NetworkFolder, plan: NetworkPlan) -> ChainState:
 
 
 def _hand_in(folder: NetworkFolder, plan: NetworkPlan, tx: Transaction, options: argparse.Namespace) -> int:
-    # A visitor's name opens the connection, the author's signature is what counts.
-    options.visitor, options.no_wait = node_id(Role.VISITOR, 0), False
     return asyncio.run(_settle(Client(folder, plan, options.visitor), tx, options))
 
 
 async def _settle(client: Client, tx: Transaction, options: argparse.Namespace) -> int:
     async with client:
-        # No records are handed in here, so nobody is to be named.
-        desk = Desk(client, None, options)
-        await desk.require_agents()
-        outcome = await desk.settle_alone(tx)
+        outcome = await Desk(client, None, options).settle_alone(tx)
     place = "-" if outcome.height is None else f"block {outcome.height}"
     print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
     if not outcome.is_good:

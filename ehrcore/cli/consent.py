@@ -14,11 +14,11 @@ import msgspec
 
 from ehrcore.block import Payload
 from ehrcore.cli.chain import replay
+from ehrcore.cli.desk import Desk, Outcome
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.cli.output import write_output
-from ehrcore.cli.parser_persons import ACTIONS, KINDS
 from ehrcore.cli.records import open_authority
-from ehrcore.cli.submit import Desk, Outcome
+from ehrcore.cli.words import ACTIONS, KINDS
 from ehrcore.codec import decode, encode
 from ehrcore.consent import Action, Consent, Held, Provision, Purpose, Withdrawal
 from ehrcore.drive.net.client import Client, folder_of
@@ -153,9 +153,7 @@ def _submit(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespac
 
     async def settle() -> Outcome:
         async with Client(folder, plan) as client:
-            desk = Desk(client, None, options, person)
-            await desk.require_agents()
-            return await desk.settle_payload(payload)
+            return await Desk(client, None, options, person).settle_payload(payload)
 
     outcome = asyncio.run(settle())
     if outcome.is_good:

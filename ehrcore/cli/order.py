@@ -7,12 +7,12 @@ import time
 
 from ehrcore.authority import Authority
 from ehrcore.block import Transaction
+from ehrcore.cli.desk import Desk
 from ehrcore.cli.records import Nonces, open_authority
-from ehrcore.cli.submit import Desk
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.plan import NetworkPlan
 from ehrcore.errors import DeploymentError
-from ehrcore.types import Role, node_id
+from ehrcore.types import Role
 
 MOST_STAKE = (1 << 53) - 1
 
@@ -24,9 +24,7 @@ def order(options: argparse.Namespace) -> int:
     _check(plan, options)
     authority.nonce = Nonces(folder.authority).take()
     tx = _sign(plan, authority, options)
-    # The authority serves nowhere: a visitor's name opens the connection, the authority's signature is what counts.
-    options.visitor, options.no_wait = node_id(Role.VISITOR, 0), False
-    return asyncio.run(_hand_over(Client(folder, plan, options.visitor), authority, tx, options))
+    return asyncio.run(_hand_over(Client(folder, plan, options.visitor), tx, options))
 
 
 def _check(plan: NetworkPlan, options: argparse.Namespace) -> None:
@@ -51,15 +49,9 @@ def _sign(plan: NetworkPlan, authority: Authority, options: argparse.Namespace) 
     return change(chain, options.node, options.amount, now)
 
 
-async def _hand_over(client: Client, authority: Authority, tx: Transaction, options: argparse.Namespace) -> int:
+async def _hand_over(client: Client, tx: Transaction, options: argparse.Namespace) -> int:
     async with client:
-        desk = Desk(client, authority, options)
-        await desk.require_agents()
-        poller = asyncio.create_task(desk.poll())
-        try:
-            outcome = await desk.hand_over(tx)
-        finally:
-            poller.cancel()
+        outcome = await Desk(client, None, options).settle_alone(tx)
     place = "-" if outcome.height is None else f"block {outcome.height}"
     print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
     if not outcome.is_good:

@@ -17,11 +17,11 @@ import msgspec
 from ehrcore.authority import Authority
 from ehrcore.block import Transaction
 from ehrcore.cli.chain import replay
+from ehrcore.cli.desk import Desk, Outcome
 from ehrcore.cli.format import align, show_time
 from ehrcore.cli.output import write_output
-from ehrcore.cli.parser_persons import KINDS
 from ehrcore.cli.records import Nonces, open_authority
-from ehrcore.cli.submit import Desk, Outcome
+from ehrcore.cli.words import KINDS
 from ehrcore.consent import Organisation
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.files import write_file
@@ -256,9 +256,7 @@ def _order(
 
     async def hand_over() -> Outcome:
         async with Client(folder, plan, options.visitor) as client:
-            desk = Desk(client, authority, options)
-            await desk.require_agents()
-            return await desk.settle_alone(tx)
+            return await Desk(client, None, options).settle_alone(tx)
 
     return asyncio.run(hand_over())
 

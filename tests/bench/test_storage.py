@@ -13,8 +13,8 @@ from bench.engines import storage as engine
 from bench.engines.base import Context
 from bench.experiments import find_experiment
 from bench.experiments.base import Case
-from bench.experiments.storage import build_growth
 from bench.experiments.storage_rates import PAPER_DAY_BYTES, build_days
+from bench.experiments.storage_tables import build_growth
 from bench.scenario import load_scenario
 from bench.storage.chains import INTERVAL_NS, Maker
 from bench.storage.files import encode_final, measure_files, write_administrator, write_keeper

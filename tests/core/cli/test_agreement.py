@@ -134,7 +134,7 @@ def enrol(path: Path, alias: str, capacity: Capacity) -> str:
     )  # fmt: skip
     tx = authority.enrol(bytes.fromhex(plan.chain), certificate, time.time_ns())
     options = argparse.Namespace(visitor="visitor-0", no_wait=False, timeout=60.0, action="enrol", node=alias)
-    assert asyncio.run(order._hand_over(Client(folder, plan, "visitor-0"), authority, tx, options)) == 0
+    assert asyncio.run(order._hand_over(Client(folder, plan, "visitor-0"), tx, options)) == 0
     return subject
 
 

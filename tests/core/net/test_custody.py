@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ehrcore import custodian
 from ehrcore.block import RecordRef, Transaction, TransactionBody
-from ehrcore.cli.submit import keep_record
+from ehrcore.cli.desk import keep_record
 from ehrcore.codec import decode, encode
 from ehrcore.consent import Access, Action, Consent, Emergency, Erasure, Provision, Purpose, Withdrawal
 from ehrcore.crypto import Crypto
