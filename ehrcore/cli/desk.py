@@ -230,6 +230,8 @@ class Desk:
         try:
             receipt = await self._client.receipt(contributor, tx_id)
             found = self._verifier.locate(receipt)
+            if found.keeper != contributor:
+                raise ProofError(f"receipt: expected its own word, found that of {found.keeper}")
             if found.reason is Reason.ACCEPTED:
                 await self._verify(receipt, found)
         except (ProofError, NoAnswerError) as error:

@@ -70,6 +70,7 @@ def enrol(options: argparse.Namespace) -> int:
         known = directory.persons.get(options.alias)
         if known is not None and known.height is not None:
             raise DeploymentError(f"ALIAS: expected somebody new, found {options.alias}, who is enrolled")
+        _require_alone(directory, options.alias, options.patient)
         # An order that was not final in time may still become so; a later serial of the same name replaces it then.
         subject = known.subject if known else new_subject()
         entry = Entry(subject, capacity, organisation, options.patient or "", kinds, ())
@@ -170,6 +171,14 @@ def crl(options: argparse.Namespace) -> int:
 
     write_output(options.output, to_pem("X509 CRL", issuer.revocations(asyncio.run(find()))))
     return 0
+
+
+def _require_alone(directory: Directory, alias: str, patient: str | None) -> None:
+    """Whoever holds a certificate for a patient's pseudonym may read all that is hers: one person does."""
+    others = (name for name, entry in directory.persons.items() if name != alias and not entry.is_revoked)
+    holder = next((name for name in others if patient and directory.persons[name].patient == patient), None)
+    if holder is not None:
+        raise DeploymentError(f"--patient: expected somebody who is not enrolled, found the patient of {holder}")
 
 
 def _check_organisation(name: str) -> str:

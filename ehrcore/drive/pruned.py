@@ -1,10 +1,11 @@
 """A pruned ledger: what a keeper can live with that lets go of old records, and what it can then no longer show.
 
 Of blocks older than the last N it keeps header, certificate, verdicts, and every transaction that later verdicts rest
-on (orders, consents, accesses: all but records) with its inclusion proof; of the last N it keeps everything.  So the
-chain of headers is verified from genesis as ever, with voters followed through their changes, and the last N blocks to
-the last signature.  What it cannot show any more is taken on the word of who pruned: `UNCHECKED`.  It is a file to
-keep and to check, not one that a node starts from: a network needs a whole ledger somewhere.
+on (orders, consents, accesses: all but records, unless these count as uses of an agreement) with its inclusion proof;
+of the last N it keeps everything.  So the chain of headers is verified from genesis as ever, with voters followed
+through their changes, and the last N blocks to the last signature.  What it cannot show any more is taken on the word
+of who pruned: `UNCHECKED`.  It is a file to keep and to check, not one that a node starts from: a network needs a whole
+ledger somewhere.
 """
 
 import sqlite3
@@ -14,7 +15,16 @@ from typing import Any, Final
 
 import msgspec
 
-from ehrcore.block import Block, CommitCertificate, EndorsedTransaction, Genesis, Header, RecordRef, genesis_hash
+from ehrcore.block import (
+    Block,
+    CommitCertificate,
+    EndorsedTransaction,
+    Genesis,
+    Header,
+    Payload,
+    RecordRef,
+    genesis_hash,
+)
 from ehrcore.codec import decode, encode
 from ehrcore.consensus.finality import header_hash, verify_certificate
 from ehrcore.drive.net.database import Format, create_database
@@ -151,9 +161,14 @@ def _behead(entry: Entry, tree: MerkleTree) -> Head:
     kept = tuple(
         Kept(index, item, tree.prove_inclusion(index))
         for index, item in enumerate(entry.block.transactions)
-        if not isinstance(item.transaction.body.payload, RecordRef)
+        if not _is_let_go(item.transaction.body.payload)
     )
     return Head(entry.block.header, entry.certificate, entry.reasons, entry.state, kept)
+
+
+def _is_let_go(payload: Payload) -> bool:
+    """Whether nothing rests on it later: a record under an agreement is one of the uses that clauses may count."""
+    return isinstance(payload, RecordRef) and not payload.agreement
 
 
 def _write(target: Path, chain: tuple[bytes, bytes], heads: Any, blocks: Any) -> None:

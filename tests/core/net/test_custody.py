@@ -1,5 +1,6 @@
 """Custodians over real nodes: who may read gets the record, everybody else the same answer, and erased means gone."""
 
+import argparse
 import asyncio
 import contextlib
 import hashlib
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ehrcore import custodian
 from ehrcore.block import RecordRef, Transaction, TransactionBody
-from ehrcore.cli.desk import keep_record
+from ehrcore.cli.desk import Desk, keep_record
 from ehrcore.codec import decode, encode
 from ehrcore.consent import Access, Action, Consent, Emergency, Erasure, Provision, Purpose, Withdrawal
 from ehrcore.crypto import Crypto
@@ -386,6 +387,21 @@ def test_a_search_lists_the_records_that_it_is_about_page_by_page(path: Path, mo
         stolen = encode(SearchRequest(body, ward.doctor.crypto.sign(body)))
         answer = await ward.net.post("contributor-0", "/v1/custody/searches", stolen, SEARCH_MEDIA)
         assert written[0][0] not in answer.body, "whoever repeats another's request cannot read the answer"
+
+    in_ward(path, check)
+
+
+@pytest.mark.slow
+def test_one_contributors_word_counts_once_wherever_it_comes_from(path: Path) -> None:
+    async def check(ward: Ward) -> None:
+        desk = Desk(ward.client, None, argparse.Namespace(timeout=0.8, no_wait=False, visitor="visitor-0"))
+        access = Access(Action.READ, PATIENT, 1, bytes(32), Purpose.TREATMENT)
+        assert (await desk.settle_payload(access)).verdict == Reason.NO_CONSENT
+        honest = ward.client.receipt
+        ward.client.receipt = lambda _, tx_id: honest("contributor-0", tx_id)  # type: ignore[method-assign]
+        outcome = await desk.settle_payload(access)
+        assert "confirmed by 1 of 3 contributors" in outcome.verdict
+        assert "contributor-1: receipt: expected its own word, found that of contributor-0" in outcome.verdict
 
     in_ward(path, check)
 
