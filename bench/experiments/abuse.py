@@ -6,7 +6,7 @@ Bounds were fixed before (`bench.net.assault`); a node without its bounds is att
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
 
 if TYPE_CHECKING:
@@ -141,6 +141,16 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     return lines
 
 
+def list_bounded(frame: "pd.DataFrame") -> list[Row]:
+    """Attacks on the bounded node; all tries of one that exceeds its bound succeed."""
+    rows = frame[(frame["variant"] == BOUNDED) & (frame["attack"] != "none")].to_dict("records")
+    return [
+        {"attack": row["attack"], "variant": row["variant"], "expected": "refused", "tries": row["tries"],
+         "succeeded": 0 if row["holds"] else row["tries"]}
+        for row in rows
+    ]  # fmt: skip
+
+
 COLUMNS: Final = {
     "attack": Column("Attack"),
     "variant": Column("Node"),
@@ -189,6 +199,7 @@ EXPERIMENT: Final = Experiment(
              "holds"),
             keys=("attack", "variant"),
             exact=("holds",),
+            strongest=list_bounded,
         ),
         Table(
             "abuse_course",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Table
+from bench.experiments.base import Case, Column, Experiment, Row, Table
 from bench.experiments.catalogue import QUESTIONS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     """What came of the attacks, and how long strangers wait for a refusal."""
     frame, denials = tables["identity"], tables["identity_denials"]
     is_control = (frame["attack"] + frame["variant"]).str.contains("control")
-    lines, good = answer_attacks(frame[~is_control]), frame[is_control]
+    lines, good = answer_attacks(frame[~is_control], _REASONS), frame[is_control]
     if not good.empty:
         lines.append(f"Controls, who may do it and does: {int(good['holds'].sum())} of {len(good)} succeeded.")
     told = denials[denials["asker"] == "a stranger"]
@@ -55,6 +55,24 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
             f"{1 / told['over_accepted'].iloc[0] * told['spent_us'].iloc[0]:.0f} us."
         )
     return lines
+
+
+#: Why theory lets an attack pass under a protection.
+_REASONS: Final = {
+    "no registry": "A signature says which key it was; whose it is, for what and until when, only the registry says.",
+    "no replay windows": "What was signed once stays signed: only a memory tells the second time from the first.",
+    "no low-S": "If (r, s) verifies so does (r, -s), which anyone can compute: one act under two signatures.",
+    "no signatures": "A name costs nothing to write.",
+    "all protections": "A stolen key is its owner until the revocation stands in a block; what limits it is its right.",
+    "nonce of the signer's choice": "Two signatures under one nonce are two equations for two unknowns, one the key.",
+    "reasons for everyone": "A reason tells who is a member, and who was revoked.",
+}
+
+
+def _is_full(row: Row) -> bool:
+    """Every protection in place; controls are no attacks."""
+    is_control = "control" in f"{row['attack']} {row['variant']}"
+    return row["protection"] in {"all protections", "RFC 6979"} and not is_control
 
 
 DENIAL_COLUMNS: Final = {
@@ -83,6 +101,7 @@ EXPERIMENT: Final = Experiment(
             "right, at any time; 'no replay windows' forgets what is settled; 'no low-S' takes both valid s; 'no "
             "signatures' has a signer that binds name and digest and that anyone can imitate. Right roles and rotated "
             "keys are controls.",
+            strongest=_is_full,
         ),
         Table(
             "identity_denials",

@@ -12,7 +12,7 @@ from bench.analysis.paired import find_interval
 from bench.experiments.attacks import attack_table
 from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
-from bench.experiments.privacy_answer import answer
+from bench.experiments.privacy_answer import answer, is_strong
 from bench.experiments.privacy_figures import draw_anonymity, draw_linkage, draw_spaces
 from bench.privacy.linkage import MODES
 from bench.privacy.spaces import CARD_PER_S, CARD_SOURCE, SPACES
@@ -214,6 +214,7 @@ EXPERIMENT: Final = Experiment(
             "Attacks on patients' privacy. All of them read the ledger alone, offline, so nobody could detect one: "
             "what counts is whether it finds anything.",
             "Tries are patients, documents or people that were looked for.",
+            strongest=is_strong,
         ),
         Table(
             "privacy_rules",
