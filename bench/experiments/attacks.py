@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: What theory says of an attack: it is refused before it has an effect; it is found afterwards; nothing stops it.
 Expected = Literal["refused", "detected", "succeeds"]
 KIND: Final = "attack"
+#: The group of rows that name none, for a table that leaves all others to others.
+UNGROUPED: Final = "-"
 KEYS: Final = ("attack", "variant", "protection")
 COLUMNS: Final = {
     "attack": Column("Attack"),
@@ -109,12 +111,14 @@ def check_attacks(rows: Iterable[Row]) -> list[Row]:
 def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
     """A row per attack, variant and protection: over several cases, sums of counts and the median of medians.
 
-    Of rows with ``group`` in the column of that name alone, if it is given.
+    Of rows with ``group`` in the column of that name alone, if it is given; `UNGROUPED` is for those without.
     """
     import pandas as pd
 
     found = raw.reindex(columns=[*raw.columns, *({"kind", "group", *KEYS} - {*raw.columns})])
-    found = found[(found["kind"] == KIND) & ((found["group"] == group) if group else True)]
+    if group:
+        found = found[found["group"].fillna(UNGROUPED) == group]
+    found = found[found["kind"] == KIND]
     rows = []
     for keys, part in found.groupby(list(KEYS), sort=False):
         counts = {name: int(part[name].sum()) for name in ("tries", "succeeded", "detected")}
@@ -178,10 +182,10 @@ def answer_attacks(frame: "pd.DataFrame", reasons: Mapping[str, str] | None = No
     done = frame[frame["succeeded"] > 0]
     for protection, part in done.groupby("protection", sort=False):
         under = frame[frame["protection"] == protection]
-        names = [
-            attack if len(same) == (under["attack"] == attack).sum() else f"{attack} ({', '.join(map(str, same['variant']))})"
-            for attack, same in part.groupby("attack", sort=False)
-        ]
+        names = []
+        for attack, same in part.groupby("attack", sort=False):
+            is_every = len(same) == (under["attack"] == attack).sum()
+            names.append(str(attack) if is_every else f"{attack} ({', '.join(map(str, same['variant']))})")
         why = next((why for key, why in (reasons or {}).items() if key in str(protection)), "")
         lines.append(f"Succeeded under '{protection}': {'; '.join(names)}.{' ' if why else ''}{why}")
     return lines

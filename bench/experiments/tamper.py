@@ -148,7 +148,7 @@ def _is_kept(row: Row) -> bool:
 
 
 def _is_compared(row: Row) -> bool:
-    return row["variant"] == _SUITE and row["protection"].startswith("digest")
+    return bool(row["variant"] == _SUITE and row["protection"].startswith("digest"))
 
 
 def _is_rfc(row: Row) -> bool:
