@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from bench.experiments.attacks import attack_table
 from bench.experiments.base import Case, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
-from bench.experiments.privacy_answer import answer
+from bench.experiments.privacy_answer import answer, is_strong
 from bench.experiments.privacy_figures import draw_anonymity, draw_linkage, draw_spaces
 from bench.experiments.privacy_tables import (
     ANONYMITY_COLUMNS,
@@ -61,6 +61,7 @@ EXPERIMENT: Final = Experiment(
             "Attacks on patients' privacy. All of them read the ledger alone, offline, so nobody could detect one: "
             "what counts is whether it finds anything.",
             "Tries are patients, documents or people that were looked for.",
+            strongest=is_strong,
         ),
         Table(
             "privacy_rules",

@@ -108,6 +108,14 @@ def test_a_ledger_that_does_not_verify_has_no_memory_to_measure(tmp_path) -> Non
         engine.measure_memory(path)
 
 
+def test_the_memory_of_a_process_is_its_own_and_not_that_of_who_measures(tmp_path) -> None:
+    made = maker(5)
+    write_keeper(tmp_path / "keeper", made, list(made.make(1)))
+    held = bytearray(256 << 20)
+    held[::4_096] = b"x" * len(held[::4_096])
+    assert 5 << 20 < engine.measure_memory(tmp_path / "keeper" / "ledger.sqlite") < 200 << 20
+
+
 # -- fits and rates ----------------------------------------------------------------------------------------------------
 
 
