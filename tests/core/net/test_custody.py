@@ -42,6 +42,7 @@ from ehrcore.drive.net import shares as shares_module
 from ehrcore.drive.net.client import Client
 from ehrcore.drive.net.custodians import Custodians, unseal
 from ehrcore.drive.net.custody import MOST_OF_PERSON
+from ehrcore.drive.net.host import Phase
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.persons import Person
 from ehrcore.drive.net.web.custody import (
@@ -550,7 +551,8 @@ class Forger:
 
 
 @pytest.mark.slow
-def test_a_restart_keeps_shares_and_forgets_links(path: Path, tmp_path: Path) -> None:
+def test_a_restart_keeps_shares_and_forgets_links(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ehrcore.drive.net.custody.CATCH_UP_S", 0.3)
     kept: dict[str, Any] = {}
 
     async def write(ward: Ward) -> None:
@@ -566,6 +568,12 @@ def test_a_restart_keeps_shares_and_forgets_links(path: Path, tmp_path: Path) ->
         async with Local(path, *CUSTODIANS) as net, Ward(net) as ward:
             require_denied(await ward.use(kept["use"]))
             assert ward.count(Denial.FORGED_LINK) == 1
+            keeper = net.hosts["contributor-0"]
+            keeper.phase = Phase.SYNCING
+            monkeypatch.setattr(keeper, "become_ready", lambda: None)
+            early = await ward.ask_release(ward.doctor, kept["access"], kept["it"][0])
+            assert early.status == 429, "what was withdrawn while it was down it has not heard of yet"
+            keeper.phase = Phase.READY
             assert await ward.open(ward.doctor, kept["access"], *kept["it"], tmp_path) == b"record"
 
     asyncio.run(again())
