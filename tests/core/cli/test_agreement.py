@@ -1,7 +1,6 @@
 """Agreements by command: drafted, signed, submitted, listed and ended on a running network; and what is no draft."""
 
 import argparse
-import asyncio
 import base64
 import time
 from pathlib import Path
@@ -10,12 +9,12 @@ import msgspec
 import pytest
 
 from ehrcore.agreements import Terms
-from ehrcore.cli import order
 from ehrcore.cli.agreement import FORMAT, Draft, read_draft
+from ehrcore.cli.desk import settle_aloud
 from ehrcore.cli.records import Nonces, open_authority
 from ehrcore.codec import encode
 from ehrcore.drafting import parse_clauses, write_clauses
-from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.client import folder_of
 from ehrcore.drive.net.persons import make_keys, new_subject
 from ehrcore.identity import FOREVER, Capacity
 from ehrcore.types import Role
@@ -134,7 +133,7 @@ def enrol(path: Path, alias: str, capacity: Capacity) -> str:
     )  # fmt: skip
     tx = authority.enrol(bytes.fromhex(plan.chain), certificate, time.time_ns())
     options = argparse.Namespace(visitor="visitor-0", no_wait=False, timeout=60.0, action="enrol", node=alias)
-    assert asyncio.run(order._hand_over(Client(folder, plan, "visitor-0"), tx, options)) == 0
+    assert settle_aloud(folder, plan, tx, options, "enrol") == 0
     return subject
 
 
