@@ -1,10 +1,11 @@
 """The chain replayed here, for commands that believe no node: blocks come from a ledger keeper, and are validated."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from ehrcore.drive.net.client import Client, ask_each
-from ehrcore.drive.net.plan import NetworkPlan
+from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import DeploymentError, ValidationError
 from ehrcore.ledger import open_crypto
 from ehrcore.messages import Finalised
@@ -35,11 +36,22 @@ async def follow(client: Client, name: str, state: ChainState, last: int, take: 
             take(final)
 
 
-async def replay(client: Client, take: Callable[[Finalised, Verdict], None] | None = None) -> ChainState:
+def read_chain(
+    folder: NetworkFolder, plan: NetworkPlan, take: Callable[[Finalised, Verdict], None] | None = None
+) -> ChainState:
     """The state after the last block of the contributor who tells of most; ``take`` sees each block.
 
     `DeploymentError` if none answers, or a block is not valid.
     """
+
+    async def read() -> ChainState:
+        async with Client(folder, plan) as client:
+            return await _replay(client, take)
+
+    return asyncio.run(read())
+
+
+async def _replay(client: Client, take: Callable[[Finalised, Verdict], None] | None) -> ChainState:
     plan, state = client.plan, open_chain(client.plan)
     contributors = [name for name, role in plan.roles().items() if role is Role.CONTRIBUTOR]
     told = await ask_each(contributors, client.status)

@@ -21,7 +21,7 @@ from ehrcore.drive.net.client import Client, NoAnswerError, ask_each
 from ehrcore.drive.net.custodians import Custodians
 from ehrcore.drive.net.objects import Store
 from ehrcore.drive.net.persons import Person, home_of
-from ehrcore.drive.net.plan import NetworkPlan
+from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.stores import open_store
 from ehrcore.drive.net.vault import put_sealed
 from ehrcore.errors import DeploymentError, ProofError
@@ -267,3 +267,23 @@ class Desk:
             said += f", refused by {', '.join(f'{agent} ({why})' for agent, why in sorted(pending.refused.items()))}"
         said += f", confirmed by {len(pending.verdicts)} of {len(self._contributors)} contributors"
         return f"not settled within {self._timeout_s:g} s: {'; '.join((said, *pending.troubles.values()))}"
+
+
+def settle_aloud(
+    folder: NetworkFolder, plan: NetworkPlan, tx: Transaction, options: argparse.Namespace, wanted: str
+) -> int:
+    """Hand in what is signed, say what has become of it, and return 0 if it is final and valid; if not, 1.
+
+    ``wanted`` begins the line that then says so.
+    """
+
+    async def settle() -> Outcome:
+        async with Client(folder, plan, options.visitor) as client:
+            return await Desk(client, None, options).settle_alone(tx)
+
+    outcome = asyncio.run(settle())
+    place = "-" if outcome.height is None else f"block {outcome.height}"
+    print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
+    if not outcome.is_good:
+        sys.stderr.write(f"ehrcore: {wanted}, found otherwise\n")
+    return int(not outcome.is_good)

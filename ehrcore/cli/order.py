@@ -1,15 +1,13 @@
 """`ehrcore order`: what the authority orders about nodes, carried out by the chain itself."""
 
 import argparse
-import asyncio
-import sys
 import time
 
 from ehrcore.authority import Authority
 from ehrcore.block import Transaction
-from ehrcore.cli.desk import Desk
+from ehrcore.cli.desk import settle_aloud
 from ehrcore.cli.records import Nonces, open_authority
-from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.client import folder_of
 from ehrcore.drive.net.plan import NetworkPlan
 from ehrcore.errors import DeploymentError
 from ehrcore.types import Role
@@ -24,7 +22,8 @@ def order(options: argparse.Namespace) -> int:
     _check(plan, options)
     authority.nonce = Nonces(folder.authority).take()
     tx = _sign(plan, authority, options)
-    return asyncio.run(_hand_over(Client(folder, plan, options.visitor), tx, options))
+    wanted = f"{options.action} {options.node}: expected a final and valid order"
+    return settle_aloud(folder, plan, tx, options, wanted)
 
 
 def _check(plan: NetworkPlan, options: argparse.Namespace) -> None:
@@ -47,15 +46,3 @@ def _sign(plan: NetworkPlan, authority: Authority, options: argparse.Namespace) 
         return authority.revoke(chain, serial, now)
     change = authority.bond if options.action == "bond" else authority.unbond
     return change(chain, options.node, options.amount, now)
-
-
-async def _hand_over(client: Client, tx: Transaction, options: argparse.Namespace) -> int:
-    async with client:
-        outcome = await Desk(client, None, options).settle_alone(tx)
-    place = "-" if outcome.height is None else f"block {outcome.height}"
-    print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
-    if not outcome.is_good:
-        sys.stderr.write(
-            f"ehrcore: {options.action} {options.node}: expected a final and valid order, found otherwise\n"
-        )
-    return int(not outcome.is_good)

@@ -16,7 +16,7 @@ import msgspec
 
 from ehrcore.authority import Authority
 from ehrcore.block import Transaction
-from ehrcore.cli.chain import replay
+from ehrcore.cli.chain import read_chain
 from ehrcore.cli.desk import Desk, Outcome
 from ehrcore.cli.format import align, show_time
 from ehrcore.cli.output import write_output
@@ -161,15 +161,10 @@ def crl(options: argparse.Namespace) -> int:
 
     folder, plan = folder_of(options.folder)
     open_authority(folder, plan)
-    issuer = open_issuer(folder, plan, is_signing=True)
-
-    async def find() -> RevocationList:
-        async with Client(folder, plan) as client:
-            state = await replay(client)
-        at = max(time.time_ns(), state.timestamp)
-        return RevocationList(state.height, at, at + options.days * DAY_NS, state.registry.revocations())
-
-    write_output(options.output, to_pem("X509 CRL", issuer.revocations(asyncio.run(find()))))
+    issuer, state = open_issuer(folder, plan, is_signing=True), read_chain(folder, plan)
+    at = max(time.time_ns(), state.timestamp)
+    revoked = RevocationList(state.height, at, at + options.days * DAY_NS, state.registry.revocations())
+    write_output(options.output, to_pem("X509 CRL", issuer.revocations(revoked)))
     return 0
 
 
