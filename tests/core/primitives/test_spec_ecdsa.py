@@ -102,7 +102,7 @@ def test_multiplying_is_adding_again_and_again() -> None:
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("p256", ec.SECP256R1()), ("secp256k1", ec.SECP256K1())])
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(scalar=SCALARS)
 def test_multiples_of_g_are_the_library_s_public_keys(name: str, theirs: ec.EllipticCurve, scalar: int) -> None:
     found = ec.derive_private_key(scalar, theirs).public_key().public_numbers()
@@ -138,7 +138,7 @@ def test_what_is_no_compressed_point_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("curve", CURVES.values(), ids=lambda curve: curve.name)
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(one=SCALARS, other=SCALARS)
 def test_equation_4_corrected_adds_points(curve: Curve, one: int, other: int) -> None:
     """Errata E14 and E15: the points are X = (x1, x2) and Y = (y1, y2)."""
@@ -158,7 +158,7 @@ def test_equation_4_corrected_adds_points(curve: Curve, one: int, other: int) ->
 @pytest.mark.parametrize("hash_name", ["SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512"])
 def test_signatures_of_nist_with_their_nonces(hash_name: str, read_vectors: Reader) -> None:
     """FIPS 186: digests shorter and longer than the order, too."""
-    for vector in read_vectors("asymmetric/ECDSA/FIPS_186-3/SigGen.txt", f"P-256,{hash_name}")[:6]:
+    for vector in read_vectors("asymmetric/ECDSA/FIPS_186-3/SigGen.txt", f"P-256,{hash_name}")[:3]:
         digest = hashlib.new(hash_name.replace("-", ""), bytes.fromhex(vector["Msg"])).digest()
         signature = (number(vector, "R"), number(vector, "S"))
         assert ecdsa.sign_with(P256, number(vector, "d"), digest, number(vector, "k")) == signature
@@ -200,7 +200,7 @@ def test_rfc_6979_a_2_5_with_every_hash() -> None:
 
 
 @pytest.mark.parametrize(("name", "backend"), SCHEMES)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(secret=SCALARS, message=st.binary(max_size=40), size=st.sampled_from((16, 20, 32)))
 def test_every_library_signs_as_the_textbook_does(
     name: str, backend: str, secret: int, message: bytes, size: int
@@ -214,7 +214,7 @@ def test_every_library_signs_as_the_textbook_does(
 
 
 @pytest.mark.parametrize(("name", "backend"), SCHEMES)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_every_library_judges_as_the_textbook_does(name: str, backend: str, data: st.DataObject) -> None:
     """Signatures that are right, of another message, and spoiled in one bit."""
@@ -227,7 +227,7 @@ def test_every_library_judges_as_the_textbook_does(name: str, backend: str, data
     assert found == (ecdsa.verify(curve, public, digest, (r, s)) and 2 * s <= curve.n)
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(SCALARS, st.binary(min_size=32, max_size=32))
 def test_both_s_are_valid_by_the_textbook_and_another_key_is_not(secret: int, digest: bytes) -> None:
     r, s = ecdsa.sign(P256, secret, digest)
