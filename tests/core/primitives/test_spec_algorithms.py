@@ -1,4 +1,4 @@
-"""Algorithms 2 to 4 and Equations 1 and 2: as printed they do what their errata say, and as corrected what they should."""
+"""Algorithms 2 to 4 and Equations 1 and 2: what they do as printed is their errata, as corrected what they should."""
 
 import hashlib
 from itertools import count
