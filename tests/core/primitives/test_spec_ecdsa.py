@@ -35,8 +35,8 @@ from ehrcore.spec.curve import (
 from ehrcore.spec.equations import add_hashes
 
 Reader = Callable[..., list[dict[str, str]]]
-BACKENDS = ("cryptography", "ecdsa", "pycryptodome", *(["coincurve"] if find_spec("coincurve") else []))
-SCHEMES = [(c, b) for c in CURVES for b in BACKENDS if b != "coincurve" or c == "secp256k1"]
+SHARED = ("cryptography", "ecdsa", "pycryptodome")
+BACKENDS = {"p256": SHARED, "secp256k1": (*SHARED, *(["coincurve"] if find_spec("coincurve") else []))}
 #: Appendix A.2.5 of RFC 6979, which has the public key beside it.
 RFC_6979_SECRET = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
 RFC_6979_X = 0x60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6
@@ -138,7 +138,7 @@ def test_what_is_no_compressed_point_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("curve", CURVES.values(), ids=lambda curve: curve.name)
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(one=SCALARS, other=SCALARS)
 def test_equation_4_corrected_adds_points(curve: Curve, one: int, other: int) -> None:
     """Errata E14 and E15: the points are X = (x1, x2) and Y = (y1, y2)."""
@@ -177,7 +177,7 @@ def test_signatures_of_nist_are_judged_as_nist_judges_them(read_vectors: Reader)
 
 
 def test_secp256k1_signatures_of_published_vectors_are_valid(read_vectors: Reader) -> None:
-    for vector in read_vectors("asymmetric/ECDSA/SECP256K1/SigGen.txt", "K-256,SHA-256")[:6]:
+    for vector in read_vectors("asymmetric/ECDSA/SECP256K1/SigGen.txt", "K-256,SHA-256")[:3]:
         digest = hashlib.sha256(bytes.fromhex(vector["Msg"])).digest()
         public = ecdsa.public_key(SECP256K1, number(vector, "d"))
         assert public == (number(vector, "Qx"), number(vector, "Qy"))
@@ -199,32 +199,33 @@ def test_rfc_6979_a_2_5_with_every_hash() -> None:
         assert ecdsa.sign(P256, RFC_6979_SECRET, digest, name) == expected
 
 
-@pytest.mark.parametrize(("name", "backend"), SCHEMES)
-@settings(max_examples=4)
+@pytest.mark.parametrize("name", CURVES)
+@settings(max_examples=5)
 @given(secret=SCALARS, message=st.binary(max_size=40), size=st.sampled_from((16, 20, 32)))
-def test_every_library_signs_as_the_textbook_does(
-    name: str, backend: str, secret: int, message: bytes, size: int
-) -> None:
+def test_every_library_signs_as_the_textbook_does(name: str, secret: int, message: bytes, size: int) -> None:
     """The same bytes, but for the low one of the two valid s, which all of `ehrcore.signing` takes."""
-    curve, key = CURVES[name], find_scheme(f"{name}/{backend}").private_key(secret)
-    digest = hashlib.sha256(message).digest()[:size]
+    curve, digest = CURVES[name], hashlib.sha256(message).digest()[:size]
     r, s = ecdsa.sign(curve, secret, widen(digest))
-    assert key.sign(digest) == r.to_bytes(32) + min(s, curve.n - s).to_bytes(32)
-    assert key.public_bytes == compress(ecdsa.public_key(curve, secret))
+    expected = r.to_bytes(32) + min(s, curve.n - s).to_bytes(32)
+    public = compress(ecdsa.public_key(curve, secret))
+    for backend in BACKENDS[name]:
+        key = find_scheme(f"{name}/{backend}").private_key(secret)
+        assert (key.sign(digest), key.public_bytes) == (expected, public), backend
 
 
-@pytest.mark.parametrize(("name", "backend"), SCHEMES)
-@settings(max_examples=4)
-@given(data=st.data())
-def test_every_library_judges_as_the_textbook_does(name: str, backend: str, data: st.DataObject) -> None:
+@pytest.mark.parametrize("name", CURVES)
+@settings(max_examples=5)
+@given(secret=SCALARS, signed=st.sampled_from((b"", b"other")), spoiled=st.sampled_from((0, 0, 1, 1 << 200)))
+def test_every_library_judges_as_the_textbook_does(name: str, secret: int, signed: bytes, spoiled: int) -> None:
     """Signatures that are right, of another message, and spoiled in one bit."""
-    curve, scheme = CURVES[name], find_scheme(f"{name}/{backend}")
-    secret, digest = data.draw(SCALARS), hashlib.sha256(data.draw(st.binary(max_size=8))).digest()
-    r, s = ecdsa.sign(curve, secret, hashlib.sha256(data.draw(st.sampled_from((b"", b"other")))).digest())
-    s = min(s, curve.n - s) ^ data.draw(st.sampled_from((0, 1, 1 << 200)))
+    curve, digest = CURVES[name], hashlib.sha256(b"").digest()
+    r, s = ecdsa.sign(curve, secret, hashlib.sha256(signed).digest())
+    s = min(s, curve.n - s) ^ spoiled
     public = ecdsa.public_key(curve, secret)
-    found = scheme.verifying_key(compress(public)).verify(digest, r.to_bytes(32) + s.to_bytes(32))
-    assert found == (ecdsa.verify(curve, public, digest, (r, s)) and 2 * s <= curve.n)
+    expected = ecdsa.verify(curve, public, digest, (r, s)) and 2 * s <= curve.n
+    for backend in BACKENDS[name]:
+        key = find_scheme(f"{name}/{backend}").verifying_key(compress(public))
+        assert key.verify(digest, r.to_bytes(32) + s.to_bytes(32)) == expected, backend
 
 
 @settings(max_examples=4)
