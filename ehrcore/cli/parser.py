@@ -204,7 +204,9 @@ def _add_proofs(commands: Any) -> None:
 def _add_audit(commands: Any) -> None:
     text = "replay the chain, compare every ledger and check every stored record; code 1 if something is found"
     audit = _add(commands, "audit", "audit:audit", text)
-    audit.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
+    whose = audit.add_mutually_exclusive_group()
+    whose.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
+    whose.add_argument("--as", dest="alias", metavar="ALIAS", help="a patient's own trail")
     audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail as a FHIR Bundle of AuditEvents")
 
     text = "print what patients are called on the chain or in a study (where the authority's folder is)"

@@ -22,7 +22,6 @@ from ehrcore.cli.output import write_output
 from ehrcore.cli.parser_persons import KINDS
 from ehrcore.cli.records import Nonces, open_authority
 from ehrcore.cli.submit import Desk, Outcome
-from ehrcore.consent import Organisation
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.keys import Passphrase, kept_passphrase
@@ -33,6 +32,7 @@ from ehrcore.drive.net.persons import (
     Entry,
     change_directory,
     check_alias,
+    check_organisation,
     home_of,
     make_keys,
     new_subject,
@@ -61,7 +61,7 @@ def enrol(options: argparse.Namespace) -> int:
         if options.practitioner
         else Capacity.DEVICE
     )
-    organisation = _check_organisation(options.organisation)
+    organisation = options.organisation and check_organisation("--organisation", options.organisation)
     kinds = tuple(sorted({KINDS.index(kind) + 1 for kind in options.kinds}))
     if options.patient is not None:
         # What names nobody is refused before anything is written.
@@ -170,13 +170,6 @@ def crl(options: argparse.Namespace) -> int:
 
     write_output(options.output, to_pem("X509 CRL", issuer.revocations(asyncio.run(find()))))
     return 0
-
-
-def _check_organisation(name: str) -> str:
-    try:
-        return msgspec.convert(name, Organisation) if name else ""
-    except msgspec.ValidationError:
-        raise DeploymentError(f"--organisation: expected 1 to 64 of a-z, 0-9, '.', '-', found {name[:80]!r}") from None
 
 
 def _find(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Entry:

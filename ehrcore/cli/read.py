@@ -117,6 +117,11 @@ async def request_access(client: Client, person: Person, access: Access, options
     outcome = await desk.settle_payload(access)
     if not outcome.is_good:
         reason = next((text for code, text in _DENIALS.items() if code.value in outcome.verdict.split()), None)
+        if reason == _DENIALS[Reason.NO_CONSENT]:
+            who = f"{person.alias} do so for {access.purpose.value}"
+            reason += f" that lets {who} (--as says who asks, --purpose what for)"
+        elif access.emergency and reason == _DENIALS[Reason.NO_RIGHT]:
+            reason = f"{person.alias} is no practitioner, and nobody else may break the glass"
         raise ProofError(
             f"{access.action.name.lower()}: expected it to be permitted, found: {reason or outcome.verdict}"
         )
