@@ -94,6 +94,7 @@ def _add_submit(commands: Any) -> None:
     submit = _add(commands, "submit", "submit:submit", "put FHIR records on the chain and verify their receipts")
     submit.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a FHIR resource as JSON, or a folder")
     submit.add_argument("--visitor", default="visitor-0", metavar="NAME", help="who signs (visitor-0)")
+    _add_citing(submit)
     submit.add_argument("--skip", action="store_true", help="leave out files that are no record, and name them")
     submit.add_argument("--no-wait", action="store_true", help="return once enough agents have accepted them")
     submit.add_argument(
@@ -180,8 +181,13 @@ def _add_access(command: Parser) -> None:
         "--as", dest="alias", default="visitor-0", metavar="ALIAS", help="a person or node (visitor-0)"
     )
     command.add_argument("--purpose", choices=PURPOSES, default="TREAT", help="what for (TREAT)")
+    _add_citing(command)
     command.add_argument("--break-glass", choices=EMERGENCIES, default="", help="in an emergency, against all consents")
     _add_waiting(command)
+
+
+def _add_citing(command: Parser) -> None:
+    command.add_argument("--agreement", metavar="ID", help="act under this agreement, and by its clauses")
 
 
 def _add_waiting(command: Parser) -> None:

@@ -73,7 +73,7 @@ async def _fetch(
         record = await find_record(client, tx_id)
         digest = person.crypto.hash_struct(record)
         purpose, emergency = purpose_of(options)
-        access = Access(Action.READ, record.pseudonym, record.kind, digest, purpose, emergency)
+        access = Access(Action.READ, record.pseudonym, record.kind, digest, purpose, emergency, cited_by(options))
         access_id = await request_access(client, person, access, options)
         custodians = Custodians(client, person.subject, person.crypto)
         handed, troubles = await custodians.collect(access_id, tx_id, record, person.wrap_key)
@@ -106,6 +106,11 @@ def purpose_of(options: argparse.Namespace) -> tuple[Purpose, Emergency]:
     """What an access is for: an emergency, if the glass is broken."""
     emergency = Emergency(options.break_glass)
     return (Purpose.EMERGENCY if emergency else Purpose(options.purpose)), emergency
+
+
+def cited_by(options: argparse.Namespace) -> bytes:
+    """The id of the agreement that an act is under; empty for none."""
+    return parse_digest("--agreement", options.agreement) if getattr(options, "agreement", None) else b""
 
 
 async def request_access(client: Client, person: Person, access: Access, options: argparse.Namespace) -> bytes:

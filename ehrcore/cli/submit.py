@@ -22,6 +22,7 @@ from ehrcore.authority import Authority
 from ehrcore.block import Payload, RecordRef, Transaction, TransactionBody
 from ehrcore.cli.certificates import find_certificates, names_in
 from ehrcore.cli.output import write_output
+from ehrcore.cli.read import cited_by
 from ehrcore.cli.records import Nonces, open_authority, read_records
 from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
@@ -84,7 +85,12 @@ def sign_payload(context: Context, nonces: Nonces, payload: Payload) -> Transact
 
 
 async def keep_record(
-    custodians: Custodians, store: Store, crypto: Crypto, pseudonym: bytes, record: ClinicalRecord
+    custodians: Custodians,
+    store: Store,
+    crypto: Crypto,
+    pseudonym: bytes,
+    record: ClinicalRecord,
+    agreement: bytes = b"",
 ) -> RecordRef:
     """Seal a record under a key of its own, store it, and have custodians keep the key: what the chain is to say of it.
 
@@ -93,7 +99,9 @@ async def keep_record(
     key = os.urandom(RECORD_KEY_BYTES)
     sealed = await asyncio.to_thread(sealed_record, record, key, pseudonym)
     await asyncio.to_thread(store.put, sealed.location, sealed.body)
-    reference = RecordRef(int(record.kind), pseudonym, crypto.hash(sealed.body), sealed.location, len(sealed.body))
+    reference = RecordRef(
+        int(record.kind), pseudonym, crypto.hash(sealed.body), sealed.location, len(sealed.body), agreement
+    )
     for why in await custodians.deposit(reference, key):
         sys.stderr.write(f"ehrcore: {why}\n")
     return reference
@@ -194,6 +202,7 @@ class Desk:
         folder, plan = client.folder, client.plan
         self._client, self._authority = client, authority
         self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
+        self._agreement = cited_by(options)
         self._context = context_of(plan, person) if person else folder.context(plan, options.visitor)
         self._nonces = Nonces(home_of(folder, plan, person.alias if person else options.visitor))
         self._verifier, self._store = Verifier(plan.open_genesis()), open_store(folder)
@@ -212,7 +221,7 @@ class Desk:
         assert self._authority is not None  # noqa: S101 - who submits has given one
         pseudonym, crypto = self._authority.pseudonym(record.patient_id), self._context.crypto
         try:
-            reference = await keep_record(self._custodians, self._store, crypto, pseudonym, record)
+            reference = await keep_record(self._custodians, self._store, crypto, pseudonym, record, self._agreement)
         except DeploymentError as error:
             return Outcome(b"", f"not submitted: {error}")
         return await self.hand_over(sign_payload(self._context, self._nonces, reference))

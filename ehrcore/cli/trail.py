@@ -56,7 +56,7 @@ def _about(event: AuditEvent, written: AuditEvent | None) -> str:
     """Which transaction above an event is about; of a record that is not on the chain, the digest that it names."""
     if written is not None and written.tx_id != event.tx_id:
         return f"of {written.tx_id.hex()[:SHORT]}"
-    if event.deed is Deed.WITHDRAWAL:
+    if event.deed in {Deed.WITHDRAWAL, Deed.AGREEMENT, Deed.TERMINATION}:
         return f"of {event.record.hex()[:SHORT]}"
     if event.deed in {Deed.READ, Deed.ERASURE} and written is None:
         return f"of an unknown record ({event.record.hex()[:SHORT]})"
