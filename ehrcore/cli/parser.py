@@ -165,7 +165,7 @@ def _add_read(commands: Any) -> None:
     whose = search.add_mutually_exclusive_group(required=True)
     whose.add_argument("--patient", metavar="ID", help="the patient (where the authority's folder is)")
     whose.add_argument("--pseudonym", metavar="HEX", help="the patient's pseudonym")
-    search.add_argument("--kind", choices=KINDS, help="records of this kind alone (all)")
+    search.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one kind alone: {', '.join(KINDS)} (all)")
     _add_access(search)
     erase = _add(commands, "erase", "erase:erase", "have a record's key destroyed for good; the chain stays as it is")
     erase.add_argument("id", metavar="ID", help="the transaction's id")
@@ -180,9 +180,11 @@ def _add_access(command: Parser) -> None:
     command.add_argument(
         "--as", dest="alias", default="visitor-0", metavar="ALIAS", help="a person or node (visitor-0)"
     )
-    command.add_argument("--purpose", choices=PURPOSES, default="TREAT", help="what for (TREAT)")
+    text = f"what for: {', '.join(PURPOSES)} (TREAT)"
+    command.add_argument("--purpose", choices=PURPOSES, default="TREAT", metavar="CODE", help=text)
     _add_citing(command)
-    command.add_argument("--break-glass", choices=EMERGENCIES, default="", help="in an emergency, against all consents")
+    text = f"as a practitioner in an emergency, against all consents: {', '.join(EMERGENCIES)}"
+    command.add_argument("--break-glass", choices=EMERGENCIES, default="", metavar="WHY", help=text)
     _add_waiting(command)
 
 
@@ -212,8 +214,10 @@ def _add_audit(commands: Any) -> None:
     audit = _add(commands, "audit", "audit:audit", text)
     whose = audit.add_mutually_exclusive_group()
     whose.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
-    whose.add_argument("--as", dest="alias", metavar="ALIAS", help="a patient's own trail")
-    audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail as a FHIR Bundle of AuditEvents")
+    whose.add_argument("--as", dest="alias", metavar="ALIAS", help="a patient's own trail, by her certificate alone")
+    audit.add_argument(
+        "--fhir", type=Path, metavar="FILE", help="write the trail (of all patients) as a FHIR Bundle of AuditEvents"
+    )
 
     text = "print what patients are called on the chain or in a study (where the authority's folder is)"
     pseudonym = _add(commands, "pseudonym", "pseudonym:pseudonym", text)

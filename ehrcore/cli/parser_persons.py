@@ -34,7 +34,14 @@ def _add_person(actions: Any, add: Add) -> None:
     what.add_argument("--practitioner", action="store_true", help="somebody who treats patients")
     what.add_argument("--device", action="store_true", help="a device that writes records and reads none")
     enrol.add_argument("--organisation", default="", metavar="NAME", help="whose they are, such as ward-3")
-    enrol.add_argument("--kinds", nargs="+", choices=KINDS, default=(), metavar="KIND", help="records they may submit")
+    enrol.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=(),
+        metavar="KIND",
+        help=f"records they may submit: {', '.join(KINDS)} (none)",
+    )
     _add_days(enrol, "how long the certificate is valid (365)", 365)
     for name, text in (
         ("rotate", "replace a person's keys, by their present ones"),
@@ -46,7 +53,9 @@ def _add_person(actions: Any, add: Add) -> None:
     _add_new_passphrase(*(actions.choices[name] for name in ("enrol", "rotate", "recover")))
     revoke = add(actions, "revoke", "person:revoke", "withdraw a person's certificate for good")
     revoke.add_argument("alias", metavar="ALIAS")
-    revoke.add_argument("--cause", choices=CAUSES, default="unspecified", help="why (unspecified)")
+    revoke.add_argument(
+        "--cause", choices=CAUSES, default="unspecified", metavar="WHY", help=f"why: {', '.join(CAUSES)}"
+    )
     for name in ("enrol", "rotate", "recover", "revoke"):
         _add_waiting(actions.choices[name])
     show = add(actions, "show", "person:show", "a certificate of this host in words, with its fingerprint")
@@ -77,9 +86,30 @@ def _add_consent(actions: Any, add: Add) -> None:
     grant = add(actions, "grant", "consent:grant", "permit, or deny, what is asked with a patient's records")
     grant.add_argument("--to", nargs="+", default=(), metavar="ALIAS", help="to whom: persons or nodes (anybody)")
     grant.add_argument("--to-organisation", nargs="+", default=(), metavar="NAME", help="and to all of these")
-    grant.add_argument("--kinds", nargs="+", choices=KINDS, default=(), metavar="KIND", help="records of these (all)")
-    grant.add_argument("--actions", nargs="+", choices=ACTIONS, default=(), metavar="ACTION", help="these alone (all)")
-    grant.add_argument("--purpose", nargs="+", choices=PURPOSES, default=(), metavar="CODE", help="for these (all)")
+    grant.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=(),
+        metavar="KIND",
+        help=f"records of these: {', '.join(KINDS)} (all)",
+    )
+    grant.add_argument(
+        "--actions",
+        nargs="+",
+        choices=ACTIONS,
+        default=(),
+        metavar="ACTION",
+        help=f"these alone: {', '.join(ACTIONS)} (all)",
+    )
+    grant.add_argument(
+        "--purpose",
+        nargs="+",
+        choices=PURPOSES,
+        default=(),
+        metavar="CODE",
+        help=f"for these: {', '.join(PURPOSES)} (all)",
+    )
     grant.add_argument("--since", metavar="DATE", help="from this day on, UTC (now)")
     grant.add_argument("--until", metavar="DATE", help="up to the beginning of this day, UTC (for ever)")
     grant.add_argument("--deny", action="store_true", help="deny it, whatever else permits it")
