@@ -215,9 +215,7 @@ def _add_audit(commands: Any) -> None:
     whose = audit.add_mutually_exclusive_group()
     whose.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
     whose.add_argument("--as", dest="alias", metavar="ALIAS", help="a patient's own trail, by her certificate alone")
-    audit.add_argument(
-        "--fhir", type=Path, metavar="FILE", help="write the trail (of all patients) as a FHIR Bundle of AuditEvents"
-    )
+    audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail (of all) as FHIR AuditEvents")
 
     text = "print what patients are called on the chain or in a study (where the authority's folder is)"
     pseudonym = _add(commands, "pseudonym", "pseudonym:pseudonym", text)

@@ -11,6 +11,7 @@ ACTIONS: Final = ("read", "search", "write")
 PURPOSES: Final = ("TREAT", "ETREAT", "HPAYMT", "HOPERAT", "HRESCH", "PUBHLTH", "PATRQT")
 CAUSES: Final = ("unspecified", "key-compromise", "affiliation-changed", "cessation", "privilege-withdrawn")
 
+_KINDS, _ACTIONS, _PURPOSES, _CAUSES = map(", ".join, (KINDS, ACTIONS, PURPOSES, CAUSES))
 Add = Callable[..., argparse.ArgumentParser]
 
 
@@ -40,7 +41,7 @@ def _add_person(actions: Any, add: Add) -> None:
         choices=KINDS,
         default=(),
         metavar="KIND",
-        help=f"records they may submit: {', '.join(KINDS)} (none)",
+        help=f"records they may submit: {_KINDS} (none)",
     )
     _add_days(enrol, "how long the certificate is valid (365)", 365)
     for name, text in (
@@ -53,9 +54,7 @@ def _add_person(actions: Any, add: Add) -> None:
     _add_new_passphrase(*(actions.choices[name] for name in ("enrol", "rotate", "recover")))
     revoke = add(actions, "revoke", "person:revoke", "withdraw a person's certificate for good")
     revoke.add_argument("alias", metavar="ALIAS")
-    revoke.add_argument(
-        "--cause", choices=CAUSES, default="unspecified", metavar="WHY", help=f"why: {', '.join(CAUSES)}"
-    )
+    revoke.add_argument("--cause", choices=CAUSES, default="unspecified", metavar="WHY", help=f"why: {_CAUSES}")
     for name in ("enrol", "rotate", "recover", "revoke"):
         _add_waiting(actions.choices[name])
     show = add(actions, "show", "person:show", "a certificate of this host in words, with its fingerprint")
@@ -92,7 +91,7 @@ def _add_consent(actions: Any, add: Add) -> None:
         choices=KINDS,
         default=(),
         metavar="KIND",
-        help=f"records of these: {', '.join(KINDS)} (all)",
+        help=f"records of these: {_KINDS} (all)",
     )
     grant.add_argument(
         "--actions",
@@ -100,7 +99,7 @@ def _add_consent(actions: Any, add: Add) -> None:
         choices=ACTIONS,
         default=(),
         metavar="ACTION",
-        help=f"these alone: {', '.join(ACTIONS)} (all)",
+        help=f"these alone: {_ACTIONS} (all)",
     )
     grant.add_argument(
         "--purpose",
@@ -108,7 +107,7 @@ def _add_consent(actions: Any, add: Add) -> None:
         choices=PURPOSES,
         default=(),
         metavar="CODE",
-        help=f"for these: {', '.join(PURPOSES)} (all)",
+        help=f"for these: {_PURPOSES} (all)",
     )
     grant.add_argument("--since", metavar="DATE", help="from this day on, UTC (now)")
     grant.add_argument("--until", metavar="DATE", help="up to the beginning of this day, UTC (for ever)")

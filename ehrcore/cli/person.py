@@ -69,7 +69,10 @@ def enrol(options: argparse.Namespace) -> int:
     with change_directory(folder, plan) as directory:
         known = directory.persons.get(options.alias)
         if known is not None and known.height is not None:
-            raise DeploymentError(f"ALIAS: expected somebody new, found {options.alias}, who is enrolled")
+            raise DeploymentError(
+                f"ALIAS: expected somebody new, found {options.alias}, who is enrolled "
+                "(person recover gives new keys to who has lost theirs)"
+            )
         # An order that was not final in time may still become so; a later serial of the same name replaces it then.
         subject = known.subject if known else new_subject()
         entry = Entry(subject, capacity, organisation, options.patient or "", kinds, ())

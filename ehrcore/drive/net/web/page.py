@@ -111,6 +111,8 @@ _CODES: Final = frozenset({"patient", "record", "digest", "location", "consent",
 
 
 def _said(name: str, value: str) -> str:
+    if name == "broke the glass":
+        return f"<span class='badge bad'>{escape(value)}</span>"
     return _code(value) if name in _CODES else escape(value)
 
 
