@@ -16,19 +16,16 @@ from the key in the header, two keys for one object are a collision of SHA-256.
 
 import hmac
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from io import BytesIO
 from itertools import chain
 from typing import Final
 
-import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ehrcore.errors import ParameterError, StorageError
-from ehrcore.records import ClinicalRecord, locate
 
 RECORD_KEY_BYTES: Final = 32
 MAGIC: Final = b"EHRSEAL\x01"
@@ -107,23 +104,6 @@ def open_stream(key: bytes, context: bytes, chunks: Iterable[Bytes]) -> Iterator
         if index and not plain:  # one content, one sealed form
             raise StorageError(f"sealed record: expected no empty segment, found segment {index} empty")
         yield plain
-
-
-def is_key(key: bytes, context: bytes, head: bytes) -> bool:
-    """Whether the object that begins with ``head`` (`HEADER_BYTES`) was sealed with ``key`` for ``context``.
-
-    It needs no more of the object; what was sealed is known by opening it alone.  `StorageError` for another format.
-    """
-    return _meet(key, context, head)[1] is not None
-
-
-def sealed_record(record: ClinicalRecord, key: bytes, pseudonym: bytes) -> ClinicalRecord:
-    """``record`` as it is stored and declared: the body sealed for its kind and ``pseudonym``, its digest as location.
-
-    A location made from the plain content would tell everybody on the chain whether a guess of the content is right.
-    """
-    body = seal(key, record_context(record.kind, pseudonym), record.body)
-    return msgspec.structs.replace(record, body=body, location=locate(record.kind, sha256(body).hexdigest()))
 
 
 def _derive(key: bytes, prefix: bytes, context: bytes) -> tuple[bytes, AESGCM]:

@@ -6,11 +6,10 @@ looks it up in a table: what is multiplied with is always public (an index, or a
 bytes of a value are multiplied at once, packed into one integer.
 
 Shares carry no check of their own.  A sealed object commits to its key (`ehrcore.sealing`), so a wrong share is noticed
-as soon as the joined key meets the object, and `recover` finds the shares that are right.
+as soon as the joined key meets the object; who is to know which share it is has a digest of each (`ehrcore.custody`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -61,7 +60,7 @@ def split(secret: bytes, threshold: int, count: int, random_bytes: bytes) -> tup
 def join(shares: Sequence[Share]) -> bytes:
     """The secret, from the first ``threshold`` of ``shares``; `StorageError` if they are too few or of several secrets.
 
-    A share that was altered gives another secret: let the sealed object judge it (`recover`).
+    A share that was altered gives another secret: let the sealed object judge it.
     """
     return _interpolate(shares, 0)
 
@@ -89,23 +88,6 @@ def _interpolate(shares: Sequence[Share], at: int) -> bytes:
                 above, below = _scale(above, other.index ^ at, 1), _scale(below, other.index ^ share.index, 1)
         value ^= _scale(int.from_bytes(share.value), _scale(above, _invert(below), 1), size)
     return value.to_bytes(size)
-
-
-def recover(shares: Iterable[Share], is_secret: Callable[[bytes], bool]) -> bytes:
-    """The secret that ``is_secret`` knows again, though some shares be wrong; `StorageError` if no choice gives it.
-
-    All choices of ``threshold`` shares are tried: for the handful of contributors of one network.
-    """
-    held = tuple(shares)
-    for threshold in sorted({share.threshold for share in held}):
-        for chosen in combinations([share for share in held if share.threshold == threshold], threshold):
-            try:
-                secret = join(chosen)
-            except StorageError:  # two of one holder, or of different lengths
-                continue
-            if is_secret(secret):
-                return secret
-    raise StorageError(f"shares: expected enough that give the record's key, found {len(held)} that do not")
 
 
 def _scale(value: int, by: int, size: int) -> int:

@@ -187,7 +187,7 @@ for struct in (*STRUCTS, *CUSTODY):
         lambda kind=struct: [encode(example_of(kind))],  # type: ignore[misc]
         "ehrcore.codec.decode",
         f"{WEB}.custody._read",
-        f"{NET}.custodians._search",
+        f"{NET}.custodians._open_page",
         write=encode,
         share=0.3,
     )(lambda data, kind=struct: decode(data, kind))  # type: ignore[misc]

@@ -71,6 +71,8 @@ ENGINES: Final = {
     "identity-nonces": ("bench.engines.nonces", "run_nonces"),
     "identity-denials": ("bench.engines.denials", "run_denials"),
     "identity-net": ("bench.engines.identity_net", "run_identity_net"),
+    "bombs": ("bench.engines.bombs", "run_bombs"),
+    "custody": ("bench.engines.custody", "run_custody"),
     "abuse": ("bench.engines.abuse", "run_abuse"),
     "energy": ("bench.engines.energy", "run_energy"),
     "study": ("bench.engines.study", "run_study"),

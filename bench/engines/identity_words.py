@@ -57,6 +57,8 @@ class Table:
         body = b"a record that somebody waits for"
         self._record = ClinicalRecord(RecordKind.BILL, "patient", "Claim", "/hospital/report-store/one", body)
         stage.simulation.store.put(self._record.location, body)
+        #: Why the last word was not acted on, as the machine that heard it says; '' if it said nothing.
+        self.why = ""
         self.tx: Transaction = messages(self._request(self.machine(VICTIM)), Submit)[0].transaction
         self.tx_id = self._hash(self.tx.body)
 
@@ -81,6 +83,9 @@ class Table:
         for word in words:
             event = Received(sender, decode(encode(word), Message))  # type: ignore[arg-type]  # a union is a type form
             found += machine.handle(event, self.stage.now)
+        for effect in found:
+            if isinstance(effect, Observed) and effect.kind is ObservedKind.DROPPED:
+                self.why = _shorten(effect.detail)
         return found
 
     def rightful(self, role: Role) -> list[Speaker]:
@@ -174,6 +179,11 @@ class Table:
         return any(isinstance(item, Observed) and item.kind is ObservedKind.FINAL for item in done)
 
 
+def _shorten(detail: str) -> str:
+    """What was expected, without what differs from try to try."""
+    return detail.partition(", found")[0].rpartition(": expected ")[2].partition(" by ")[0]
+
+
 def messages(effects: Sequence[Effect], kind: type[Any]) -> list[Any]:
     """What was sent of one kind."""
     return [item.message for item in effects if isinstance(item, Send) and isinstance(item.message, kind)]
@@ -194,9 +204,6 @@ LISTENERS: Final = {
     "finalise": "contributor", "receipt": "visitor",
 }  # fmt: skip
 _ROLES: Final = tuple(role for role in Role if role is not Role.AUTHORITY)
-#: What no registry guards, for a visitor knows the contributors from the chain's beginning; and what no signature of
-#: its sender does: whose name it comes under is the link's to vouch for (`bench.engines.identity_net` tries that).
-_BY_LINK: Final = frozenset({"receipt"})
 
 
 def run_words(context: Context, case: Case) -> list[Row]:
@@ -210,16 +217,21 @@ def run_words(context: Context, case: Case) -> list[Row]:
 
 def _try_word(table: Table, word: str, protection: str) -> list[Row]:
     stage, (rightful, say), listener = table.stage, WORDS[word], LISTENERS[word]
-    is_weak, is_by_link = protection == NO_REGISTRY, word in _BY_LINK
     control = Tally(f"{word} by the right role", "control", protection, "succeeds")
     control.add(None if say(table, table.rightful(rightful)) else listener)
     own = Tally(f"{word} by another role", "in its own name", protection,
-                "succeeds" if is_weak and not is_by_link else "refused")  # fmt: skip
+                "succeeds" if protection == NO_REGISTRY else "refused")  # fmt: skip
     posing = Tally(f"{word} by another role", "in a rightful name", protection,
                    "succeeds" if stage.is_open else "refused")  # fmt: skip
     for role in (role for role in _ROLES if role is not rightful):
-        own.add(None if say(table, table.rightful(role)) else listener)
+        _try(table, own, word, table.rightful(role))
         pairs = zip(table.rightful(rightful), table.rightful(role), strict=True)
-        posing.add(None if say(table, [(name, stage.pose(name, key)) for (name, _), (_, key) in pairs]) else listener)
-    tallies = (control, own) if is_by_link else (control, own, posing)
-    return [tally.row() for tally in tallies if protection == FULL or tally.expected == "succeeds"]
+        _try(table, posing, word, [(name, stage.pose(name, key)) for (name, _), (_, key) in pairs])
+    return [tally.row() for tally in (control, own, posing) if protection == FULL or tally.expected == "succeeds"]
+
+
+def _try(table: Table, tally: Tally, word: str, speakers: Sequence[Speaker]) -> None:
+    """Say it, and count who refused it and for which reason; who gives none has passed it over."""
+    table.why = ""
+    has_effect = WORDS[word][1](table, speakers)
+    tally.add(None if has_effect else f"{LISTENERS[word]}: {table.why or 'passed over'}")

@@ -19,15 +19,16 @@ from ehrcore.codec import decode, encode
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup, Simulation
-from ehrcore.effects import Effect, Observed, ObservedKind, Persist, Received, Send
+from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Persist, Received, Send
 from ehrcore.errors import CodecError
 from ehrcore.faults.mutants import Patch
 from ehrcore.identity import Certificate, CertificateBody, Reason, Registry
-from ehrcore.messages import Approve, Endorse, Message, Submit
+from ehrcore.messages import Approve, Endorse, Message, Receipt, Submit
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, Limits, Topology
 from ehrcore.records import RecordKind
 from ehrcore.replay import ReplayWindows
+from ehrcore.roles.visitor import Visitor
 from ehrcore.rules import AUTHORITY
 from ehrcore.signing import CURVES, PrivateKey, derive_secret, openssl
 from ehrcore.signing.base import SCALAR_BYTES, SIGNATURE_BYTES, Curve
@@ -45,6 +46,7 @@ VICTIM, GATEWAY, INSIDER, LEAVER = "visitor-0", "visitor-1", "visitor-2", "visit
 _TOPOLOGY: Final = Topology(3, 3, 4, 3, visitors=4)
 #: Virtual time that a try is given to come to rest, and before the first.
 _REST_NS: Final = 10 * SECOND
+_hear: Final = Visitor.handle
 
 
 class _Kept:
@@ -212,6 +214,13 @@ def _check_any(self: Registry, subject: str, _role: Role, *_: Any) -> tuple[Reas
     return (Reason.ACCEPTED, certificate.body) if certificate else (Reason.UNKNOWN_AUTHOR, None)
 
 
+def _hear_anyone(self: Visitor, event: Event, now: int) -> Effects:
+    """As if a visitor did not know the contributors from the chain's beginning."""
+    if isinstance(event, Received) and isinstance(event.message, Receipt):
+        return self._receipt(event.sender, event.message, now)
+    return _hear(self, event, now)
+
+
 def _say_yes(*_: Any) -> bool:
     return True
 
@@ -238,6 +247,7 @@ def _patches(protection: str, keys: dict[str, bytes]) -> tuple[Patch, ...]:
             (Registry, "check", _check_any),
             (rules, "has_right", _say_yes),
             (ValidatorSet, "find", find_any),
+            (Visitor, "handle", _hear_anyone),
         ),
         # Ids of what is settled are remembered for a while, too: without either, nothing tells an old one.
         NO_WINDOWS: ((ReplayWindows, "is_fresh", _say_yes), (RecentSet, "__contains__", _say_no)),

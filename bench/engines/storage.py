@@ -1,6 +1,5 @@
 """Engines of experiment `storage`: real chains in real files, measured, restarted, pruned and packed."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -158,15 +157,25 @@ def _load(way: str, path: Path) -> None:
             ledger.restore(open_crypto(ledger.genesis.params))
 
 
+#: Linux starts a new program's peak at that of the process which it was forked from, which here is a large one: so a
+#: small process starts the one that is measured, and tells its peak and its exit code.
+_LAUNCH: Final = """
+import os, sys
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+_, status, usage = os.wait4(os.posix_spawn(sys.executable, [sys.executable, *sys.argv[1:]], os.environ,
+                                           file_actions=quiet), 0)
+print(usage.ru_maxrss, os.waitstatus_to_exitcode(status))
+"""
+
+
 def measure_memory(path: Path) -> int:
     """Peak resident bytes of a process that verifies the ledger, as `ehrcore ledger verify` does."""
-    words = [sys.executable, "-m", "ehrcore", "ledger", "verify", str(path)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise ChildProcessError(f"{path}: expected a ledger that verifies, found code {process.returncode}")
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
+    words = [sys.executable, "-S", "-c", _LAUNCH, "-m", "ehrcore", "ledger", "verify", str(path)]
+    told = subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout.split()
+    peak, code = map(int, told)
+    if code:
+        raise ChildProcessError(f"{path}: expected a ledger that verifies, found code {code}")
+    return peak * (1 if sys.platform == "darwin" else 1_024)
 
 
 def run_proofs(context: Context, case: Case) -> list[Row]:

@@ -6,7 +6,8 @@ Bounds were fixed before (`bench.net.assault`); a node without its bounds is att
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.experiments.attacks import answer_attacks, attack_table
+from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from bench.scenario import Scenario
 
 BOUNDED, UNBOUNDED = "bounded", "no bounds"
+FULL: Final = "all protections"
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
@@ -24,7 +26,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
     names = scenario.abuse.attacks or list(ASSAULTS)
     weak = [name for name in names if ASSAULTS[name].needs_bounds]
-    cases = [Case(BOUNDED, "abuse", {"variant": BOUNDED, "attacks": names})]
+    cases = [Case("bombs", "bombs"), Case(BOUNDED, "abuse", {"variant": BOUNDED, "attacks": names})]
     return [*cases, Case(UNBOUNDED, "abuse", {"variant": UNBOUNDED, "attacks": weak})] if weak else cases
 
 
@@ -119,8 +121,10 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     """Who was held back and how, and what the honest visitor kept."""
     frame = tables["abuse"]
     attacks = frame[(frame["attack"] != "none") & (frame["variant"] == BOUNDED)]
+    bombs = tables["abuse_bombs"]
+    burst = answer_attacks(bombs[~bombs["variant"].str.contains("control", regex=False)], _REASONS)
     if attacks.empty:
-        return []
+        return burst
     worst = attacks.sort_values("throughput_ratio").iloc[0]
     slowest = attacks.sort_values("latency_p50_ms").iloc[-1]
     before = frame.loc[frame["attack"] == "none", "latency_p50_ms"].iloc[0]
@@ -138,7 +142,25 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     if not weak.empty:
         free = ", ".join(weak.loc[weak["throttled"] == 0, "attack"])
         lines.append(f"Without bounds nothing held back: {free or 'none of them'}.")
-    return lines
+    return [*lines, *burst]
+
+
+#: Why theory lets a bomb go off under a protection.
+_REASONS: Final = {
+    "neither bounds nor fuel": "Who writes the clauses decides how long every node works on each act under them.",
+    "no limit per patient": "Every decision goes through all that one patient has in force, and each keeper holds it.",
+    "no limit per author": "Who waits without limit takes the room of all who come later.",
+}
+
+
+def list_bounded(frame: "pd.DataFrame") -> list[Row]:
+    """Attacks on the bounded node; all tries of one that exceeds its bound succeed."""
+    rows = frame[(frame["variant"] == BOUNDED) & (frame["attack"] != "none")].to_dict("records")
+    return [
+        {"attack": row["attack"], "variant": row["variant"], "expected": "refused", "tries": row["tries"],
+         "succeeded": 0 if row["holds"] else row["tries"]}
+        for row in rows
+    ]  # fmt: skip
 
 
 COLUMNS: Final = {
@@ -189,6 +211,19 @@ EXPERIMENT: Final = Experiment(
              "holds"),
             keys=("attack", "variant"),
             exact=("holds",),
+            strongest=list_bounded,
+        ),
+        attack_table(
+            "abuse_bombs",
+            "Bombs and floods that are no matter of HTTP: clauses of agreements that cost more than they may, one "
+            "patient's consents and agreements without end, and one member's accesses that will all be denied. "
+            "Succeeded: taken beyond the bound, or evaluated beyond the fuel.",
+            "Bounds: what the codec takes of clauses (levels, parts, nodes, number); fuel: steps of one evaluation. "
+            "'Fuel alone' reads any clauses; 'neither' evaluates them to their end as well. A denied access is an "
+            "audit event and so a transaction: what bounds it is how many of one author wait at an agent, and how "
+            "fast the chain commits; its size and what bounds it stand in the note.",
+            group="bombs",
+            strongest=lambda row: row["protection"] == FULL and "control" not in row["variant"],
         ),
         Table(
             "abuse_course",

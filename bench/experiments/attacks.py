@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: What theory says of an attack: it is refused before it has an effect; it is found afterwards; nothing stops it.
 Expected = Literal["refused", "detected", "succeeds"]
 KIND: Final = "attack"
+#: The group of rows that name none, for a table that leaves all others to others.
+UNGROUPED: Final = "-"
 KEYS: Final = ("attack", "variant", "protection")
 COLUMNS: Final = {
     "attack": Column("Attack"),
@@ -109,12 +111,14 @@ def check_attacks(rows: Iterable[Row]) -> list[Row]:
 def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
     """A row per attack, variant and protection: over several cases, sums of counts and the median of medians.
 
-    Of rows with ``group`` in the column of that name alone, if it is given.
+    Of rows with ``group`` in the column of that name alone, if it is given; `UNGROUPED` is for those without.
     """
     import pandas as pd
 
     found = raw.reindex(columns=[*raw.columns, *({"kind", "group", *KEYS} - {*raw.columns})])
-    found = found[(found["kind"] == KIND) & ((found["group"] == group) if group else True)]
+    if group:
+        found = found[found["group"].fillna(UNGROUPED) == group]
+    found = found[found["kind"] == KIND]
     rows = []
     for keys, part in found.groupby(list(KEYS), sort=False):
         counts = {name: int(part[name].sum()) for name in ("tries", "succeeded", "detected")}
@@ -134,10 +138,12 @@ def attack_table(
     notes: str = "",
     exact: Sequence[str] = ("holds", "succeeded", "detected"),
     group: str = "",
+    strongest: Callable[[Row], bool] | None = None,
 ) -> Table:
     """The table called ``name`` of an experiment's attack rows; of those of one ``group`` if it is given.
 
-    ``notes`` follow the terms in the caption; ``exact`` are the columns that the seed alone determines.
+    ``notes`` follow the terms in the caption; ``exact`` are the columns that the seed alone determines; ``strongest``
+    says which rows are attacks on the strongest variant, which the report counts over all experiments.
     """
     terms = (
         "Succeeded: tries that got past every check; detected: tries that some check found; a try may be neither, if "
@@ -145,30 +151,43 @@ def attack_table(
         "'detected' and none did. Times are per try, on this machine."
     )
     text = " ".join(part for part in (caption, terms, notes) if part)
-    return Table(name, text, COLUMNS, partial(build_attacks, group=group), HIGHLIGHTS, keys=KEYS, exact=tuple(exact))
+    return Table(
+        name, text, COLUMNS, partial(build_attacks, group=group), HIGHLIGHTS, keys=KEYS, exact=tuple(exact),
+        strongest=strongest and partial(_select, is_strongest=strongest),
+    )  # fmt: skip
 
 
-def answer_attacks(frame: "pd.DataFrame") -> list[str]:
-    """What a table of attacks says: how many ended as theory says, which did not, what succeeded and on what."""
+def _select(frame: "pd.DataFrame", is_strongest: Callable[[Row], bool]) -> list[Row]:
+    return [row for row in _list(frame) if is_strongest(row)]
+
+
+def _list(frame: "pd.DataFrame") -> list[Row]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def answer_attacks(frame: "pd.DataFrame", reasons: Mapping[str, str] | None = None) -> list[str]:
+    """What a table of attacks says: how many ended as theory says, which did not, what succeeded under what, and why.
+
+    ``reasons`` are sentences by a part of the protection's name.
+    """
     if frame.empty:
         return []
-    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    rows = _list(frame)
     wrong = [row for row in rows if not row["holds"]]
-    done = [row for row in rows if row["succeeded"]]
     tries = sum(row["tries"] for row in rows)
     held = f"{len(rows) - len(wrong)} of {len(rows)} combinations of attack, variant and protection"
     lines = [f"{held} ended as theory says ({tries:,} tries)."]
     if wrong:
         lines.append(f"Not as theory says: {'; '.join(map(_name, wrong))}.")
-    places: dict[tuple[str, str], list[str]] = {}
-    for row in done:
-        places.setdefault((row["attack"], row["protection"]), []).append(row["variant"])
-    by_attack: dict[str, list[str]] = {}
-    for (attack, protection), variants in places.items():
-        same = frame[(frame["attack"] == attack) & (frame["protection"] == protection)]
-        which = "all variants" if len(same) == len(variants) else ", ".join(variants)
-        by_attack.setdefault(attack, []).append(f"{protection}: {which}" if protection else which)
-    lines += [f"Succeeded: {attack} ({'; '.join(on)})." for attack, on in by_attack.items()]
+    done = frame[frame["succeeded"] > 0]
+    for protection, part in done.groupby("protection", sort=False):
+        under = frame[frame["protection"] == protection]
+        names = []
+        for attack, same in part.groupby("attack", sort=False):
+            is_every = len(same) == (under["attack"] == attack).sum()
+            names.append(str(attack) if is_every else f"{attack} ({', '.join(map(str, same['variant']))})")
+        why = next((why for key, why in (reasons or {}).items() if key in str(protection)), "")
+        lines.append(f"Succeeded under '{protection}': {'; '.join(names)}.{' ' if why else ''}{why}")
     return lines
 
 

@@ -83,7 +83,8 @@ def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         part = frame[frame["protection"] == name]
         spots = part["bits"] + 0.6 * (place - (len(protections) - 1) / 2)
         style: dict[str, Any] = {"color": colours[name], "marker": shapes[name], "linestyle": "none"}
-        upper.plot(spots, part["ratio"] * part["theory"], label=name, **style)
+        # Beside each other only below, where the line is level: above, a place is a number of bits.
+        upper.plot(part["bits"], part["ratio"] * part["theory"], label=name, alpha=0.8, **style)
         reach = [part["ratio"] - part["ratio_low"], part["ratio_high"] - part["ratio"]]
         lower.errorbar(spots, part["ratio"], yerr=reach, **style)
     lower.axhline(1, color="black", linestyle="--", linewidth=0.8)

@@ -79,6 +79,7 @@ class Table:
     ``columns`` covers every column that ``build`` returns.  ``highlights`` are those few that fit a terminal.
     Runs are held against each other by ``comparisons``, by the columns that the seed alone determines (``exact``) and
     by those whose order over the rows is the result (``ordered``); ``keys`` name a row for the last two.
+    ``strongest`` picks the rows of attacks on all protections at once, with what is ``expected`` of each (`attacks`).
     """
 
     name: str
@@ -90,6 +91,7 @@ class Table:
     keys: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     ordered: tuple[str, ...] = ()
+    strongest: "Callable[[pd.DataFrame], list[Row]] | None" = None
 
 
 @dataclass(frozen=True, slots=True)

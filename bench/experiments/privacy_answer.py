@@ -17,9 +17,28 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     return [*lines, *_answer_anonymity(tables["privacy_anonymity"]), *_answer_attacks(tables["privacy_attacks"])]
 
 
+#: Why theory lets an attack find somebody, by a part of the protection's name.
+_REASONS = {
+    "key leaked": "With its key a keyed name is a hash like any other.",
+    "bare": "Ids can be listed, and a hash of each takes no time.",
+    "salted": "The salt is on the chain: it stops tables made beforehand, and no list of ids.",
+    "slow": "Each guess is dear, and a national id has few bits: a price, not a wall.",
+    "none": "Equal content has equal digests, so a guess can be compared.",
+    "pseudonym: ": "Names that last tie visits together, and some visits are known: no hash changes that.",
+    "name and contact dropped": "What remains is a name where nobody else has it.",
+}
+_STRONG = ("keyed", "per-study", "one-time", "sealed", "pseudonym: ")
+
+
+def is_strong(row: Mapping[str, object]) -> bool:
+    """Whether a row is of what a network does unless it is told otherwise, or of something stronger."""
+    protection, variant = str(row["protection"]), str(row["variant"])
+    return protection.startswith(_STRONG) and "leaked" not in protection and not variant.endswith(("sha1", "md5"))
+
+
 def _answer_attacks(attacks: "pd.DataFrame") -> list[str]:
-    """How many ended as theory says, and which did not; what succeeded was to, and stands in the table."""
-    return [line for line in answer_attacks(attacks) if not line.startswith("Succeeded")]
+    """How many ended as theory says, which did not, and why those succeed that do."""
+    return answer_attacks(attacks, _REASONS)
 
 
 def _answer_ids(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:

@@ -95,12 +95,18 @@ def draw_replicas(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
 
 def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     """What the tables say, and whether equal throughput told the two runs apart."""
-    lines = [line for name in _TABLES for line in answer_attacks(tables[name])]
+    lines = [line for name in _TABLES for line in answer_attacks(tables[name], _REASONS)]
     replicas = tables["tamper_replicas"]
-    lines += [line for line in answer_attacks(replicas) if not line.startswith("Succeeded: rewrite")]
-    passed = replicas[replicas["attack"].str.startswith("rewrite") & (replicas["succeeded"] > 0)]
+    is_rewrite = replicas["attack"].str.startswith("rewrite")
+    lines += [line for line in answer_attacks(replicas[is_rewrite]) if not line.startswith("Succeeded")]
+    lines += answer_attacks(replicas[~is_rewrite], _REASONS)
+    passed = replicas[is_rewrite & (replicas["succeeded"] > 0)]
     if len(passed):
-        lines.append(f"A rewritten suffix passed under: {'; '.join(dict.fromkeys(passed['protection']))}.")
+        lines.append(
+            f"A rewritten suffix passed under: {'; '.join(dict.fromkeys(passed['protection']))}. Who has the keys of "
+            "more than two thirds of the stake, or needs none, writes history as well as its authors did: only who "
+            "kept another copy or a tip can tell."
+        )
     runs = tables["tamper_throughput"]
     if len(runs) == 2:
         same = "the same" if len({*runs["tx_per_s"]}) == 1 else "different"
@@ -111,7 +117,47 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     return lines
 
 
-_TABLES: Final = ("tamper", "tamper_store", "tamper_trees")
+_TABLES: Final = ("tamper", "tamper_store", "tamper_trees", "tamper_equal")
+#: Why theory lets an attack pass under a protection, by a part of that one's name.
+_REASONS: Final = {
+    "hashes alone": "Who can write can hash: digests find what changes, not who changed it.",
+    "hashes + ECDSA + PoS: ledger verify": "A prefix of a chain is one, and a ledger answers to its own genesis.",
+    "hashes + ECDSA + PoS: audit": "Where all copies end early, none shows what is missing.",
+    "hashes + ECDSA": "Signatures bind who said what, not which of it is there and in which order: nobody has signed "
+    "the block.",
+    "restart of a node (PoS)": "A node believes its own disk when it starts; `ledger verify` and `audit` do not.",
+    "path alone": "It asks whether something lies there, and not what.",
+    "doubled last node": "Two lists of leaves have one root, and nothing says how long the list was.",
+    "no prefixes": "The two digests that an inner node hashes are a leaf as good as any.",
+    "equal throughput": "It counts transactions, whatever they say (C32).",
+}
+_SUITE: Final = "sha256"
+
+
+def _is_final(row: Row) -> bool:
+    return row["variant"] == _SUITE and row["protection"] in {LAYERS[-1], "restart of a node (PoS)"}
+
+
+def _is_kept(row: Row) -> bool:
+    """Of what passes with the keys of a quorum, the least: the fewest keys, and every copy rewritten."""
+    is_least = row["expected"] != "succeeds" or "4 of 4 keys" not in row["protection"]
+    is_whole = row["expected"] != "succeeds" or not row["attack"].startswith(
+        ("rewrite a suffix on 1", "rewrite a suffix on 2")
+    )
+    return row["variant"] == _SUITE and str(row["protection"]).startswith(LAYERS[-1]) and is_least and bool(is_whole)
+
+
+def _is_compared(row: Row) -> bool:
+    return bool(row["variant"] == _SUITE and row["protection"].startswith("digest"))
+
+
+def _is_rfc(row: Row) -> bool:
+    return row["variant"] == _SUITE and row["protection"] in {
+        "RFC 6962, size in the header",
+        "RFC 6962 prefixes, size not bound",
+    }
+
+
 _LAYER_KEYS: Final = ("hashes", "ecdsa", "final")
 FIELD_COLUMNS: Final = {
     "field": Column("Field"),
@@ -147,6 +193,7 @@ EXPERIMENT: Final = Experiment(
             "0); fields are all those of one block with every kind of transaction in it. A changed transaction "
             "succeeds only if it counts.",
             group="ledger",
+            strongest=_is_final,
         ),
         attack_table(
             "tamper_replicas",
@@ -156,12 +203,14 @@ EXPERIMENT: Final = Experiment(
             "All other signatures are genuine. Theory: a lone file without finality is accepted, with finality only "
             "for keys with more than two thirds of the stake; audit sees a difference while one replica is honest.",
             group="replicas",
+            strongest=_is_kept,
         ),
         attack_table(
             "tamper_store",
             "A malicious store: what it serves in the place of every record of a chain.",
             "The paper's look-up contract asks whether something lies at a path; ours compares size and digest.",
             group="store",
+            strongest=_is_compared,
         ),
         attack_table(
             "tamper_trees",
@@ -169,11 +218,13 @@ EXPERIMENT: Final = Experiment(
             "own validation and proofs with each protection by itself.",
             "Size: the header says how many leaves there are.",
             group="trees",
+            strongest=_is_rfc,
         ),
         attack_table(
             "tamper_equal",
             "Claim C32: every record altered before it is signed, and what shows it.",
             group="throughput",
+            strongest=_is_compared,
         ),
         Table(
             "tamper_fields",

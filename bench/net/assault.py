@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from ehrcore.block import RecordRef, Transaction, TransactionBody
+from ehrcore.block import Payload, RecordRef, Transaction, TransactionBody
 from ehrcore.codec import encode
+from ehrcore.consent import Access, Action, Purpose
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.frames import MEDIA_TYPE
 from ehrcore.drive.net.links import FRAMES_PATH, LINK_PATH
@@ -54,7 +55,7 @@ class Target:
     tries: int = 0
     counts: Counter[str] = field(default_factory=Counter)
 
-    def write(self, author: str, reference: RecordRef, *, is_signed: bool = True) -> bytes:
+    def write(self, author: str, reference: Payload, *, is_signed: bool = True) -> bytes:
         """A new transaction of ``author`` in canonical bytes."""
         nonce = next(self.nonces[author])
         body = TransactionBody(self.chain, author, nonce, time.time_ns(), reference)
@@ -158,6 +159,17 @@ async def flood_by_members(target: Target) -> None:
     await _repeat(target, lambda: _post(target.write(names[next(turns) % len(names)], nowhere), TRANSACTION_MEDIA))
 
 
+async def flood_of_denials(target: Target) -> None:
+    """One member asks to read what nobody permits: each try is taken, for the chain keeps it as an audit event."""
+    author, patient = next(iter(target.members)), os.urandom(32)
+    await _repeat(
+        target,
+        lambda: _post(
+            target.write(author, Access(Action.READ, patient, 1, os.urandom(32), Purpose.RESEARCH)), TRANSACTION_MEDIA
+        ),
+    )
+
+
 async def flood_by_strangers(target: Target) -> None:
     """Well-formed transactions in members' names under signatures that are none."""
     names = tuple(target.members)
@@ -211,6 +223,15 @@ async def json_bombs(target: Target) -> None:
 async def codec_bombs(target: Target) -> None:
     """Canonical bytes that are nested 60,000 deep, or announce 4 billion elements."""
     bombs = (b"\x91" * 60_000, b"\xdd\xff\xff\xff\xff" * 10_000, b"\x92\xc6\xff\xff\xff\xff" + bytes(60_000))
+    turns = iter(range(1 << 60))
+    await _repeat(target, lambda: _post(bombs[next(turns) % len(bombs)], TRANSACTION_MEDIA), 8)
+
+
+async def contract_bombs(target: Target) -> None:
+    """Agreements whose clauses are too deep, too wide, too many; with fuel for none of it."""
+    from bench.attacks.bombs import build_contract_bombs
+
+    bombs = [bomb for bomb in build_contract_bombs().values() if len(bomb) <= 64 << 10]
     turns = iter(range(1 << 60))
     await _repeat(target, lambda: _post(bombs[next(turns) % len(bombs)], TRANSACTION_MEDIA), 8)
 
@@ -308,8 +329,10 @@ ASSAULTS: Final[dict[str, Assault]] = {
     "decompression bombs": Assault(decompression_bombs, frozenset({"415"})),
     "JSON bombs": Assault(json_bombs, frozenset({"400", "413"})),
     "codec bombs": Assault(codec_bombs, frozenset({"400"})),
+    "contract bombs": Assault(contract_bombs, frozenset({"400"})),
     "flood by strangers": Assault(flood_by_strangers, frozenset({"401"})),
     # What members may do is taken, until they hold all places that they get: it is shared with the others.
     "flood by members, of missing objects": Assault(flood_by_members, least_ratio=0.5),
     "flood by one member": Assault(flood_by_member, least_ratio=0.5),
+    "flood of denied accesses": Assault(flood_of_denials, least_ratio=0.5),
 }

@@ -44,7 +44,7 @@ class MeasuredNetwork:
     """
 
     def __init__(self, path: Path, config: NetworkConfig, label: str, records: Sequence[ClinicalRecord]) -> None:
-        self.folder, self.plan = NetworkFolder(path), _found(path, config, label)
+        self.folder, self.plan = NetworkFolder(path), found_where_free(path, config, label)
         store_records(self.folder, self.plan, records)
         self._local, self._stack = LocalNetwork(path), ExitStack()
         self._generator: _Generator
@@ -144,7 +144,7 @@ class _Generator:
         raise BenchError(f"load generator: expected an answer, found its end: {last}")
 
 
-def _found(path: Path, config: NetworkConfig, label: str) -> NetworkPlan:
+def found_where_free(path: Path, config: NetworkConfig, label: str) -> NetworkPlan:
     """Found the network where its ports are free."""
     nodes = config.agents + config.coordinators + config.administrators + config.contributors + config.visitors
     chance, error = random.Random(), DeploymentError("")

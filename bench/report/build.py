@@ -16,6 +16,7 @@ from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.files import write_atomic
 from bench.record import SCHEMA_VERSION
 from bench.report.controls import find_contention, find_flags, find_noise, flag_table
+from bench.report.defence import describe_defence
 from bench.report.load import Manifest, Progress, read_manifest, read_rows, validate_record
 from bench.report.markdown import render_markdown
 from bench.report.model import BuiltTable, DrawnFigure, Report, Section, collect_failures
@@ -65,7 +66,7 @@ class _Builder:
         self._notices += find_noise(self._manifest)
         sections = [self._build_section(name, progress) for name, progress in self._manifest.experiments.items()]
         present = tuple(section for section in sections if section is not None)
-        return Report(self._folder, self._manifest, present, tuple(self._notices))
+        return Report(self._folder, self._manifest, present, tuple(self._notices), describe_defence(present))
 
     def _build_section(self, name: str, progress: Progress) -> Section | None:
         experiment = experiments.find_experiment(name)

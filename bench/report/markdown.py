@@ -25,6 +25,9 @@ def _blocks(report: Report) -> Iterator[str]:
         yield _list(report.notices)
     yield "## Experiments"
     yield _pipe_table(("Experiment", "Question", "Rows", "Not ok", "Time"), [_overview_row(s) for s in report.sections])
+    if report.defence:
+        yield "## Attacks on the strongest variant"
+        yield _list(report.defence)
     for section in report.sections:
         yield from _section_blocks(section)
     yield "## How to read it"

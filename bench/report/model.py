@@ -73,12 +73,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run's report; ``notices`` are what a reader has to know before any number."""
+    """A run's report; ``notices`` are what a reader has to know before any number.
+
+    ``defence`` says over all experiments what attacks on the strongest variant came to.
+    """
 
     folder: Path
     manifest: Manifest
     sections: tuple[Section, ...]
     notices: tuple[str, ...] = ()
+    defence: tuple[str, ...] = ()
 
     @property
     def page(self) -> Path:

@@ -54,6 +54,7 @@ def render_page(report: Report) -> str:
 <main id="main">
 {_header(report)}
 {_overview(report)}
+{_defence(report.defence)}
 {_join(_section(section) for section in report.sections)}
 <section id="reading"><h2>How to read it</h2>
 <p>{escape(HOW_TO_READ)}</p>
@@ -104,6 +105,12 @@ def _overview(report: Report) -> str:
     rows = _join(_overview_row(section) for section in report.sections)
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
     return f'<section id="overview"><h2>Overview</h2>\n{_scroll(table, "Experiments", "prose")}\n</section>'
+
+
+def _defence(lines: tuple[str, ...]) -> str:
+    if not lines:
+        return ""
+    return f'<section id="defence"><h2>Attacks on the strongest variant</h2>\n{_answer(lines)}\n</section>'
 
 
 def _overview_row(section: Section) -> str:

@@ -101,6 +101,10 @@ def _print_report(console: "Console", report: Report) -> None:
         console.print(f"! {printable(notice)}", style="yellow")
     for section in report.sections:
         _print_section(console, section)
+    if report.defence:
+        console.print()
+    for line in report.defence:
+        console.print(f"* {printable(line)}", style="bold")
     console.print()
     # A path is never broken: it is there to be copied.
     console.print(f"Report: {printable(str(report.page))}", style="bold", soft_wrap=True)

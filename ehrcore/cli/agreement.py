@@ -1,10 +1,8 @@
 """`ehrcore agreement`: what a patient and a provider agree on, drafted, signed by one and submitted by the other."""
 
 import argparse
-import asyncio
 import base64
 import secrets
-import sys
 import time
 import tomllib
 from pathlib import Path
@@ -14,15 +12,15 @@ import msgspec
 
 from ehrcore.agreements import Agreement, AgreementBody, Termination, Terms, agreement_id
 from ehrcore.block import Payload, Transaction, TransactionBody
-from ehrcore.cli.chain import replay
+from ehrcore.cli.chain import read_chain
+from ehrcore.cli.desk import settle_aloud
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import Nonces
-from ehrcore.cli.submit import Desk
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drafting import parse_clauses, write_clauses
-from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.client import folder_of
 from ehrcore.drive.net.files import read_file, write_file
 from ehrcore.drive.net.keys import SIGNING_FILE, read_scalar
 from ehrcore.drive.net.persons import Person, home_of, open_person
@@ -34,11 +32,12 @@ from ehrcore.ledger import open_crypto
 from ehrcore.rules import AUTHORITY
 from ehrcore.signing import find_scheme
 from ehrcore.state import ChainState
-from ehrcore.types import SECOND, NodeId, Role, node_id
+from ehrcore.types import SECOND, NodeId, Role
 
 FORMAT: Final = "ehrcore-agreement-1"
 MOST_DRAFT_BYTES: Final = 1 << 16
 _DAY: Final = 86_400 * SECOND
+_WANTED: Final = "agreement {}: expected a final and valid one"
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,7 +55,7 @@ def propose(options: argparse.Namespace) -> int:
     folder, plan = folder_of(options.folder)
     clauses = parse_clauses(read_clauses(options.clauses))
     me = open_person(folder, plan, options.person)
-    now, state = time.time_ns(), asyncio.run(_read_chain(folder, plan))
+    now, state = time.time_ns(), read_chain(folder, plan)
     both = [_find(state, name, now) for name in (me.subject, _subject_of(folder, plan, options.other))]
     patients = [body for body in both if body.capacity is Capacity.PATIENT]
     if len(patients) != 1:
@@ -95,7 +94,7 @@ def submit(options: argparse.Namespace) -> int:
     print("\n".join(_show(me.crypto, plan, terms)))
     nonces = Nonces(home_of(folder, plan, options.person))
     tx = _transaction(me.crypto, plan, me.subject, nonces, Agreement(terms, bytes.fromhex(draft.signature)))
-    return _hand_in(folder, plan, tx, options)
+    return settle_aloud(folder, plan, tx, options, _WANTED.format(options.action))
 
 
 def terminate(options: argparse.Namespace) -> int:
@@ -111,14 +110,15 @@ def terminate(options: argparse.Namespace) -> int:
     else:
         me = open_person(folder, plan, options.person)
         crypto, author, home = me.crypto, me.subject, home_of(folder, plan, options.person)
-    return _hand_in(folder, plan, _transaction(crypto, plan, author, Nonces(home), payload), options)
+    tx = _transaction(crypto, plan, author, Nonces(home), payload)
+    return settle_aloud(folder, plan, tx, options, _WANTED.format(options.action))
 
 
 def list(options: argparse.Namespace) -> int:  # noqa: A001 - the name of the command
     """Print what is in force or to come, as the chain's own blocks have it."""
     folder, plan = folder_of(options.folder)
     subject = None if options.person is None else _subject_of(folder, plan, options.person)
-    state, now = asyncio.run(_read_chain(folder, plan)), time.time_ns()
+    state, now = read_chain(folder, plan), time.time_ns()
     crypto = open_crypto(plan.open_genesis().params)
     for standing in state.agreements.standings.content().values():
         terms = standing.terms
@@ -204,27 +204,3 @@ def _show(crypto: Crypto, plan: NetworkPlan, terms: Terms) -> tuple[str, ...]:
 def _transaction(crypto: Crypto, plan: NetworkPlan, author: str, nonces: Nonces, payload: Payload) -> Transaction:
     body = TransactionBody(bytes.fromhex(plan.chain), author, nonces.take(), time.time_ns(), payload)
     return Transaction(body, crypto.sign(body))
-
-
-async def _read_chain(folder: NetworkFolder, plan: NetworkPlan) -> ChainState:
-    async with Client(folder, plan) as client:
-        return await replay(client)
-
-
-def _hand_in(folder: NetworkFolder, plan: NetworkPlan, tx: Transaction, options: argparse.Namespace) -> int:
-    # A visitor's name opens the connection, the author's signature is what counts.
-    options.visitor, options.no_wait = node_id(Role.VISITOR, 0), False
-    return asyncio.run(_settle(Client(folder, plan, options.visitor), tx, options))
-
-
-async def _settle(client: Client, tx: Transaction, options: argparse.Namespace) -> int:
-    async with client:
-        # No records are handed in here, so nobody is to be named.
-        desk = Desk(client, None, options)
-        await desk.require_agents()
-        outcome = await desk.settle_alone(tx)
-    place = "-" if outcome.height is None else f"block {outcome.height}"
-    print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
-    if not outcome.is_good:
-        sys.stderr.write(f"ehrcore: agreement {options.action}: expected a final and valid one, found otherwise\n")
-    return int(not outcome.is_good)

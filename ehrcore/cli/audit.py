@@ -10,10 +10,11 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ehrcore.auditing import Trail
 from ehrcore.block import RecordRef
+from ehrcore.cli.chain import follow, open_chain
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import open_authority
 from ehrcore.cli.status import lacking
@@ -33,9 +34,6 @@ from ehrcore.ledger import open_crypto
 from ehrcore.messages import Finalised
 from ehrcore.state import ChainState
 from ehrcore.types import Role, node_id
-
-#: Blocks asked for at once.
-BLOCKS: Final = 64
 
 
 @dataclass(slots=True)
@@ -161,9 +159,8 @@ def audit(options: argparse.Namespace) -> int:
 
 async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | None) -> tuple[Audit, Told]:
     """Replay up to the greatest height that any ledger keeper tells of, then compare them all."""
-    genesis, roles = plan.open_genesis(), plan.roles()
-    crypto = open_crypto(genesis.params)
-    state = ChainState(genesis.params, bytes.fromhex(plan.chain), genesis.certificates, crypto)
+    roles, state = plan.roles(), open_chain(plan)
+    crypto = open_crypto(state.params)
     done = Audit(state, crypto, open_store(folder), Trail(crypto, pseudonym))
     keepers = [*(name for name, role in roles.items() if role is Role.CONTRIBUTOR), node_id(Role.COORDINATOR, 0)]
     async with Client(folder, plan) as client:
@@ -196,13 +193,7 @@ async def _compare_ledger(done: Audit, client: Client, keeper: NodeStatus) -> No
 async def _replay(done: Audit, client: Client, name: str, last: int) -> None:
     """Go on with the blocks of one keeper up to height ``last``, or to the first that is wrong or missing."""
     try:
-        while done.state.height < last:
-            route = f"/v1/blocks?from={done.state.height + 1}&limit={min(BLOCKS, last - done.state.height)}"
-            blocks = (await client.fetch(name, route)).struct(tuple[Finalised, ...])
-            if not blocks:
-                return
-            for final in blocks:
-                done.take(final)
+        await follow(client, name, done.state, last, done.take)
     except NoAnswerError as error:
         done.findings.append(str(error))
     except ValidationError as error:

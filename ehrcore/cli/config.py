@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ehrcore.cli.parser import ROLES
+from ehrcore.cli.words import ROLES
 from ehrcore.drive.net.files import read_file
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, place_nodes
 from ehrcore.drive.net.stores import connect, read_store_config

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from ehrcore.block import Payload
-from ehrcore.cli.chain import replay
+from ehrcore.cli.chain import read_chain
+from ehrcore.cli.desk import Desk, Outcome
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.cli.output import write_output
-from ehrcore.cli.parser_persons import ACTIONS, KINDS
 from ehrcore.cli.records import open_authority
-from ehrcore.cli.submit import Desk, Outcome
+from ehrcore.cli.words import ACTIONS, KINDS
 from ehrcore.codec import decode, encode
-from ehrcore.consent import MOST_NAMES, Action, Consent, Held, Provision, Purpose, Withdrawal
+from ehrcore.consent import MOST_NAMES, Action, Consent, Provision, Purpose, Withdrawal
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.persons import check_organisation, known_aliases, open_person, pseudonym_of, subject_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
@@ -73,12 +73,7 @@ def list_all(options: argparse.Namespace) -> int:
     else:
         pseudonym = pseudonym_of(folder, plan, options.alias)
     names = known_aliases(folder, plan)
-
-    async def find() -> Held:
-        async with Client(folder, plan) as client:
-            return (await replay(client)).consents.held.get(pseudonym)
-
-    held = asyncio.run(find())
+    held = read_chain(folder, plan).consents.held.get(pseudonym)
     for consent_id, consent in held:
         for provision in consent.provisions:
             print(f"{consent_id.hex()}  {say_provision(provision, names)}")
@@ -101,15 +96,11 @@ def export(options: argparse.Namespace) -> int:
             if tx_id == wanted and reason is Reason.ACCEPTED and isinstance(payload, Consent):
                 given.append((payload, final.block.header.timestamp))
 
-    async def find() -> bool:
-        async with Client(folder, plan) as client:
-            state = await replay(client, take)
-        return bool(given) and any(item[0] == wanted for item in state.consents.held.get(given[0][0].pseudonym))
-
-    is_in_force = asyncio.run(find())
+    state = read_chain(folder, plan, take)
     if not given:
         sys.stderr.write(f"ehrcore: {options.id}: expected a consent on the chain, found none\n")
         return 1
+    is_in_force = any(item[0] == wanted for item in state.consents.held.get(given[0][0].pseudonym))
     resource = write_consent(given[0][0], wanted, given[0][1], is_in_force=is_in_force)
     write_output(options.fhir, json.dumps(resource, indent=1).encode() + b"\n")
     return 0
@@ -129,9 +120,7 @@ def _submit(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespac
 
     async def settle() -> Outcome:
         async with Client(folder, plan) as client:
-            desk = Desk(client, None, options, person)
-            await desk.require_agents()
-            return await desk.settle_payload(payload)
+            return await Desk(client, None, options, person).settle_payload(payload)
 
     outcome = asyncio.run(settle())
     if outcome.is_good:

@@ -5,16 +5,15 @@ import asyncio
 import time
 
 from ehrcore.authority import Authority
+from ehrcore.cli.desk import Desk, Outcome
 from ehrcore.cli.format import parse_digest
 from ehrcore.cli.read import find_record, or_one
 from ehrcore.cli.records import Nonces, open_authority
-from ehrcore.cli.submit import Desk, Outcome
 from ehrcore.consent import Erasure
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.persons import Person, open_person
 from ehrcore.errors import ProofError
 from ehrcore.ledger import open_crypto
-from ehrcore.types import Role, node_id
 
 
 def erase(options: argparse.Namespace) -> int:
@@ -28,8 +27,6 @@ def _erase(options: argparse.Namespace) -> None:
     if options.by_authority:
         authority = open_authority(folder, plan)
         authority.nonce = Nonces(folder.authority).take()
-        # The authority serves nowhere: a visitor's name opens the connection, the authority's signature is what counts.
-        options.visitor = node_id(Role.VISITOR, 0)
     else:
         person = open_person(folder, plan, options.alias)
     outcome = asyncio.run(_ask(Client(folder, plan), tx_id, person, authority, options))
@@ -44,7 +41,6 @@ async def _ask(
     async with client:
         record = await find_record(client, tx_id)
         desk, genesis = Desk(client, authority, options, person), client.plan.open_genesis()
-        await desk.require_agents()
         erasure = Erasure(record.pseudonym, open_crypto(genesis.params).hash_struct(record))
         if authority is None:
             return await desk.settle_payload(erasure)

@@ -1,18 +1,16 @@
 """`ehrcore order`: what the authority orders about nodes, carried out by the chain itself."""
 
 import argparse
-import asyncio
-import sys
 import time
 
 from ehrcore.authority import Authority
 from ehrcore.block import Transaction
+from ehrcore.cli.desk import settle_aloud
 from ehrcore.cli.records import Nonces, open_authority
-from ehrcore.cli.submit import Desk
-from ehrcore.drive.net.client import Client, folder_of
+from ehrcore.drive.net.client import folder_of
 from ehrcore.drive.net.plan import NetworkPlan
 from ehrcore.errors import DeploymentError
-from ehrcore.types import Role, node_id
+from ehrcore.types import Role
 
 MOST_STAKE = (1 << 53) - 1
 
@@ -24,9 +22,8 @@ def order(options: argparse.Namespace) -> int:
     _check(plan, options)
     authority.nonce = Nonces(folder.authority).take()
     tx = _sign(plan, authority, options)
-    # The authority serves nowhere: a visitor's name opens the connection, the authority's signature is what counts.
-    options.visitor, options.no_wait = node_id(Role.VISITOR, 0), False
-    return asyncio.run(_hand_over(Client(folder, plan, options.visitor), authority, tx, options))
+    wanted = f"{options.action} {options.node}: expected a final and valid order"
+    return settle_aloud(folder, plan, tx, options, wanted)
 
 
 def _check(plan: NetworkPlan, options: argparse.Namespace) -> None:
@@ -49,21 +46,3 @@ def _sign(plan: NetworkPlan, authority: Authority, options: argparse.Namespace) 
         return authority.revoke(chain, serial, now)
     change = authority.bond if options.action == "bond" else authority.unbond
     return change(chain, options.node, options.amount, now)
-
-
-async def _hand_over(client: Client, authority: Authority, tx: Transaction, options: argparse.Namespace) -> int:
-    async with client:
-        desk = Desk(client, authority, options)
-        await desk.require_agents()
-        poller = asyncio.create_task(desk.poll())
-        try:
-            outcome = await desk.hand_over(tx)
-        finally:
-            poller.cancel()
-    place = "-" if outcome.height is None else f"block {outcome.height}"
-    print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
-    if not outcome.is_good:
-        sys.stderr.write(
-            f"ehrcore: {options.action} {options.node}: expected a final and valid order, found otherwise\n"
-        )
-    return int(not outcome.is_good)

@@ -1,33 +1,22 @@
-"""The words of `ehrcore person` and `ehrcore consent`."""
+"""The words of `ehrcore person`, `ehrcore consent` and `ehrcore agreement`."""
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-#: In the order of their numbers; spelt out, for what defines them takes long to import.
-KINDS: Final = ("medication", "diagnostic-report", "bill", "insurance", "birth", "death", "sensor")
-ACTIONS: Final = ("read", "search", "write")
-PURPOSES: Final = ("TREAT", "ETREAT", "HPAYMT", "HOPERAT", "HRESCH", "PUBHLTH", "PATRQT")
-CAUSES: Final = ("unspecified", "key-compromise", "affiliation-changed", "cessation", "privilege-withdrawn")
+from ehrcore.cli.words import ACTIONS, CAUSES, KINDS, PURPOSES, Parser, add, add_group, add_output, add_waiting, days
 
 _KINDS, _ACTIONS, _PURPOSES, _CAUSES = map(", ".join, (KINDS, ACTIONS, PURPOSES, CAUSES))
-Add = Callable[..., argparse.ArgumentParser]
 
 
-def add_persons(commands: Any, add: Add) -> None:
-    """Both commands; ``add`` makes one that has a network's folder."""
-    _add_person(_open(commands, "person", "enrol and revoke persons and devices, renew their keys"), add)
-    _add_consent(_open(commands, "consent", "what patients permit and deny, as transactions of theirs"), add)
+def add_persons(commands: Any) -> None:
+    """All that is about persons and what they decide."""
+    _add_person(add_group(commands, "person", "enrol and revoke persons and devices, renew their keys"))
+    _add_consent(add_group(commands, "consent", "what patients permit and deny, as transactions of theirs"))
+    text = "agreements of a patient and a provider, which acts may cite and then have to satisfy"
+    _add_agreement(add_group(commands, "agreement", text))
 
 
-def _open(commands: Any, name: str, text: str) -> Any:
-    return commands.add_parser(name, help=text, description=text).add_subparsers(
-        dest="action", required=True, metavar="ACTION"
-    )
-
-
-def _add_person(actions: Any, add: Add) -> None:
+def _add_person(actions: Any) -> None:
     enrol = add(actions, "enrol", "person:enrol", "make keys and a certificate for somebody and enrol them")
     enrol.add_argument("alias", metavar="ALIAS", help="a name for them on this host; nothing of it leaves it")
     what = enrol.add_mutually_exclusive_group(required=True)
@@ -56,58 +45,38 @@ def _add_person(actions: Any, add: Add) -> None:
     revoke.add_argument("alias", metavar="ALIAS")
     revoke.add_argument("--cause", choices=CAUSES, default="unspecified", metavar="WHY", help=f"why: {_CAUSES}")
     for name in ("enrol", "rotate", "recover", "revoke"):
-        _add_waiting(actions.choices[name])
+        add_waiting(actions.choices[name])
     show = add(actions, "show", "person:show", "a certificate of this host in words, with its fingerprint")
     show.add_argument("alias", metavar="ALIAS", help="a person, or a node")
     add(actions, "list", "person:list_all", "everybody who is enrolled (where the authority's folder is)")
     crl = add(actions, "crl", "person:crl", "the revocation list (X.509) of what is revoked on the chain now")
-    crl.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+    add_output(crl)
     _add_days(crl, "when the next one is due (7)", 7)
 
 
-def _add_days(command: argparse.ArgumentParser, text: str, default: int) -> None:
-    command.add_argument("--days", type=_days, default=default, metavar="N", help=text)
+def _add_days(command: Parser, text: str, default: int) -> None:
+    command.add_argument("--days", type=days, default=default, metavar="N", help=text)
 
 
-def _add_new_passphrase(*commands: argparse.ArgumentParser) -> None:
+def _add_new_passphrase(*commands: Parser) -> None:
     for command in commands:
         new = command.add_mutually_exclusive_group()
         new.add_argument("--protect", action="store_true", help="ask for a passphrase and encrypt the new keys")
         new.add_argument("--new-passphrase-file", type=Path, metavar="FILE", help="encrypt the new keys with this")
 
 
-def _add_waiting(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(no_wait=False, visitor="visitor-0")
-    command.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="how long it may take (60)")
-
-
-def _add_consent(actions: Any, add: Add) -> None:
+def _add_consent(actions: Any) -> None:
     grant = add(actions, "grant", "consent:grant", "permit, or deny, what is asked with a patient's records")
     grant.add_argument("--to", nargs="+", default=(), metavar="ALIAS", help="to whom: persons or nodes (anybody)")
     grant.add_argument("--to-organisation", nargs="+", default=(), metavar="NAME", help="and to all of these")
     grant.add_argument(
-        "--kinds",
-        nargs="+",
-        choices=KINDS,
-        default=(),
-        metavar="KIND",
-        help=f"records of these: {_KINDS} (all)",
+        "--kinds", nargs="+", choices=KINDS, default=(), metavar="KIND", help=f"records of these: {_KINDS} (all)"
     )
     grant.add_argument(
-        "--actions",
-        nargs="+",
-        choices=ACTIONS,
-        default=(),
-        metavar="ACTION",
-        help=f"these alone: {_ACTIONS} (all)",
+        "--actions", nargs="+", choices=ACTIONS, default=(), metavar="ACTION", help=f"these alone: {_ACTIONS} (all)"
     )
     grant.add_argument(
-        "--purpose",
-        nargs="+",
-        choices=PURPOSES,
-        default=(),
-        metavar="CODE",
-        help=f"for these: {_PURPOSES} (all)",
+        "--purpose", nargs="+", choices=PURPOSES, default=(), metavar="CODE", help=f"for these: {_PURPOSES} (all)"
     )
     grant.add_argument("--since", metavar="DATE", help="from this day on, UTC (now)")
     grant.add_argument("--until", metavar="DATE", help="up to the beginning of this day, UTC (for ever)")
@@ -116,7 +85,7 @@ def _add_consent(actions: Any, add: Add) -> None:
     revoke.add_argument("id", metavar="ID", help="the consent's id")
     for command in (grant, revoke):
         command.add_argument("--as", dest="alias", required=True, metavar="ALIAS", help="the patient")
-        _add_waiting(command)
+        add_waiting(command)
     found = add(actions, "list", "consent:list_all", "a patient's consents in force, from a chain replayed")
     whose = found.add_mutually_exclusive_group(required=True)
     whose.add_argument("--as", dest="alias", metavar="ALIAS", help="the patient")
@@ -126,20 +95,26 @@ def _add_consent(actions: Any, add: Add) -> None:
     export.add_argument("--fhir", type=Path, metavar="FILE", help="where to (standard output)")
 
 
-def _days(text: str) -> int:
-    if not 1 <= (value := int(text)) <= 36_500:  # noqa: PLR2004 - a hundred years
-        raise ValueError(text)
-    return value
-
-
-_days.__name__ = "number of days"
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
-
-
-_seconds.__name__ = "number of seconds"
+def _add_agreement(actions: Any) -> None:
+    made = {
+        "propose": "write a draft of an agreement with somebody, for both to look at",
+        "sign": "print a draft's terms and put your signature to them",
+        "submit": "hand in a draft that the other party has signed",
+        "list": "agreements in force or to come, from the chain itself",
+        "terminate": "end an agreement of your own (or, as the authority, anyone's)",
+    }
+    words = {name: add(actions, name, f"agreement:{name}", text) for name, text in made.items()}
+    for name, action in words.items():
+        if name != "list":
+            action.add_argument("--as", dest="person", required=True, metavar="ALIAS", help="who acts")
+    propose = words["propose"]
+    propose.add_argument("--with", dest="other", required=True, metavar="NAME", help="an alias, or a name on the chain")
+    propose.add_argument("--clauses", type=Path, required=True, metavar="FILE", help="the clauses, as TOML or JSON")
+    _add_days(propose, "how long it is to hold, from now (365)", 365)
+    add_output(propose)
+    for name in ("sign", "submit"):
+        words[name].add_argument("draft", type=Path, metavar="FILE", help="the draft")
+    words["list"].add_argument("--of", dest="person", metavar="NAME", help="of this party alone")
+    words["terminate"].add_argument("id", metavar="ID", help="the agreement's id")
+    for name in ("submit", "terminate"):
+        add_waiting(words[name])

@@ -16,12 +16,12 @@ import msgspec
 
 from ehrcore.authority import Authority
 from ehrcore.block import Transaction
-from ehrcore.cli.chain import replay
+from ehrcore.cli.chain import read_chain
+from ehrcore.cli.desk import Desk, Outcome
 from ehrcore.cli.format import align, show_time
 from ehrcore.cli.output import write_output
-from ehrcore.cli.parser_persons import KINDS
 from ehrcore.cli.records import Nonces, open_authority
-from ehrcore.cli.submit import Desk, Outcome
+from ehrcore.cli.words import KINDS
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.keys import Passphrase, kept_passphrase
@@ -73,6 +73,7 @@ def enrol(options: argparse.Namespace) -> int:
                 f"ALIAS: expected somebody new, found {options.alias}, who is enrolled "
                 "(person recover gives new keys to who has lost theirs)"
             )
+        _require_alone(directory, options.alias, options.patient)
         # An order that was not final in time may still become so; a later serial of the same name replaces it then.
         subject = known.subject if known else new_subject()
         entry = Entry(subject, capacity, organisation, options.patient or "", kinds, ())
@@ -163,16 +164,19 @@ def crl(options: argparse.Namespace) -> int:
 
     folder, plan = folder_of(options.folder)
     open_authority(folder, plan)
-    issuer = open_issuer(folder, plan, is_signing=True)
-
-    async def find() -> RevocationList:
-        async with Client(folder, plan) as client:
-            state = await replay(client)
-        at = max(time.time_ns(), state.timestamp)
-        return RevocationList(state.height, at, at + options.days * DAY_NS, state.registry.revocations())
-
-    write_output(options.output, to_pem("X509 CRL", issuer.revocations(asyncio.run(find()))))
+    issuer, state = open_issuer(folder, plan, is_signing=True), read_chain(folder, plan)
+    at = max(time.time_ns(), state.timestamp)
+    revoked = RevocationList(state.height, at, at + options.days * DAY_NS, state.registry.revocations())
+    write_output(options.output, to_pem("X509 CRL", issuer.revocations(revoked)))
     return 0
+
+
+def _require_alone(directory: Directory, alias: str, patient: str | None) -> None:
+    """Whoever holds a certificate for a patient's pseudonym may read all that is hers: one person does."""
+    others = (name for name, entry in directory.persons.items() if name != alias and not entry.is_revoked)
+    holder = next((name for name in others if patient and directory.persons[name].patient == patient), None)
+    if holder is not None:
+        raise DeploymentError(f"--patient: expected somebody who is not enrolled, found the patient of {holder}")
 
 
 def _find(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Entry:
@@ -252,9 +256,7 @@ def _order(
 
     async def hand_over() -> Outcome:
         async with Client(folder, plan, options.visitor) as client:
-            desk = Desk(client, authority, options)
-            await desk.require_agents()
-            return await desk.settle_alone(tx)
+            return await Desk(client, None, options).settle_alone(tx)
 
     return asyncio.run(hand_over())
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from ehrcore.block import Attestation, Genesis, RecordRef
 from ehrcore.cli.certificates import find_certificates, names_in
+from ehrcore.cli.desk import Desk, cited_by
 from ehrcore.cli.disclosure import encode_disclosure
 from ehrcore.cli.format import parse_digest
 from ehrcore.cli.output import check_output, move_output, write_output
@@ -108,18 +109,9 @@ def purpose_of(options: argparse.Namespace) -> tuple[Purpose, Emergency]:
     return (Purpose.EMERGENCY if emergency else Purpose(options.purpose)), emergency
 
 
-def cited_by(options: argparse.Namespace) -> bytes:
-    """The id of the agreement that an act is under; empty for none."""
-    return parse_digest("--agreement", options.agreement) if getattr(options, "agreement", None) else b""
-
-
 async def request_access(client: Client, person: Person, access: Access, options: argparse.Namespace) -> bytes:
     """Put an access on the chain and wait until it is final; its id, or `ProofError` with the chain's reason."""
-    from ehrcore.cli.submit import Desk
-
-    desk = Desk(client, None, options, person)
-    await desk.require_agents()
-    outcome = await desk.settle_payload(access)
+    outcome = await Desk(client, None, options, person).settle_payload(access)
     if not outcome.is_good:
         reason = next((text for code, text in _DENIALS.items() if code.value in outcome.verdict.split()), None)
         if reason == _DENIALS[Reason.NO_CONSENT]:

@@ -4,8 +4,9 @@ import argparse
 import asyncio
 import sys
 
+from ehrcore.cli.desk import cited_by
 from ehrcore.cli.format import parse_digest
-from ehrcore.cli.read import cited_by, find_transaction, or_one, purpose_of, request_access
+from ehrcore.cli.read import find_transaction, or_one, purpose_of, request_access
 from ehrcore.cli.records import open_authority
 from ehrcore.consent import Access, Action
 from ehrcore.custody import Hit

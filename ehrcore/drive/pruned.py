@@ -1,25 +1,33 @@
 """A pruned ledger: what a keeper can live with that lets go of old records, and what it can then no longer show.
 
 Of blocks older than the last N it keeps header, certificate, verdicts, and every transaction that later verdicts rest
-on (orders, consents, accesses: all but records) with its inclusion proof; of the last N it keeps everything.  So the
-chain of headers is verified from genesis as ever, with voters followed through their changes, and the last N blocks to
-the last signature.  What it cannot show any more is taken on the word of who pruned: `UNCHECKED`.  It is a file to
-keep and to check, not one that a node starts from: a network needs a whole ledger somewhere.
+on (orders, consents, accesses: all but records, unless these count as uses of an agreement) with its inclusion proof;
+of the last N it keeps everything.  So the chain of headers is verified from genesis as ever, with voters followed
+through their changes, and the last N blocks to the last signature.  What it cannot show any more is taken on the word
+of who pruned: `UNCHECKED`.  It is a file to keep and to check, not one that a node starts from: a network needs a whole
+ledger somewhere.
 """
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import msgspec
 
-from ehrcore.block import Block, CommitCertificate, EndorsedTransaction, Genesis, Header, RecordRef, genesis_hash
+from ehrcore.block import (
+    Block,
+    CommitCertificate,
+    EndorsedTransaction,
+    Genesis,
+    Header,
+    Payload,
+    RecordRef,
+    genesis_hash,
+)
 from ehrcore.codec import decode, encode
 from ehrcore.consensus.finality import header_hash, verify_certificate
-from ehrcore.drive.net.files import sync_folder
+from ehrcore.drive.net.database import Format, create_database
 from ehrcore.errors import EhrError, LedgerError
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry, SqliteLedger, open_crypto
@@ -28,13 +36,15 @@ from ehrcore.replay import ReplayWindows
 from ehrcore.state import ChainState, Verdict
 from ehrcore.types import Digest
 
-APPLICATION_ID: Final = 0x45485250  # "EHRP"
-SCHEMA_VERSION: Final = 1
-_SCHEMA: Final = """
+FORMAT: Final = Format(
+    0x45485250,  # "EHRP"
+    1,
+    """
 CREATE TABLE chain (id INTEGER PRIMARY KEY CHECK (id = 0), genesis BLOB NOT NULL, windows BLOB NOT NULL);
 CREATE TABLE heads (height INTEGER PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE blocks (height INTEGER PRIMARY KEY, content BLOB NOT NULL);
-"""
+""",
+)
 #: What nobody can check in a pruned ledger of the blocks that were let go of.
 UNCHECKED: Final = (
     "their records: who wrote, endorsed and approved them, and where they lie",
@@ -151,29 +161,26 @@ def _behead(entry: Entry, tree: MerkleTree) -> Head:
     kept = tuple(
         Kept(index, item, tree.prove_inclusion(index))
         for index, item in enumerate(entry.block.transactions)
-        if not isinstance(item.transaction.body.payload, RecordRef)
+        if not _is_let_go(item.transaction.body.payload)
     )
     return Head(entry.block.header, entry.certificate, entry.reasons, entry.state, kept)
 
 
+def _is_let_go(payload: Payload) -> bool:
+    """Whether nothing rests on it later: a record under an agreement is one of the uses that clauses may count."""
+    return isinstance(payload, RecordRef) and not payload.agreement
+
+
 def _write(target: Path, chain: tuple[bytes, bytes], heads: Any, blocks: Any) -> None:
-    """Made beside its place and then linked to it: a crash leaves a whole file or none, and nothing is replaced."""
-    beside = target.with_name(f".{uuid4().hex}.partial")
+    def fill(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO chain VALUES (0, ?, ?)", chain)
+        db.executemany("INSERT INTO heads VALUES (?, ?)", heads)
+        db.executemany("INSERT INTO blocks VALUES (?, ?)", blocks)
+
     try:
-        with closing(sqlite3.connect(beside)) as db:
-            db.executescript(
-                f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
-            )
-            db.execute("INSERT INTO chain VALUES (0, ?, ?)", chain)
-            db.executemany("INSERT INTO heads VALUES (?, ?)", heads)
-            db.executemany("INSERT INTO blocks VALUES (?, ?)", blocks)
-            db.commit()
-        target.hardlink_to(beside)
-        sync_folder(target.parent)
+        create_database(target, FORMAT, fill)
     except (sqlite3.Error, OSError) as error:
         raise LedgerError(f"{target}: expected a place to write a pruned ledger, found: {error}") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class PrunedLedger:
@@ -186,8 +193,8 @@ class PrunedLedger:
         try:
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             found = self._db.execute("PRAGMA application_id").fetchone()[0]
-            if found != APPLICATION_ID:
-                raise LedgerError(f"{path}: expected application_id {APPLICATION_ID}, found {found}")
+            if found != FORMAT.application_id:
+                raise LedgerError(f"{path}: expected application_id {FORMAT.application_id}, found {found}")
             genesis, windows = self._db.execute("SELECT genesis, windows FROM chain").fetchone()
             self.genesis, self._windows = decode(genesis, Genesis), decode(windows, Windows)
         except (sqlite3.Error, EhrError, TypeError, UnicodeDecodeError) as error:  # sqlite3 decodes a damaged schema
@@ -235,6 +242,6 @@ def is_pruned(path: Path) -> bool:
     """Whether the file says that it is a pruned ledger; never an error."""
     try:
         with path.open("rb") as file:
-            return file.read(72)[68:72] == APPLICATION_ID.to_bytes(4)  # SQLite's header has it there
+            return file.read(72)[68:72] == FORMAT.application_id.to_bytes(4)  # SQLite's header has it there
     except OSError:
         return False

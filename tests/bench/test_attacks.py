@@ -92,7 +92,9 @@ def test_the_answer_says_what_succeeded_and_what_did_not_hold() -> None:
     ]
     lines = answer_attacks(build_attacks(pd.DataFrame(rows)))
     assert lines[0].startswith("3 of 3 combinations")
-    assert lines[1] == "Succeeded: attack (wall: sha256, md5)."
+    assert lines[1] == "Succeeded under 'wall': attack (sha256, md5)."
+    why = answer_attacks(build_attacks(pd.DataFrame(rows)), {"wal": "It is low.", "w": "Never."})
+    assert why[1] == "Succeeded under 'wall': attack (sha256, md5). It is low."
     lines = answer_attacks(build_attacks(pd.DataFrame([make_row("refused", None)])))
     assert lines[1].startswith("Not as theory says: attack / sha256 / wall")
-    assert lines[2] == "Succeeded: attack (wall: all variants)."
+    assert lines[2] == "Succeeded under 'wall': attack."

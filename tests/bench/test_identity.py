@@ -24,6 +24,7 @@ from ehrcore import rules
 from ehrcore.identity import Reason, Registry
 from ehrcore.replay import ReplayWindows
 from ehrcore.roles.agent import Agent
+from ehrcore.roles.visitor import Visitor
 from ehrcore.signing import CURVES, derive_secret, find_scheme
 
 CONTEXT: Any = SimpleNamespace(scenario=load_scenario("smoke"), folder=Path())
@@ -57,6 +58,21 @@ def test_words_count_from_the_right_role_alone(protection: str) -> None:
     controls = [row for row in attacks(rows) if row["variant"] == "control"]
     assert len(controls) == len(WORDS)
     assert all(row["succeeded"] == row["tries"] == 1 for row in controls)
+
+
+def test_who_refuses_a_word_is_who_says_so() -> None:
+    found = {(row["attack"], row["variant"]): row["where"] for row in attacks(rows_of(run_words, protection=FULL))}
+    assert found["submit by another role", "in its own name"] == "agent: wrong-role"
+    assert found["submit by another role", "in a rightful name"] == "agent: bad-signature"
+    assert found["receipt by another role", "in its own name"] == "visitor: passed over"
+    assert found["receipt by another role", "in a rightful name"] == "visitor: verdicts signed"
+
+
+def test_a_visitor_that_believes_unsigned_verdicts_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Visitor, "_is_signed", lambda *_: True)
+    rows = rows_of(run_words, protection=FULL)
+    (wrong,) = [row for row in attacks(rows) if not is_as_expected(row)]
+    assert (wrong["attack"], wrong["variant"]) == ("receipt by another role", "in a rightful name")
 
 
 def test_a_thief_of_a_sensors_key_sends_readings_until_the_revocation_and_nothing_after() -> None:

@@ -13,8 +13,8 @@ from bench.engines import storage as engine
 from bench.engines.base import Context
 from bench.experiments import find_experiment
 from bench.experiments.base import Case
-from bench.experiments.storage import build_growth
 from bench.experiments.storage_rates import PAPER_DAY_BYTES, build_days
+from bench.experiments.storage_tables import build_growth
 from bench.scenario import load_scenario
 from bench.storage.chains import INTERVAL_NS, Maker
 from bench.storage.files import encode_final, measure_files, write_administrator, write_keeper
@@ -106,6 +106,14 @@ def test_a_ledger_that_does_not_verify_has_no_memory_to_measure(tmp_path) -> Non
     path.write_bytes(b"no ledger")
     with pytest.raises(ChildProcessError, match="found code"):
         engine.measure_memory(path)
+
+
+def test_the_memory_of_a_process_is_its_own_and_not_that_of_who_measures(tmp_path) -> None:
+    made = maker(5)
+    write_keeper(tmp_path / "keeper", made, list(made.make(1)))
+    held = bytearray(256 << 20)
+    held[::4_096] = b"x" * len(held[::4_096])
+    assert 5 << 20 < engine.measure_memory(tmp_path / "keeper" / "ledger.sqlite") < 200 << 20
 
 
 # -- fits and rates ----------------------------------------------------------------------------------------------------

@@ -303,9 +303,9 @@ def test_contributors_that_came_later_make_no_majority() -> None:
         key, name = network.keys[f"agent-{index - 7}"], f"contributor-{index}"
         made.append(network.authority.certify(name, Role.CONTRIBUTOR, key.public_bytes))
         words.append(Attestation(name, _word(genesis, receipt, f"agent-{index - 7}").signature))
-    for given in (words, words[1:]):
+    for signed in (words, words[1:]):
         with pytest.raises(ProofError, match="verdict: expected distinct signatures of 2 contributors"):
-            build_proof(genesis, receipt, given, made)
+            build_proof(genesis, receipt, signed, made)
 
 
 def test_another_verdict_than_the_signed_one_is_found() -> None:

@@ -75,6 +75,8 @@ MOST_STREAMS: Final = 32
 MOST_OF_PERSON: Final = 4
 MOST_LINKS: Final = 65_536
 PAUSE_S: Final = 0.25
+#: How long an asker waits for a custodian that has just started to catch up with the chain.
+CATCH_UP_S: Final = 3.0
 SWEEP_S: Final = 60.0
 _log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ class DeniedError(EhrError):
 
 
 class FullError(EhrError):
-    """As much under way as there may be."""
+    """As much under way as there may be, or too little known."""
 
 
 class Custody:
@@ -185,6 +187,14 @@ class Custody:
         self.lacking = self._store.count_lacking()
         return denial
 
+    async def _be_up_to_date(self) -> None:
+        """Wait until the node has asked for the chain: what was withdrawn while it was down it has not heard of yet."""
+        end = time.monotonic() + CATCH_UP_S
+        while not self._host.has_caught_up:
+            if time.monotonic() >= end:
+                raise FullError(f"{self._host.name}: expected to have asked for the chain, found its end unknown")
+            await asyncio.sleep(PAUSE_S / 5)
+
     # -- askers ------------------------------------------------------------------------------------------------
 
     def _open_access(
@@ -203,7 +213,8 @@ class Custody:
             return self._require(Denial.NO_WRAP_KEY)
 
     async def release(self, request: ReleaseRequest) -> Release:
-        """The share of a record's key, sealed to the asker, with a link to the object; `DeniedError`."""
+        """The share of a record's key, sealed to the asker, with a link to the object; `DeniedError`, `FullError`."""
+        await self._be_up_to_date()
         host, body, now = self._host, request.body, self._host.now()
         asker, access = self._open_access(request, Action.READ, now)
         placed = self._find(body.record)
@@ -219,7 +230,8 @@ class Custody:
         return Release(dealing, signature, sealed, make_link(self._secret, link))
 
     async def search(self, request: SearchRequest) -> bytes:
-        """A `SignedPage` of what an accepted search has found, sealed to the asker; `DeniedError`."""
+        """A `SignedPage` of what an accepted search has found, sealed to the asker; `DeniedError`, `FullError`."""
+        await self._be_up_to_date()
         body = request.body
         asker, access = self._open_access(request, Action.SEARCH, self._host.now())
         await self.follow()

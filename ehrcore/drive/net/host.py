@@ -175,6 +175,11 @@ class NodeHost:
             self.phase = Phase.READY
 
     @property
+    def has_caught_up(self) -> bool:
+        """Whether nobody whom it has asked has more of the chain, or it is about to stop."""
+        return self.phase in {Phase.READY, Phase.STOPPING}
+
+    @property
     def state(self) -> ChainState | None:
         """The chain as a coordinator or contributor knows it."""
         return self.machine.state if isinstance(self.machine, Coordinator | Contributor) else None

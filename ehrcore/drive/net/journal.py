@@ -12,24 +12,25 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from ehrcore.consensus.seam import Tip
-from ehrcore.drive.net.files import sync_folder
+from ehrcore.drive.net.database import Format, check_database, create_database
 from ehrcore.errors import LedgerError
 
-APPLICATION_ID: Final = 0x4548524A  # "EHRJ"
-SCHEMA_VERSION: Final = 3
 #: Final blocks that an administrator keeps for those that missed them.
 KEPT_BLOCKS: Final = 4_096
-_SCHEMA: Final = """
+FORMAT: Final = Format(
+    0x4548524A,  # "EHRJ"
+    3,
+    """
 CREATE TABLE chain (id INTEGER PRIMARY KEY CHECK (id = 0), chain BLOB NOT NULL, node TEXT NOT NULL,
 epoch INTEGER NOT NULL);
 CREATE TABLE pending (tx BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE orders (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, content BLOB NOT NULL);
 CREATE TABLE finals (height INTEGER PRIMARY KEY, hash BLOB NOT NULL, timestamp INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE TABLE said (number INTEGER PRIMARY KEY, height INTEGER NOT NULL, content BLOB NOT NULL);
-"""
+""",
+)
 
 
 #: A statement and its values.
@@ -182,30 +183,13 @@ class Journal:
 
 
 def _create(path: Path, chain: bytes, node: str) -> None:
-    """Made beside its place and then moved: a crash leaves a whole journal or none."""
-    beside = path.with_name(f".{uuid4().hex}.partial")
-    try:
-        with closing(sqlite3.connect(beside)) as db:
-            db.executescript(
-                f"BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={SCHEMA_VERSION}; {_SCHEMA}"
-            )
-            db.execute("INSERT INTO chain VALUES (0, ?, ?, 0)", (chain, node))
-            db.commit()
-        beside.replace(path)
-        sync_folder(path.parent)
-    finally:
-        beside.unlink(missing_ok=True)
+    row = ("INSERT INTO chain VALUES (0, ?, ?, 0)", (chain, node))
+    create_database(path, FORMAT, lambda db: db.execute(*row))
 
 
 def _check(path: Path, db: sqlite3.Connection, chain: bytes, node: str) -> None:
     """Refuse a file that is no journal, is damaged, or is another node's."""
-    for pragma, expected in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
-        found = db.execute(f"PRAGMA {pragma}").fetchone()[0]
-        if found != expected:
-            raise LedgerError(f"{path}: expected {pragma} {expected}, found {found}")
-    state = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if state != "ok":
-        raise LedgerError(f"{path}: expected a whole database, found: {' '.join(str(state).split())}")
+    check_database(path, db, FORMAT)
     row = db.execute("SELECT chain, node FROM chain").fetchone()
     if row != (chain, node):
         raise LedgerError(f"{path}: expected the journal of {node} on chain {chain.hex()[:16]}, found another's")

@@ -140,6 +140,7 @@ class ShareStore:
         if slots:
             with self._writing():
                 self._destroy(slots)
+            self.empty_log()
             self._free += slots
         return len(slots)
 

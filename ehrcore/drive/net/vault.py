@@ -1,4 +1,4 @@
-"""Records into a store and out of it, sealed on the way and never whole in memory."""
+"""Records into a store, sealed on the way and never whole in memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
@@ -8,7 +8,7 @@ from ehrcore.drive.net.objects import Store
 from ehrcore.errors import StorageError
 from ehrcore.hashing import HashSuite
 from ehrcore.records import RecordKind, locate
-from ehrcore.sealing import open_stream, record_context, seal_stream
+from ehrcore.sealing import record_context, seal_stream
 
 
 def put_sealed(
@@ -32,20 +32,6 @@ def put_sealed(
     reference = RecordRef(int(kind), pseudonym, digest.digest(), locate(kind, place.hexdigest()), size)
     store.put_stream(reference.location, _require(suite, reference, seal_stream(key, context, read())))
     return reference
-
-
-def read_sealed(store: Store, suite: HashSuite, reference: RecordRef) -> Iterator[bytes]:
-    """The sealed object as the chain declares it; `StorageError` if it is missing, or (at its end) another."""
-    chunks = store.open(reference.location)
-    if chunks is None:
-        raise StorageError(f"{reference.location}: expected an object, found none")
-    yield from _require(suite, reference, chunks)
-
-
-def open_record(store: Store, suite: HashSuite, key: bytes, reference: RecordRef) -> Iterator[bytes]:
-    """The record itself, each part verified under ``key``; `StorageError` as in `read_sealed` and `open_stream`."""
-    context = record_context(reference.kind, reference.pseudonym)
-    return open_stream(key, context, read_sealed(store, suite, reference))
 
 
 def _require(suite: HashSuite, reference: RecordRef, chunks: Iterable[bytes]) -> Iterator[bytes]:

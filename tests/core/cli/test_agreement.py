@@ -1,24 +1,17 @@
 """Agreements by command: drafted, signed, submitted, listed and ended on a running network; and what is no draft."""
 
-import argparse
-import asyncio
 import base64
-import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from ehrcore.agreements import Terms
-from ehrcore.cli import order
 from ehrcore.cli.agreement import FORMAT, Draft, read_draft
-from ehrcore.cli.records import Nonces, open_authority
 from ehrcore.codec import encode
 from ehrcore.drafting import parse_clauses, write_clauses
-from ehrcore.drive.net.client import Client, folder_of
-from ehrcore.drive.net.persons import make_keys, new_subject
-from ehrcore.identity import FOREVER, Capacity
-from ehrcore.types import Role
+from ehrcore.drive.net.client import folder_of
+from ehrcore.identity import FOREVER
 
 CLAUSES = """
 [[clauses]]
@@ -118,31 +111,12 @@ def test_what_are_no_clauses_is_told_in_one_line(run, founded, tmp_path, name, t
     assert len(done.err) < 500
 
 
-def enrol(path: Path, alias: str, capacity: Capacity) -> str:
-    """What the authority does for a new person, whose name on the chain is returned."""
-    folder, plan = folder_of(path)
-    home, subject = folder.path / "persons" / alias, new_subject()
-    home.mkdir(parents=True)
-    key, wrap_key = make_keys(home, "p256")
-    (home / "subject").write_text(subject)
-    authority = open_authority(folder, plan)
-    pseudonym = authority.pseudonym(alias) if capacity is Capacity.PATIENT else b""
-    authority.nonce = Nonces(folder.authority).take()
-    certificate = authority.certify(
-        subject, Role.VISITOR, key.public_bytes, kinds=(), capacity=capacity, pseudonym=pseudonym,
-        wrap_key=wrap_key, serial=100 + len(list(home.parent.iterdir())),
-    )  # fmt: skip
-    tx = authority.enrol(bytes.fromhex(plan.chain), certificate, time.time_ns())
-    options = argparse.Namespace(visitor="visitor-0", no_wait=False, timeout=60.0, action="enrol", node=alias)
-    assert asyncio.run(order._hand_over(Client(folder, plan, "visitor-0"), authority, tx, options)) == 0
-    return subject
-
-
 @pytest.mark.slow
 def test_an_agreement_by_command_from_its_draft_to_its_end(started, run, clauses, tmp_path) -> None:
     folder, draft = started(), tmp_path / "draft"
-    enrol(folder, "alice", Capacity.PATIENT)
-    doctor = enrol(folder, "bob", Capacity.PRACTITIONER)
+    for words in (("alice", "--patient", "p1"), ("bob", "--practitioner")):
+        assert run("person", "enrol", *words, "--folder", folder).code == 0
+    doctor = (folder / "persons" / "bob" / "subject").read_text()
 
     def agreement(*words: object) -> object:
         return run("agreement", *words, "--folder", folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ehrcore.cli.parser import CONSENSUS
+from ehrcore.cli.words import CONSENSUS
 from ehrcore.drive.net.plan import NetworkFolder
 from ehrcore.params import ConsensusRule
 

@@ -6,8 +6,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from ehrcore.drive.net.persons import Entry, change_directory
+from ehrcore.drive.net.plan import NetworkFolder
+from ehrcore.identity import Capacity
 from ehrcore.ledger import SqliteLedger
 
 PERSON, CONSENT = "person", "consent"
@@ -59,6 +63,17 @@ def test_a_node_is_shown_in_words(run, folder: Path) -> None:
     assert told == {"subject": "agent-0", "role": "agent", "serial": "2"}
     assert "may submit    nothing" in done.out
     assert "until for ever" in done.out
+
+
+def test_nobody_is_enrolled_as_a_patient_whom_somebody_else_is(run, folder: Path) -> None:
+    network = NetworkFolder(folder)
+    with change_directory(network, network.read_plan()) as directory:
+        entry = Entry("person-0123456789abcdef", Capacity.PATIENT, "", "p1", (), (99,), 3)
+        directory.persons |= {"anna": entry, "gone": msgspec.structs.replace(entry, patient="p2", is_revoked=True)}
+    done = run(PERSON, "enrol", "eve", "--patient", "p1", "--folder", folder)
+    assert done.code == 2
+    assert "--patient: expected somebody who is not enrolled, found the patient of anna" in done.err
+    assert "found the patient of" not in run(PERSON, "enrol", "eve", "--patient", "p2", "--folder", folder).err
 
 
 def test_nothing_is_done_where_the_authority_is_not(run, folder: Path) -> None:

@@ -28,6 +28,7 @@ from ehrcore.params import ChainParams, Limits, Topology
 from ehrcore.records import RecordKind, make_record
 from ehrcore.types import MINUTE, SECOND
 from tests.core.protocol import persons
+from tests.core.protocol import test_agreements as agreements
 
 BLOCKS, CUT = 12, 8
 
@@ -112,6 +113,25 @@ def test_consents_of_blocks_that_are_gone_are_still_in_force(tmp_path: Path) -> 
         kept = {type(item.endorsed.transaction.body.payload) for head in pruned.heads() for item in head.kept}
     assert (first, kept) == (5, {Enrolment, Consent, Withdrawal, Access})
     assert persons.content(found) == persons.content(world.state)
+
+
+def test_records_that_were_uses_of_an_agreement_are_counted_still(tmp_path: Path) -> None:
+    world = agreements.World(is_modelled=False)
+    cited = world.agree()
+    world.add((agreements.DOCTOR, agreements.write(cited)), (agreements.DOCTOR, agreements.write()))
+    world.add((agreements.DOCTOR, agreements.write(cited)))
+    assert world.add((agreements.DOCTOR, agreements.write(cited))) == [Reason.CLAUSES], "it permits two"
+    state, genesis = world.scribe.state(), Genesis(world.scribe.params, world.scribe.network.certificates)
+    with SqliteLedger.create(tmp_path / "whole", genesis) as ledger:
+        for final in world.finals:
+            verdict = state.validate(final.block, final.certificate)
+            digest = state.apply(final.block, verdict)
+            ledger.append(Persist(final.block, final.certificate, verdict.reasons, digest))
+        prune(ledger, tmp_path / "pruned", 1)
+    with closing(opened(tmp_path / "pruned")) as pruned:
+        found, _ = pruned.verify()
+    assert found.digest == state.digest
+    assert found.agreements.find(cited).uses == 2
 
 
 def test_recent_records_are_proven_from_it(chain: Chain) -> None:

@@ -1,5 +1,6 @@
 """Custodians over real nodes: who may read gets the record, everybody else the same answer, and erased means gone."""
 
+import argparse
 import asyncio
 import contextlib
 import hashlib
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ehrcore import custodian
 from ehrcore.block import RecordRef, Transaction, TransactionBody
-from ehrcore.cli.submit import keep_record
+from ehrcore.cli.desk import Desk, keep_record
 from ehrcore.codec import decode, encode
 from ehrcore.consent import Access, Action, Consent, Emergency, Erasure, Provision, Purpose, Withdrawal
 from ehrcore.crypto import Crypto
@@ -41,6 +42,7 @@ from ehrcore.drive.net import shares as shares_module
 from ehrcore.drive.net.client import Client
 from ehrcore.drive.net.custodians import Custodians, unseal
 from ehrcore.drive.net.custody import MOST_OF_PERSON
+from ehrcore.drive.net.host import Phase
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.net.persons import Person
 from ehrcore.drive.net.web.custody import (
@@ -391,6 +393,21 @@ def test_a_search_lists_the_records_that_it_is_about_page_by_page(path: Path, mo
 
 
 @pytest.mark.slow
+def test_one_contributors_word_counts_once_wherever_it_comes_from(path: Path) -> None:
+    async def check(ward: Ward) -> None:
+        desk = Desk(ward.client, None, argparse.Namespace(timeout=0.8, no_wait=False, visitor="visitor-0"))
+        access = Access(Action.READ, PATIENT, 1, bytes(32), Purpose.TREATMENT)
+        assert (await desk.settle_payload(access)).verdict == Reason.NO_CONSENT
+        honest = ward.client.receipt
+        ward.client.receipt = lambda _, tx_id: honest("contributor-0", tx_id)  # type: ignore[method-assign]
+        outcome = await desk.settle_payload(access)
+        assert "confirmed by 1 of 3 contributors" in outcome.verdict
+        assert "contributor-1: receipt: expected its own word, found that of contributor-0" in outcome.verdict
+
+    in_ward(path, check)
+
+
+@pytest.mark.slow
 def test_what_is_erased_is_gone_from_every_file_even_after_downtime(path: Path, tmp_path: Path) -> None:
     records: dict[str, Any] = {}
 
@@ -534,7 +551,8 @@ class Forger:
 
 
 @pytest.mark.slow
-def test_a_restart_keeps_shares_and_forgets_links(path: Path, tmp_path: Path) -> None:
+def test_a_restart_keeps_shares_and_forgets_links(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ehrcore.drive.net.custody.CATCH_UP_S", 0.3)
     kept: dict[str, Any] = {}
 
     async def write(ward: Ward) -> None:
@@ -550,6 +568,12 @@ def test_a_restart_keeps_shares_and_forgets_links(path: Path, tmp_path: Path) ->
         async with Local(path, *CUSTODIANS) as net, Ward(net) as ward:
             require_denied(await ward.use(kept["use"]))
             assert ward.count(Denial.FORGED_LINK) == 1
+            keeper = net.hosts["contributor-0"]
+            keeper.phase = Phase.SYNCING
+            monkeypatch.setattr(keeper, "become_ready", lambda: None)
+            early = await ward.ask_release(ward.doctor, kept["access"], kept["it"][0])
+            assert early.status == 429, "what was withdrawn while it was down it has not heard of yet"
+            keeper.phase = Phase.READY
             assert await ward.open(ward.doctor, kept["access"], *kept["it"], tmp_path) == b"record"
 
     asyncio.run(again())

@@ -59,7 +59,8 @@ def test_every_start_has_a_greater_number_whatever_the_clock_says(path: Path) ->
 
 
 def test_a_start_that_was_cut_short_leaves_no_half_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_SCHEMA", "CREATE TABLE chain (x); CREATE TABLE chain (x);")
+    torn = journal_module.FORMAT._replace(schema="CREATE TABLE chain (x); CREATE TABLE chain (x);")
+    monkeypatch.setattr(journal_module, "FORMAT", torn)
     with pytest.raises(LedgerError):
         reopened(path)
     assert list(path.parent.iterdir()) == []

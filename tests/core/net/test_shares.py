@@ -135,7 +135,9 @@ def test_only_what_comes_onto_the_chain_is_kept_for_good(
         assert add(3) is Denial.NONE
         assert add(4) is Denial.TOO_MANY
         assert add(5) is Denial.NONE, "it is on the chain already"
+        old = blobs(tmp_path)
         assert (store.sweep(WAITING_NS), store.sweep(WAITING_NS + 2)) == (0, 2)
+        assert sum(content in files(tmp_path) for content in old.values()) == len(old) - 2, "nor in the log"
         assert [store.find("visitor-0", digest_of(record)) is not None for record in records] == [
             True, False, False, True, False, True,
         ]  # fmt: skip

@@ -21,11 +21,11 @@ from ehrcore.crypto import Crypto
 from ehrcore.drive.net.objects import MAX_WHOLE_BYTES, FileStore, Store
 from ehrcore.drive.net.plan import STORE_FILE, NetworkConfig, NetworkFolder, StoreConfig, found
 from ehrcore.drive.net.stores import CREDENTIALS_FILE, PART_BYTES, connect, open_store
-from ehrcore.drive.net.vault import open_record, put_sealed, read_sealed
+from ehrcore.drive.net.vault import put_sealed
 from ehrcore.errors import DeploymentError, StorageError
 from ehrcore.hashing import find_suite
 from ehrcore.records import RecordKind, locate
-from ehrcore.sealing import seal, sealed_size
+from ehrcore.sealing import open_stream, record_context, seal, sealed_size
 from ehrcore.signing import find_scheme
 from tests import s3
 
@@ -121,6 +121,10 @@ def put(store: Store, plain: bytes, read=None) -> RecordRef:
     return put_sealed(store, SUITE, KEY, RecordKind.BILL, PSEUDONYM, read or (lambda: (plain,)))
 
 
+def take(store: Store, reference: RecordRef) -> bytes:
+    return b"".join(open_stream(KEY, record_context(RecordKind.BILL, PSEUDONYM), store.open(reference.location) or ()))
+
+
 @pytest.mark.parametrize("size", [0, 1_000, 3_000_000])
 def test_a_record_goes_in_sealed_and_comes_out(store: Store, size: int) -> None:
     plain = os.urandom(size)
@@ -129,7 +133,7 @@ def test_a_record_goes_in_sealed_and_comes_out(store: Store, size: int) -> None:
     assert reference == RecordRef(
         3, PSEUDONYM, SUITE.hash(sealed), locate(RecordKind.BILL, SUITE.hash(sealed).hex()), sealed_size(size)
     )
-    assert b"".join(open_record(store, SUITE, KEY, reference)) == plain
+    assert take(store, reference) == plain
     crypto = Crypto(SUITE, find_scheme("p256/cryptography"))
     assert look_up(crypto, store, reference) == reference.digest
     assert (crypto.meter.hashes, crypto.meter.hashed_bytes) == (1, len(sealed))
@@ -165,9 +169,8 @@ def test_what_a_malicious_store_does_is_found(store: Store, size: int, change: s
         store.put(reference.location, bodies[change])
     crypto = Crypto(SUITE, find_scheme("p256/cryptography"))
     assert look_up(crypto, store, reference) is None
-    for read in (read_sealed(store, SUITE, reference), open_record(store, SUITE, KEY, reference)):
-        with pytest.raises(StorageError, match=": expected "):
-            list(read)
+    with pytest.raises(StorageError, match=": expected "):
+        take(store, reference)
 
 
 # -- a server that is not as it should be ----------------------------------------------------------------------------
@@ -332,9 +335,10 @@ from ehrcore.contracts import look_up
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.plan import StoreConfig
 from ehrcore.drive.net.stores import connect
-from ehrcore.drive.net.vault import open_record, put_sealed
+from ehrcore.drive.net.vault import put_sealed
 from ehrcore.hashing import find_suite
 from ehrcore.records import RecordKind
+from ehrcore.sealing import open_stream, record_context
 from ehrcore.signing import find_scheme
 
 def peak():
@@ -346,7 +350,8 @@ def use(size):
     reference = put_sealed(store, suite, bytes(32), RecordKind.DIAGNOSTIC_REPORT, bytes(32), chunks)
     crypto = Crypto(suite, find_scheme("p256/cryptography"))
     assert look_up(crypto, store, reference) == reference.digest
-    assert sum(map(len, open_record(store, suite, bytes(32), reference))) == size
+    context = record_context(reference.kind, reference.pseudonym)
+    assert sum(map(len, open_stream(bytes(32), context, store.open(reference.location)))) == size
     store.delete(reference.location)
 
 url, endpoint = sys.argv[1:]

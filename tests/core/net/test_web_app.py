@@ -600,7 +600,7 @@ def test_a_client_that_leaves_before_the_answer_has_been_heard(path: Path) -> No
 # -- the node's own troubles -----------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_told_as_unavailable(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_as_unavailable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A journal that may not grow: SQLite says that the disk is full."""
 
     async def check() -> None:
@@ -618,7 +618,8 @@ def test_a_full_disk_is_told_as_unavailable(tmp_path: Path) -> None:
                     break
                 nonce += 1
             problem = require_problem(answer, "unavailable")
-            assert "full" in problem.detail
+            assert str(path) not in problem.detail, "where a node keeps what is no stranger's business"
+            assert "full" in caplog.text
             assert host.failure.done()
             host.failure.exception()
             host.failure = asyncio.get_running_loop().create_future()

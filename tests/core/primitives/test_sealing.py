@@ -14,19 +14,17 @@ from hypothesis import strategies as st
 
 from ehrcore.block import LOCATION_CHARS
 from ehrcore.errors import ParameterError, StorageError
-from ehrcore.records import RecordKind, locate, make_record
+from ehrcore.records import RecordKind, locate
 from ehrcore.sealing import (
     HEADER_BYTES,
     MAGIC,
     SEGMENT_BYTES,
     TAG_BYTES,
-    is_key,
     open_sealed,
     open_stream,
     record_context,
     seal,
     seal_stream,
-    sealed_record,
     sealed_size,
 )
 
@@ -194,16 +192,6 @@ def test_another_key_or_another_record_does_not_open_it() -> None:
     assert "key, kind and patient" in refused(sealed, context=record_context(RecordKind.MEDICATION, bytes(31) + b"\1"))
 
 
-def test_the_header_alone_tells_a_key_from_others() -> None:
-    head = seal(KEY, CONTEXT, b"x")[:HEADER_BYTES]
-    assert is_key(KEY, CONTEXT, head)
-    assert not is_key(bytes(32), CONTEXT, head)
-    assert not is_key(KEY, b"", head)
-    for other in (head[:-1], head + b"\0", b"\0" + head[1:], b""):
-        with pytest.raises(StorageError, match="format"):
-            is_key(KEY, CONTEXT, other)
-
-
 @pytest.mark.parametrize("size", [0, 16, 31, 33])
 def test_a_key_of_another_length_is_refused_and_not_shown(size: int) -> None:
     for action in (lambda key: seal(key, b"", b""), lambda key: open_sealed(key, b"", seal(KEY, b"", b""))):
@@ -292,17 +280,6 @@ def test_one_ciphertext_for_two_keys_passes_gcm_and_not_the_commitment(monkeypat
 
 
 # -- records ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_sealed_record_is_a_record_whose_body_and_place_say_nothing() -> None:
-    plain = make_record(RecordKind.DIAGNOSTIC_REPORT, "patient-7", "Observation", b'{"resourceType": "Observation"}')
-    sealed = sealed_record(plain, KEY, bytes(32))
-    digest = hashlib.sha256(sealed.body).hexdigest()
-    assert sealed.location == f"/hospital/report-store/diagnostic-report/{digest}.sealed"
-    assert (sealed.kind, sealed.patient_id, sealed.resource_type) == (plain.kind, plain.patient_id, plain.resource_type)
-    assert open_sealed(KEY, record_context(plain.kind, bytes(32)), sealed.body) == plain.body
-    again = sealed_record(plain, bytes(32), bytes(32))
-    assert again.location != sealed.location  # nobody sees that two records are the same
 
 
 def test_every_location_fits_the_chain() -> None:

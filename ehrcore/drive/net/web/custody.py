@@ -90,6 +90,8 @@ async def _permitted(work: Awaitable[T]) -> T:
         return await work
     except DeniedError:
         raise _not_permitted() from None
+    except FullError as error:
+        raise ProblemError("busy", str(error)) from None
 
 
 def _not_permitted() -> ProblemError:

@@ -179,7 +179,8 @@ def find_problem(request: web.Request, error: Exception) -> ProblemError:
             return ProblemError("unknown-route", f"path: expected a route of this node, found {request.path[:100]!r}")
         case EhrError():
             _log.error("%s %s: %s", request.method, request.path, error)
-            return ProblemError("unavailable", str(error))
+            # It may name files and stores of this node, which are no stranger's business.
+            return ProblemError("unavailable", "the node's log says more")
         case _:
             _log.error("%s %s", request.method, request.path, exc_info=error)
             return ProblemError("internal", "a bug: the node's log says more")

@@ -184,14 +184,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         Content(custody.RELEASE_MEDIA, bytes, "Canonical bytes of the release; the share is sealed to the asker."),
         bodies=(Content(custody.REQUEST_MEDIA, bytes, "Canonical bytes of a signed request, with the id of an access.",
                         custody.MAX_REQUEST_BYTES),),
-        problems=("malformed", "not-permitted", "unavailable", *_BODY_PROBLEMS),
+        problems=("malformed", "not-permitted", "busy", "unavailable", *_BODY_PROBLEMS),
     ),
     Route(
         "POST", "/v1/custody/searches", Audience.CONTRIBUTORS, custody.post_search,
         Content(custody.PAGE_MEDIA, bytes, "Canonical bytes of a page of records, sealed to the asker (RFC 9180)."),
         bodies=(Content(custody.SEARCH_MEDIA, bytes, "Canonical bytes of a signed request, with the id of an access.",
                         custody.MAX_REQUEST_BYTES),),
-        problems=("malformed", "not-permitted", "unavailable", *_BODY_PROBLEMS),
+        problems=("malformed", "not-permitted", "busy", "unavailable", *_BODY_PROBLEMS),
     ),
     Route(
         "POST", "/v1/custody/objects", Audience.CONTRIBUTORS, custody.post_object,

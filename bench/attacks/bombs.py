@@ -1,0 +1,209 @@
+"""Contracts, consents and accesses that are made to cost more than they say; what bounds each, and what it costs.
+
+Clauses out of bounds cannot be made with the product's own classes, so they are made while those do not measure.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from bench.engines.impostor import FULL
+from bench.experiments.attacks import Tally
+from bench.experiments.base import Row
+from ehrcore import agreements, clauses, consent
+from ehrcore.agreements import Agreement, AgreementBook, Terms
+from ehrcore.block import Transaction, TransactionBody
+from ehrcore.clauses import (
+    FUEL,
+    MOST_CLAUSES,
+    MOST_DEPTH,
+    MOST_NODES,
+    MOST_PARTS,
+    And,
+    Clause,
+    Compare,
+    Comparison,
+    Effect,
+    Expression,
+    Facts,
+    Not,
+    NumberFact,
+    Or,
+    decide,
+)
+from ehrcore.codec import decode, encode
+from ehrcore.consent import Action, Consent, ConsentBook, Emergency, Provision, Purpose
+from ehrcore.crypto import Crypto
+from ehrcore.errors import CodecError
+from ehrcore.hashing import find_suite
+from ehrcore.identity import FOREVER, CertificateBody, Reason
+from ehrcore.signing import find_scheme
+from ehrcore.types import Role
+
+NO_BOUNDS: Final = "fuel alone"
+NOTHING: Final = "neither bounds nor fuel"
+NO_LIMIT: Final = "no limit per patient"
+PROTECTIONS: Final = (FULL, NO_BOUNDS, NOTHING, NO_LIMIT)
+_PATIENT: Final = bytes(range(32))
+_FACTS: Final = Facts({}, {NumberFact.SIZE_BYTES: 1})
+_LEAF: Final = Compare(NumberFact.SIZE_BYTES, Comparison.AT_LEAST, 0)
+#: How often what is timed is done.
+_TURNS: Final = 50
+
+
+def _deep(levels: int) -> Expression:
+    found: Expression = _LEAF
+    for _ in range(levels - 1):
+        found = Not(found)
+    return found
+
+
+def _wide(parts: int, levels: int) -> Expression:
+    """A tree in which every part of every node has to be looked at."""
+    return _LEAF if levels == 1 else And((_wide(parts, levels - 1),) * parts)
+
+
+#: What is too much of one kind, with as little as possible of the others.
+CLAUSES: Final[dict[str, Callable[[], tuple[Clause, ...]]]] = {
+    "levels": lambda: (Clause(Effect.PERMIT, _deep(FUEL + 100)),),
+    "parts of a node": lambda: (Clause(Effect.PERMIT, _wide(4 * FUEL, 2)),),
+    "nodes": lambda: (Clause(Effect.PERMIT, _wide(MOST_PARTS, 4)),),
+    "clauses": lambda: (Clause(Effect.PERMIT, _wide(MOST_PARTS, 2)),) * (4 * MOST_CLAUSES),
+    "parts of many nodes": lambda: (Clause(Effect.DENY, Or((Not(_wide(MOST_PARTS, 3)),) * 3)),) * MOST_CLAUSES,
+}
+
+
+@contextlib.contextmanager
+def _without(protection: str) -> Iterator[None]:
+    """The product while it does not measure clauses, or does not count what one patient has."""
+    open_ended, never = 1 << 60, lambda *_: 0
+    patches: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+        NO_BOUNDS: ((clauses, "measure", never), (agreements, "validate_clauses", never)),
+        NO_LIMIT: (
+            (consent, "MOST_CONSENTS", open_ended),
+            (consent, "MOST_IN_FORCE", open_ended),
+            (agreements, "MOST_AGREEMENTS", open_ended),
+        ),
+    }
+    chosen = patches.get(NO_BOUNDS if protection == NOTHING else protection, ())
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
+    try:
+        for owner, name, value in chosen:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+def build_contract_bombs() -> dict[str, bytes]:
+    """By what there is too much of: a transaction with such an agreement, in canonical bytes, signed by nobody."""
+    with _without(NO_BOUNDS):
+        return {name: encode(_wrap(make())) for name, make in CLAUSES.items()}
+
+
+def _wrap(found: tuple[Clause, ...]) -> Transaction:
+    terms = Terms("person-1", "person-2", _PATIENT, found, 0, FOREVER, bytes(16))
+    return Transaction(TransactionBody(bytes(32), "person-1", 0, 0, Agreement(terms, bytes(64))), bytes(64))
+
+
+def attack_clauses() -> list[Row]:
+    """Clauses that cost more than they may: where the bytes are read, and where what got in is evaluated."""
+    rows = []
+    for name, bomb in build_contract_bombs().items():
+        for protection in (FULL, NO_BOUNDS, NOTHING):
+            expected = "succeeds" if protection == NOTHING else "refused"
+            tally = Tally("contract bomb", f"too many {name}", protection, expected, f"{len(bomb):,} B")  # type: ignore[arg-type]
+            with _without(protection):
+                tally.watch(lambda bomb=bomb, name=name, way=protection: _detonate(bomb, CLAUSES[name], way))  # type: ignore[misc]
+            rows.append(tally.row())
+    return [*rows, _dearest()]
+
+
+def _detonate(bomb: bytes, make: Callable[[], tuple[Clause, ...]], protection: str) -> str | None:
+    """None if its evaluation takes more steps than fuel allows, or does not end."""
+    try:
+        decode(bomb, Transaction)
+    except CodecError:
+        if protection == FULL:
+            return "codec"
+    # A part of the bounds is in the types, so what gets in without them is made here.
+    found = make()
+    try:
+        steps = decide(found, _FACTS, FUEL if protection == NO_BOUNDS else 1 << 60).steps
+    except RecursionError:
+        return None
+    return "fuel" if steps <= FUEL else None
+
+
+def _dearest() -> Row:
+    """The dearest clauses within bounds: all that an agreement may have, and every node of it looked at."""
+    share = MOST_NODES // MOST_CLAUSES
+    found = (Clause(Effect.REQUIRE, _wide(share - 1, 2)),) * MOST_CLAUSES
+    decode(encode(_wrap(found)), Transaction)
+    steps = decide(found, _FACTS).steps
+    spent_us = _time(lambda: decide(found, _FACTS))
+    note = f"{steps} steps of {FUEL}, {spent_us:.0f} us; at most {MOST_DEPTH} levels of {MOST_PARTS} parts"
+    tally = Tally("contract bomb", "the dearest clauses that are taken", FULL, "refused", note)
+    tally.add(f"bounds: {steps} steps" if steps <= FUEL else None, round(spent_us * 1_000))
+    return tally.row()
+
+
+def _time(action: Callable[[], object]) -> float:
+    """Microseconds of one go."""
+    begin = time.perf_counter_ns()
+    for _ in range(_TURNS):
+        action()
+    return (time.perf_counter_ns() - begin) / _TURNS / 1_000
+
+
+def attack_books(tries: int = 200) -> list[Row]:
+    """One patient who never stops: consents of many provisions, and agreements, which keepers have to hold for ever."""
+    rows = []
+    for protection in (FULL, NO_LIMIT):
+        with _without(protection):
+            rows += [_fill_consents(protection, tries), _fill_agreements(protection, tries)]
+    return rows
+
+
+def _expected(protection: str) -> Any:
+    return "refused" if protection == FULL else "succeeds"
+
+
+def _fill_consents(protection: str, tries: int) -> Row:
+    """What comes within the limit is the patient's to do; each provision names somebody else, so all are looked at."""
+    book, names = ConsentBook(), tuple(f"person-{number}" for number in range(16))
+    provision = Provision(True, names, (), (1,), (Action.READ,), (Purpose.RESEARCH,), 0, FOREVER)  # noqa: FBT003 - its order
+    doctor = CertificateBody("bombs", 1, "person-doctor", Role.VISITOR, bytes(33), (), 0, 0, FOREVER)
+    tally = Tally("consent bomb", "one patient's consents", protection, _expected(protection))
+    fresh = _time(lambda: _decide(book, doctor))
+    kept = 0
+    for number in range(tries):
+        reason = book.put(number.to_bytes(32), Consent(_PATIENT, (provision,) * consent.MOST_PROVISIONS), 0)
+        kept += not reason
+        if kept * 16 > 96 or reason:  # beyond what one patient may have in force
+            tally.add(f"ledger keeper: {reason.value}" if reason else None)
+    full = _time(lambda: _decide(book, doctor))
+    tally.note = f"{kept} of {tries} consents kept; one decision takes {full:.0f} us, {fresh:.1f} us without any"
+    return tally.row()
+
+
+def _decide(book: ConsentBook, who: CertificateBody) -> Reason:
+    return consent.decide(book, who, _PATIENT, 1, Action.READ, Purpose.TREATMENT, Emergency.NONE, 1).reason
+
+
+def _fill_agreements(protection: str, tries: int) -> Row:
+    crypto = Crypto(find_suite("sha256"), find_scheme("p256/cryptography"))
+    book, kept = AgreementBook(), 0
+    tally = Tally("contract bomb", "one patient's agreements", protection, _expected(protection))
+    for number in range(tries):
+        terms = Terms(
+            "person-1", "person-2", _PATIENT, (Clause(Effect.PERMIT, _LEAF),), 0, FOREVER, number.to_bytes(16)
+        )
+        reason = book.enter(crypto, bytes(32), terms, 0)
+        kept += not reason
+        if kept > 64 or reason:
+            tally.add(f"ledger keeper: {reason.value}" if reason else None)
+    tally.note = f"{kept} of {tries} agreements kept"
+    return tally.row()

@@ -1,0 +1,518 @@
+"""Engine `custody`: attacks on records' keys, links and shares, over real HTTP, with each protection and without.
+
+All are told the same in words and length when they are denied; the reason in a row is the custodian's own count
+(`ehrcore.custody.Denial`).  A weakened variant replaces one function of the product while an attack is played.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from bench.engines.base import Context
+from bench.engines.impostor import FULL
+from bench.experiments.attacks import Tally, check_attacks
+from bench.experiments.base import Case, Row
+from bench.net.ward import OTHER_PATIENT, PATIENT, Ward, eventually, open_ward
+from ehrcore import custodian
+from ehrcore.block import RecordRef
+from ehrcore.codec import decode, encode
+from ehrcore.consent import Action, Emergency, Erasure, Purpose, Withdrawal
+from ehrcore.custodian import Placed
+from ehrcore.custody import (
+    Denial,
+    Deposit,
+    Link,
+    LinkUse,
+    LinkUseBody,
+    Page,
+    Release,
+    SearchBody,
+    SearchRequest,
+    deal,
+    deposit_info,
+    pack_share,
+    release_info,
+    search_info,
+    unpack_share,
+)
+from ehrcore.drive.net import custodians as readers
+from ehrcore.drive.net import custody as keepers
+from ehrcore.drive.net import shares
+from ehrcore.drive.net.client import Answer
+from ehrcore.drive.net.custodians import Handed
+from ehrcore.drive.net.persons import Person
+from ehrcore.drive.net.share_file import KEY_FILE, KEYS_FILE
+from ehrcore.drive.net.web.custody import DEPOSIT_MEDIA, LINK_USE_MEDIA, SEARCH_MEDIA
+from ehrcore.drive.net.wrapping import unwrap, wrap
+from ehrcore.errors import EhrError, StorageError
+from ehrcore.sealing import open_sealed, record_context
+from ehrcore.sharing import join, split
+
+NO_JUDGING: Final = "accesses not judged"
+BELIEVED: Final = "links believed"
+NO_PLEDGES: Final = "shares not compared"
+REPLACED: Final = "deposits replaced"
+KEPT: Final = "erased in name only"
+NO_LIMIT: Final = "no limit per author"
+PROTECTIONS: Final = (FULL, NO_JUDGING, BELIEVED, NO_PLEDGES, REPLACED, KEPT, NO_LIMIT)
+#: Deposits of one author that wait for their record; small here, for floods are short (usual: `shares.AUTHOR_LIMIT`).
+_LIMIT: Final = 3
+_OK, _CREATED = 200, 201
+
+
+class Stage(NamedTuple):
+    """The ward, and what lies in it before attacks: Anna's record, an access of the doctor's that opens it."""
+
+    ward: Ward
+    folder: Path
+    tx_id: bytes
+    record: RecordRef
+    access: bytes
+
+
+Play = Callable[[Stage, Tally], Coroutine[Any, Any, None]]
+
+
+class Attack(NamedTuple):
+    """One attack: ``play`` makes its tries, ``beaten`` are the protections without which it has to succeed."""
+
+    name: str
+    variant: str
+    play: Play
+    beaten: str = ""
+
+
+def run_custody(context: Context, case: Case) -> list[Row]:
+    """Every attack under all protections, and under the one whose loss it is about.  No settings."""
+    del case
+    scenario = context.scenario
+    log = logging.getLogger(keepers.__name__)
+    log.disabled = True  # what it warns of is counted here
+    try:
+        with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
+            rows = asyncio.run(_play(Path(scratch), scenario.curve, f"{scenario.seed}|custody"))
+    finally:
+        log.disabled = False
+    return check_attacks([{**row, "group": "custody"} for row in rows])
+
+
+async def _play(folder: Path, curve: str, label: str) -> list[Row]:
+    async with open_ward(folder / "network", curve, label) as ward:
+        tx_id, record = await ward.write(b"what Anna has")
+        await ward.consent(ward.doctor)
+        stage = Stage(ward, folder, tx_id, record, await ward.access(ward.doctor, record))
+        rows = [(await _control(stage)).row()]
+        for attack in ATTACKS:
+            for protection in filter(None, (FULL, attack.beaten)):
+                expected = "refused" if protection == FULL else "succeeds"
+                tally = Tally(attack.name, attack.variant, protection, expected)  # type: ignore[arg-type]  # its words
+                with _weaken(protection):
+                    await attack.play(stage, tally)
+                rows.append(tally.row())
+        return rows
+
+
+async def _control(stage: Stage) -> Tally:
+    """Who may read does: the doctor by consent, the patient her own, a physician who breaks the glass."""
+    ward, tally = stage.ward, Tally("read a record (control)", "who may", FULL, "succeeds")
+    glass = {"purpose": Purpose.EMERGENCY, "emergency": Emergency.UNCONSCIOUS}
+    for person, given in ((ward.doctor, {}), (ward.anna, {"purpose": Purpose.PATIENT_REQUEST}), (ward.stranger, glass)):
+        access = await ward.access(person, stage.record, **given)
+        tally.add(await _read(stage, person, access, b"what Anna has"))
+    return tally
+
+
+# -- what is counted ---------------------------------------------------------------------------------------------------
+
+
+async def _count(
+    stage: Stage, tally: Tally, asking: Coroutine[Any, Any, Answer], wins: Callable[[Answer], bool], node: str = ""
+) -> Answer:
+    """One request: won if the attacker can use the answer, else refused for the reason that the custodian counts."""
+    keeper = stage.ward.hosts[node or stage.ward.custodians[0]].custody
+    if keeper is None:
+        raise TypeError(node)
+    before, begin = keeper.denials.copy(), time.perf_counter_ns()
+    answer = await asking
+    spent, counted = time.perf_counter_ns() - begin, keeper.denials - before
+    reason = next(
+        (f"custodian: {denial.value}" for denial in counted),
+        "sealed to another" if answer.status == _OK else f"answered {answer.status}",
+    )
+    tally.add(None if wins(answer) else reason, spent)
+    return answer
+
+
+def _opens(stage: Stage, who: Person, record: RecordRef) -> Callable[[Answer], bool]:
+    """Whether a release gives ``who`` the share of this record's key."""
+    ward = stage.ward
+    digest = ward.author.crypto.hash_struct(record)
+
+    def wins(answer: Answer) -> bool:
+        if answer.status != _OK:
+            return False
+        info = release_info(ward.chain, ward.custodians[0], who.subject, digest)
+        return unwrap(who.wrap_key, info, decode(answer.body, Release).sealed) is not None
+
+    return wins
+
+
+async def _read(stage: Stage, person: Person, access: bytes, content: bytes, written: Any = None) -> str | None:
+    """None if the whole way of a reader gives the content."""
+    tx_id, record = written or (stage.tx_id, stage.record)
+    try:
+        found = await stage.ward.read(person, access, tx_id, record, stage.folder)
+    except EhrError as error:
+        return f"reader: {str(error)[:60]}"
+    return None if found == content else "reader: other bytes"
+
+
+# -- release -----------------------------------------------------------------------------------------------------------
+
+
+async def _denied(stage: Stage, tally: Tally) -> None:
+    access = await stage.ward.access(stage.ward.stranger, stage.record)
+    asking = stage.ward.ask(stage.ward.stranger, access, stage.tx_id)
+    await _count(stage, tally, asking, _opens(stage, stage.ward.stranger, stage.record))
+
+
+async def _of_another(stage: Stage, tally: Tally) -> None:
+    asking = stage.ward.ask(stage.ward.stranger, stage.access, stage.tx_id)
+    await _count(stage, tally, asking, _opens(stage, stage.ward.stranger, stage.record))
+
+
+async def _of_another_patient(stage: Stage, tally: Tally) -> None:
+    """Anna's consent, named for another patient's record: the chain cannot tell."""
+    ward = stage.ward
+    tx_id, foreign = await ward.write(b"what Bert has", OTHER_PATIENT)
+    access = await ward.access(ward.doctor, foreign, pseudonym=PATIENT)
+    await _count(stage, tally, ward.ask(ward.doctor, access, tx_id), _opens(stage, ward.doctor, foreign))
+
+
+async def _withdrawn(stage: Stage, tally: Tally) -> None:
+    ward = stage.ward
+    consent = await ward.consent(ward.stranger)
+    access = await ward.access(ward.stranger, stage.record)
+    await ward.say(ward.anna, Withdrawal(consent))
+    asking = ward.ask(ward.stranger, access, stage.tx_id)
+    await _count(stage, tally, asking, _opens(stage, ward.stranger, stage.record))
+
+
+async def _stale(stage: Stage, tally: Tally) -> None:
+    with _later(stage, custodian.ACCESS_NS + 1) as now:
+        asking = stage.ward.ask(stage.ward.doctor, stage.access, stage.tx_id, asked_at=now())
+        await _count(stage, tally, asking, _opens(stage, stage.ward.doctor, stage.record))
+
+
+async def _in_a_name(stage: Stage, tally: Tally) -> None:
+    """The doctor's name under the stranger's signature, for another custodian, for another chain, of long ago."""
+    ward = stage.ward
+    for who, changes in (
+        (ward.stranger, {"person": ward.doctor.subject}),
+        (ward.doctor, {"custodian": ward.custodians[1]}),
+        (ward.doctor, {"chain": bytes(32)}),
+        (ward.doctor, {"asked_at": time.time_ns() - custodian.CLOCK_NS - 10**9}),
+        (ward.doctor, {"person": "person-nobody"}),
+    ):
+        asking = ward.ask(who, stage.access, stage.tx_id, **changes)
+        await _count(stage, tally, asking, _opens(stage, who, stage.record))
+
+
+async def _overheard(stage: Stage, tally: Tally) -> None:
+    """The stranger repeats the doctor's request word for word, and gets an answer that is sealed to the doctor."""
+    ward = stage.ward
+    asking = ward.ask(ward.doctor, stage.access, stage.tx_id)
+    await _count(stage, tally, asking, _opens(stage, ward.stranger, stage.record))
+
+
+async def _search(stage: Stage, tally: Tally) -> None:
+    ward, node = stage.ward, stage.ward.custodians[0]
+    access = await ward.access(ward.stranger, stage.record, action=Action.SEARCH, kind=0, record=b"")
+    body = SearchBody(ward.chain, node, ward.stranger.subject, access, 0, -1, time.time_ns())
+    request = encode(SearchRequest(body, ward.stranger.crypto.sign(body)))
+    asking = ward.client.request(node, "/v1/custody/searches", request, media=SEARCH_MEDIA)
+
+    def wins(answer: Answer) -> bool:
+        content = unwrap(ward.stranger.wrap_key, search_info(body), answer.body) if answer.status == _OK else None
+        return content is not None and bool(decode(content, Page).hits)
+
+    await _count(stage, tally, asking, wins)
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+
+async def _link(stage: Stage) -> Link:
+    answer = await stage.ward.ask(stage.ward.doctor, stage.access, stage.tx_id)
+    return decode(answer.body, Release).link
+
+
+async def _use(stage: Stage, tally: Tally, who: Person, link: Link, node: str = "") -> None:
+    body = encode(LinkUse(link, who.crypto.sign(LinkUseBody(link))))
+    place, sealed = node or stage.ward.custodians[0], stage.ward.store.get(stage.record.location)
+    asking = stage.ward.client.request(place, "/v1/custody/objects", body, media=LINK_USE_MEDIA)
+    await _count(stage, tally, asking, lambda answer: answer.status == _OK and answer.body == sealed, place)
+
+
+async def _stolen(stage: Stage, tally: Tally) -> None:
+    await _use(stage, tally, stage.ward.stranger, await _link(stage))
+
+
+async def _used(stage: Stage, tally: Tally) -> None:
+    link, first = await _link(stage), Tally("", "", "", "succeeds")
+    await _use(stage, first, stage.ward.doctor, link)
+    if not first.succeeded:
+        raise AssertionError("expected a link that is good once")
+    for _ in range(2):
+        await _use(stage, tally, stage.ward.doctor, link)
+
+
+async def _expired(stage: Stage, tally: Tally) -> None:
+    link = await _link(stage)
+    with _later(stage, custodian.LINK_NS):
+        await _use(stage, tally, stage.ward.doctor, link)
+
+
+async def _forged(stage: Stage, tally: Tally) -> None:
+    """For another person, for longer, to another custodian."""
+    ward, link = stage.ward, await _link(stage)
+    mine = msgspec.structs.replace(link.body, person=ward.stranger.subject)
+    longer = msgspec.structs.replace(link.body, expires_at=link.body.expires_at + 1)
+    await _use(stage, tally, ward.stranger, msgspec.structs.replace(link, body=mine))
+    await _use(stage, tally, ward.doctor, msgspec.structs.replace(link, body=longer))
+    await _use(stage, tally, ward.doctor, link, ward.custodians[1])
+
+
+# -- shares ------------------------------------------------------------------------------------------------------------
+
+
+async def _lie(stage: Stage, tally: Tally, lie: Callable[[tuple[Any, bytes, bytes]], tuple[Any, bytes, bytes]]) -> None:
+    """One custodian hands out something else; the doctor reads, and reads right."""
+    store = _store(stage, stage.ward.custodians[0])
+    find = store.find
+    store.find = lambda author, record: lie(find(author, record))
+    try:
+        found = await _read(stage, stage.ward.doctor, stage.access, b"what Anna has")
+    finally:
+        del store.find
+    told = stage.ward.troubles.get(stage.ward.custodians[0], "")
+    tally.add(None if found else f"reader: {told.partition(', found')[0].removeprefix('expected ')}")
+
+
+async def _altered_share(stage: Stage, tally: Tally) -> None:
+    await _lie(stage, tally, lambda kept: (*kept[:2], kept[2][:-1] + bytes((kept[2][-1] ^ 1,))))
+
+
+async def _own_dealing(stage: Stage, tally: Tally) -> None:
+    ward = stage.ward
+    dealt = _deal(stage, bytes(32))
+    digest = ward.author.crypto.hash_struct(stage.record)
+    dealing, signature = deal(ward.author.crypto, ward.chain, ward.author.subject, digest, 2, dealt, 1)
+    await _lie(stage, tally, lambda _: (dealing, signature, dealt[ward.custodians[0]]))
+
+
+def _deal(stage: Stage, key: bytes) -> dict[str, bytes]:
+    return dict(zip(stage.ward.custodians, map(pack_share, split(key, 2, 3, os.urandom(32))), strict=True))
+
+
+def _store(stage: Stage, node: str) -> Any:
+    keeper = stage.ward.hosts[node].custody
+    if keeper is None:
+        raise TypeError(node)
+    return keeper._store  # noqa: SLF001 - a custodian that lies has its hands there
+
+
+async def _deposit(stage: Stage, who: Person, record: bytes, **changes: Any) -> list[tuple[str, bytes]]:
+    """A dealing of a key of the attacker's choice: by custodian, the request."""
+    ward, dealt = stage.ward, _deal(stage, bytes(32))
+    name = changes.pop("author", who.subject)
+    dealing, signature = deal(who.crypto, ward.chain, name, record, 2, dealt, time.time_ns())
+    keys = {item.body.subject: item.body.wrap_key for item in ward.plan.open_genesis().certificates}
+    return [
+        (node, encode(Deposit(dealing, signature, wrap(keys[node], deposit_info(ward.chain, node, record), share))))
+        for node, share in dealt.items()
+    ]
+
+
+async def _hand_in(stage: Stage, tally: Tally, node: str, body: bytes) -> None:
+    asking = stage.ward.client.request(node, "/v1/custody/deposits", body, media=DEPOSIT_MEDIA)
+    await _count(stage, tally, asking, lambda answer: answer.status == _CREATED, node)
+
+
+async def _overwrite(stage: Stage, tally: Tally) -> None:
+    """Who has the author's key deals another key out for a record that is there: nobody could ever read it again."""
+    written = await stage.ward.write(b"to be lost")
+    digest = stage.ward.author.crypto.hash_struct(written[1])
+    for node, body in await _deposit(stage, stage.ward.author, digest):
+        await _hand_in(stage, tally, node, body)
+    if tally.protection == FULL:
+        access = await stage.ward.access(stage.ward.doctor, written[1])
+        if await _read(stage, stage.ward.doctor, access, b"to be lost", written):
+            raise AssertionError("expected a record that is read as before")
+
+
+async def _in_an_authors_name(stage: Stage, tally: Tally) -> None:
+    author = stage.ward.author.subject
+    for node, body in await _deposit(stage, stage.ward.stranger, os.urandom(32), author=author):
+        await _hand_in(stage, tally, node, body)
+
+
+async def _flood(stage: Stage, tally: Tally) -> None:
+    """Deposits for records that never come onto the chain; what comes within the limit is the author's to do."""
+    node = stage.ward.custodians[0]
+    free = Tally("", "", "", "succeeds")
+    for number in range(_LIMIT + 5):
+        body = dict(await _deposit(stage, stage.ward.doctor, os.urandom(32)))[node]
+        is_waiting = _store(stage, node).count_waiting(stage.ward.doctor.subject)
+        await _hand_in(stage, tally if is_waiting >= _LIMIT else free, node, body)
+        del number
+
+
+# -- erasure -----------------------------------------------------------------------------------------------------------
+
+
+async def _erased(stage: Stage, tally: Tally) -> None:
+    """A release before and after, a link from before; then the disks of all custodians, with a copy of the object."""
+    ward = stage.ward
+    tx_id, record = await ward.write(b"to be forgotten")
+    copy, digest = ward.store.get(record.location) or b"", ward.author.crypto.hash_struct(record)
+    access = await ward.access(ward.doctor, record)
+    link = decode((await ward.ask(ward.doctor, access, tx_id)).body, Release).link
+    await ward.say(ward.anna, Erasure(PATIENT, digest))
+    if tally.variant == "ask again":
+        await _count(stage, tally, ward.ask(ward.doctor, access, tx_id), _opens(stage, ward.doctor, record))
+        await _use(stage, tally, ward.doctor, link)
+        later = await ward.access(ward.doctor, record)
+        await _count(stage, tally, ward.ask(ward.doctor, later, tx_id), _opens(stage, ward.doctor, record))
+        return
+    stores = [_store(stage, node) for node in ward.custodians]
+    await eventually(lambda: all(store.find(ward.author.subject, digest) is None for store in stores))
+    tally.add(_steal_disks(stage, record, digest, copy))
+
+
+def _steal_disks(stage: Stage, record: RecordRef, digest: bytes, copy: bytes) -> str | None:
+    """None if all that lies on the custodians' disks, with the sealed object from before, gives the record."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    ward, found = stage.ward, []
+    for node in ward.custodians:
+        home, loot = ward.folder.node(node), stage.folder / "loot"
+        shutil.rmtree(loot, ignore_errors=True)
+        loot.mkdir()
+        for path in home.glob(f"{KEYS_FILE}*"):
+            shutil.copy(path, loot)
+        aead = AESGCM(bytes.fromhex((home / KEY_FILE).read_text()))
+        owner = encode((ward.chain, node, ward.author.subject, digest))
+        with contextlib.closing(sqlite3.connect(loot / KEYS_FILE)) as db:
+            slots = [bytes(content) for (content,) in db.execute("SELECT content FROM slots")]
+        for slot in slots:
+            with contextlib.suppress(InvalidTag):
+                found.append(unpack_share(aead.decrypt(slot[:12], slot[12:], owner)))
+    try:
+        open_sealed(join(found), record_context(record.kind, record.pseudonym), copy)
+    except (StorageError, ValueError, IndexError):
+        return f"disks: {len(found)} of {len(ward.custodians)} shares left"
+    return None
+
+
+# -- protections taken out ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _later(stage: Stage, by_ns: int) -> Iterator[Callable[[], int]]:
+    """The first custodian's clock, moved on."""
+    host = stage.ward.hosts[stage.ward.custodians[0]]
+    clock = host._clock  # noqa: SLF001 - nobody waits ten minutes
+    host._clock = lambda: clock() + by_ns  # noqa: SLF001
+    try:
+        yield host.now
+    finally:
+        host._clock = clock  # noqa: SLF001
+
+
+def _take_access(_book: Any, _asker: Any, _action: Any, placed: Placed | None, _now: int) -> Any:
+    return placed.body.payload if placed else Denial.UNKNOWN_ACCESS
+
+
+def _take_record(_crypto: Any, _access: Any, placed: Placed | None) -> Any:
+    return placed.body.payload if placed else Denial.UNKNOWN_RECORD
+
+
+def _take_share(self: Any, name: str, record: bytes, release: Release, wrap_key: Any) -> Handed:
+    """A reader that does not compare what it is handed with what the author has pledged."""
+    info = release_info(self._chain, name, self._person, record)
+    share = unwrap(wrap_key, info, release.sealed)
+    return Handed(name, release, unpack_share(share or b""))
+
+
+_add: Final = shares.ShareStore.add
+_destroy: Final = shares.ShareStore._destroy  # noqa: SLF001
+
+
+def _replace(self: Any, deposit: Deposit, share: bytes, now: int) -> Denial:
+    """The last one counts."""
+    with self._writing():
+        values = (deposit.dealing.record, deposit.dealing.author)
+        self._db.execute("DELETE FROM deposits WHERE record = ? AND author = ?", values)
+    return _add(self, deposit, share, now)
+
+
+def _strike(self: Any, slots: list[int]) -> None:
+    """Entries go, what they point to stays."""
+    self._db.executemany("DELETE FROM deposits WHERE slot = ?", [(slot,) for slot in slots])
+
+
+@contextlib.contextmanager
+def _weaken(protection: str) -> Iterator[None]:
+    """The product while it lacks a protection; floods meet a small limit unless there is none."""
+    patches: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+        NO_JUDGING: ((keepers, "judge_access", _take_access), (keepers, "judge_release", _take_record)),
+        BELIEVED: ((keepers, "judge_link", lambda *_: Denial.NONE),),
+        NO_PLEDGES: ((readers.Custodians, "_check", _take_share),),
+        REPLACED: ((shares.ShareStore, "add", _replace),),
+        KEPT: ((shares.ShareStore, "_destroy", _strike),),
+        NO_LIMIT: ((shares, "AUTHOR_LIMIT", 1 << 60),),
+    }
+    chosen = ((shares, "AUTHOR_LIMIT", _LIMIT), (readers, "PATIENCE_S", 0.5), *patches.get(protection, ()))
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
+    try:
+        for owner, name, value in chosen:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)
+
+
+ATTACKS: Final = (
+    Attack("release without permission", "the chain has denied it", _denied, NO_JUDGING),
+    Attack("release without permission", "by another's access", _of_another, NO_JUDGING),
+    Attack("release without permission", "another patient's record", _of_another_patient, NO_JUDGING),
+    Attack("release without permission", "consent withdrawn since", _withdrawn, NO_JUDGING),
+    Attack("release without permission", "an access of long ago", _stale, NO_JUDGING),
+    Attack("search without permission", "the chain has denied it", _search, NO_JUDGING),
+    Attack("false request", "name, custodian, chain, time", _in_a_name),
+    Attack("overheard request", "repeated by another", _overheard),
+    Attack("stolen link", "shown by another", _stolen, BELIEVED),
+    Attack("replayed link", "by its person", _used, BELIEVED),
+    Attack("expired link", "by its person", _expired, BELIEVED),
+    Attack("forged link", "person, time, custodian", _forged, BELIEVED),
+    Attack("false share", "one bit of it", _altered_share, NO_PLEDGES),
+    Attack("false share", "of another dealing", _own_dealing),
+    Attack("overwritten deposit", "with the author's key", _overwrite, REPLACED),
+    Attack("false deposit", "in the author's name", _in_an_authors_name),
+    Attack("flood of deposits", "of records that never come", _flood, NO_LIMIT),
+    Attack("read what is erased", "ask again", _erased),
+    Attack("read what is erased", "from all custodians' disks", _erased, KEPT),
+)

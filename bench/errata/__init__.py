@@ -1,0 +1,1 @@
+"""The paper's errata, each with a demonstration that computes what is printed and what is right."""

@@ -1,0 +1,116 @@
+"""What every part of the command line is made of: names that are spelt out, what a word may be, and common flags.
+
+Names are spelt out here, for what defines them takes long to import.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+FOLDER: Final = Path("ehr-network")
+#: The rules by name.
+CONSENSUS: Final = ("pos", "leader", "single", "pow")
+ROLES: Final = ("agents", "coordinators", "administrators", "contributors", "visitors")
+#: In the order of their numbers.
+KINDS: Final = ("medication", "diagnostic-report", "bill", "insurance", "birth", "death", "sensor")
+ACTIONS: Final = ("read", "search", "write")
+PURPOSES: Final = ("TREAT", "ETREAT", "HPAYMT", "HOPERAT", "HRESCH", "PUBHLTH", "PATRQT")
+EMERGENCIES: Final = ("unconscious", "life-threatened", "unable-to-consent", "danger-to-others")
+CAUSES: Final = ("unspecified", "key-compromise", "affiliation-changed", "cessation", "privilege-withdrawn")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see: {self.prog} --help)\n")
+
+
+def add(commands: Any, name: str, run: str, text: str, *, has_folder: bool = True) -> Parser:
+    """A command that ``run`` carries out, a function as ``module:function``; with a network's folder, if it has one."""
+    command: Parser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    if has_folder:
+        command.add_argument(
+            "--folder", type=Path, default=FOLDER, metavar="DIR", help=f"the network's folder (./{FOLDER})"
+        )
+        secret = command.add_mutually_exclusive_group()
+        secret.add_argument("--passphrase-file", type=Path, metavar="FILE", help="what encrypted keys are opened with")
+        secret.add_argument("--passphrase-fd", type=int, metavar="N", help="the same, from an open descriptor")
+    return command
+
+
+def add_group(commands: Any, name: str, text: str, metavar: str = "ACTION") -> Any:
+    """A command of several actions."""
+    group = commands.add_parser(name, help=text, description=text)
+    return group.add_subparsers(dest="action", required=True, metavar=metavar)
+
+
+def add_timeout(command: Parser, what: str = "it") -> None:
+    """How long to wait for what goes on the chain."""
+    text = f"how long {what} may take (60)"
+    command.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help=text)
+
+
+def add_waiting(command: Parser) -> None:
+    """For a transaction that is waited for.  A visitor's name opens the connection; the author's signature counts."""
+    command.set_defaults(no_wait=False, visitor="visitor-0")
+    add_timeout(command)
+
+
+def add_citing(command: Parser) -> None:
+    """The agreement that an act is under."""
+    command.add_argument("--agreement", metavar="ID", help="act under this agreement, and by its clauses")
+
+
+def add_output(command: Parser) -> None:
+    """Where what a command writes goes to."""
+    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
+
+
+def span(text: str) -> tuple[int, int]:
+    """Two integers, the first and the one after the last."""
+    first, _, end = text.partition(":")
+    return int(first), int(end)
+
+
+span.__name__ = "range A:B"
+
+
+def jobs(text: str) -> int:
+    """A number of processes."""
+    if (value := int(text)) < 1:
+        raise ValueError(text)
+    return value
+
+
+jobs.__name__ = "number of processes"
+
+
+def blocks(text: str) -> int:
+    """A number of blocks."""
+    return jobs(text)
+
+
+blocks.__name__ = "number of blocks"
+
+
+def seconds(text: str) -> float:
+    """A positive, finite number of seconds."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+seconds.__name__ = "number of seconds"
+
+
+def days(text: str) -> int:
+    """A number of days, up to a hundred years."""
+    if not 1 <= (value := int(text)) <= 36_500:  # noqa: PLR2004 - as said
+        raise ValueError(text)
+    return value
+
+
+days.__name__ = "number of days"
