@@ -10,7 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
-from ehrcore.block import Block, Order, Payload, RecordRef
+from ehrcore.agreements import Agreement, Termination, agreement_id
+from ehrcore.block import Block, Order, RecordRef, TransactionBody
 from ehrcore.consent import Access, Action, Consent, Emergency, Erasure, Purpose, Withdrawal
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Capacity, CertificateBody, Reason
@@ -25,15 +26,18 @@ class Deed(StrEnum):
     CONSENT = "consent"
     WITHDRAWAL = "withdrawal"
     ERASURE = "erasure"
+    AGREEMENT = "agreement"
+    TERMINATION = "termination"
 
 
 class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event.
 
-    ``patient`` is a pseudonym, empty where a withdrawal names a consent that nobody gave.  ``record`` is the digest of
-    the `RecordRef` as a struct, of a consent and its withdrawal the consent's id, and of a search empty; ``kind`` is 0
-    where it says nothing, and ``location`` is known of a write.  ``at`` is the block's time.  ``author`` is proven
-    unless ``reason`` says otherwise.
+    ``patient`` is a pseudonym, empty where a withdrawal names a consent that nobody gave, or a termination an agreement
+    that nobody made.  ``record`` is the digest of the `RecordRef` as a struct, of a consent and its withdrawal the
+    consent's id, of an agreement and its end the agreement's, and of a search empty; ``kind`` is 0 where it says
+    nothing, and ``location`` is known of a write.  ``at`` is the block's time.  ``author`` is proven unless ``reason``
+    says otherwise.
     """
 
     tx_id: bytes
@@ -76,9 +80,9 @@ def list_events(
         body = endorsed.transaction.body
         if isinstance(body.payload, Order):
             continue
-        deed, patient, kind, record, purpose, emergency = _read(crypto, body.payload, tx_id)
-        if deed is Deed.CONSENT:
-            given[tx_id] = patient
+        deed, patient, kind, record, purpose, emergency = _read(crypto, body, tx_id)
+        if deed in {Deed.CONSENT, Deed.AGREEMENT}:
+            given[record] = patient
         holder = certificate_of(body.author)
         events.append(
             AuditEvent(
@@ -101,7 +105,10 @@ def list_events(
     return tuple(events)
 
 
-def _read(crypto: Crypto, payload: Payload, tx_id: bytes) -> tuple[Deed, bytes, int, bytes, Purpose | None, Emergency]:
+def _read(
+    crypto: Crypto, body: TransactionBody, tx_id: bytes
+) -> tuple[Deed, bytes, int, bytes, Purpose | None, Emergency]:
+    payload = body.payload
     match payload:
         case RecordRef(pseudonym=patient, kind=kind):
             return Deed.WRITE, patient, kind, crypto.hash_struct(payload), None, Emergency.NONE
@@ -114,6 +121,10 @@ def _read(crypto: Crypto, payload: Payload, tx_id: bytes) -> tuple[Deed, bytes, 
             return Deed.ERASURE, patient, 0, record, None, Emergency.NONE
         case Withdrawal(consent=consent):
             return Deed.WITHDRAWAL, b"", 0, consent, None, Emergency.NONE
+        case Agreement(terms=terms):
+            return Deed.AGREEMENT, terms.pseudonym, 0, agreement_id(crypto, body.chain, terms), None, Emergency.NONE
+        case Termination(agreement=agreement):
+            return Deed.TERMINATION, b"", 0, agreement, None, Emergency.NONE
         case _:
             raise TypeError(f"payload: expected one about a patient, found {type(payload).__name__}")
 
@@ -144,7 +155,7 @@ class Trail:
             return self._consents.get(consent, b"")
 
         for event in list_events(self._crypto, block, reasons, tx_ids, certificate_of, patient_of):
-            if event.deed is Deed.CONSENT and not event.reason:
+            if event.deed in {Deed.CONSENT, Deed.AGREEMENT} and not event.reason:
                 self._consents[event.record] = event.patient
             elif event.deed is Deed.WRITE and not event.reason:
                 self._writes.setdefault(event.record, event)

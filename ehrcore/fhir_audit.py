@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ehrcore.auditing import AuditEvent, Deed
 from ehrcore.fhir_terms import (
+    AGREEMENTS,
     CHAINS,
     INTERACTIONS,
     KIND_CODES,
@@ -36,6 +37,15 @@ _DEEDS: Final = {
     Deed.CONSENT: ("create", "C"),
     Deed.WITHDRAWAL: ("update", "U"),
     Deed.ERASURE: ("delete", "D"),
+    Deed.AGREEMENT: ("create", "C"),
+    Deed.TERMINATION: ("update", "U"),
+}
+#: What is no record: the system of its id, and the type of resource.
+_NAMED: Final = {
+    Deed.CONSENT: (TRANSACTIONS, "Consent"),
+    Deed.WITHDRAWAL: (TRANSACTIONS, "Consent"),
+    Deed.AGREEMENT: (AGREEMENTS, "Contract"),
+    Deed.TERMINATION: (AGREEMENTS, "Contract"),
 }
 _SUCCESS, _FAILURE = "0", "4"
 
@@ -79,7 +89,7 @@ def _agents(event: AuditEvent) -> list[dict[str, Any]]:
 
 
 def _entities(event: AuditEvent) -> list[dict[str, Any]]:
-    """The patient, the transaction, and the record or the consent."""
+    """The patient, the transaction, and the record, the consent or the agreement."""
     details = {
         "height": str(event.height),
         "kind": KIND_CODES.get(event.kind, ""),
@@ -90,9 +100,8 @@ def _entities(event: AuditEvent) -> list[dict[str, Any]]:
     if event.patient:
         entities.insert(0, _entity(PSEUDONYMS, event.patient, "1", "1", "Patient"))
     if event.record:
-        is_consent = event.deed in {Deed.CONSENT, Deed.WITHDRAWAL}
-        what = (TRANSACTIONS, "Consent") if is_consent else (RECORDS, "")
-        entities.append(_entity(what[0], event.record, "2", "4", what[1]))
+        system, kind = _NAMED.get(event.deed, (RECORDS, ""))
+        entities.append(_entity(system, event.record, "2", "4", kind))
     return entities
 
 

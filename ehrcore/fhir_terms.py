@@ -15,6 +15,7 @@ ORGANISATIONS: Final = "urn:x-ehrcore:organisation"
 PSEUDONYMS: Final = "urn:x-ehrcore:pseudonym"
 KINDS: Final = "urn:x-ehrcore:record-kind"
 TRANSACTIONS: Final = "urn:x-ehrcore:transaction"
+AGREEMENTS: Final = "urn:x-ehrcore:agreement"
 RECORDS: Final = "urn:x-ehrcore:record"
 CHAINS: Final = "urn:x-ehrcore:chain"
 

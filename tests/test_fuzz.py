@@ -606,7 +606,7 @@ EXEMPT = {
     "ehrcore.drive.net.tls.peer_name": "a certificate that TLS has verified",
     "ehrcore.cli.consent.grant": "what was encoded on the line before",
     "ehrcore.cli.consent._parse_day": "a number that is there",
-    "ehrcore.cli.person._check_organisation": "a word of the command line",
+    "ehrcore.drive.net.persons.check_organisation": "a word of the command line",
     "ehrcore.drive.net.shares.find": "a contributor's own file, whose rows are authenticated",
     "bench.attacks.": "files of this project, checked against their published digests",
     "bench.privacy.": "what is being measured",

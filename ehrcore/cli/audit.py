@@ -12,23 +12,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ehrcore.auditing import AuditEvent, Deed, Trail
+from ehrcore.auditing import Trail
 from ehrcore.block import RecordRef
 from ehrcore.cli.chain import follow, open_chain
-from ehrcore.cli.format import show_time
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import open_authority
 from ehrcore.cli.status import lacking
+from ehrcore.cli.trail import show_trail, summarise
 from ehrcore.contracts import digest_object
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
 from ehrcore.drive.net.objects import Store
+from ehrcore.drive.net.persons import known_aliases, pseudonym_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.status import NodeStatus
 from ehrcore.drive.net.stores import open_store
 from ehrcore.errors import DeploymentError, StorageError, ValidationError
 from ehrcore.fhir_audit import write_bundle
-from ehrcore.fhir_terms import KIND_CODES
 from ehrcore.identity import Reason
 from ehrcore.ledger import open_crypto
 from ehrcore.messages import Finalised
@@ -121,35 +121,6 @@ def _words(value: object) -> str:
     return ", ".join(str(word) or "valid" for word in value) if isinstance(value, tuple) else str(value)
 
 
-def _entry(trail: Trail, event: AuditEvent) -> str:
-    """A line of the trail: when, who, what, of which kind, where in the chain, the outcome, and what stands out."""
-    written = trail.write_of(event)
-    kind = KIND_CODES.get(event.kind or (written.kind if written else 0), "")
-    marks = [
-        written.location if written else event.location or event.record.hex(),
-        f"for {event.purpose.value}" if event.purpose else "",
-        f"BREAK-GLASS ({event.emergency.value})" if event.is_break_glass else "",
-        "DENIED" if event.reason else "",
-        "NOT THIS PATIENT'S RECORD" if trail.is_misnamed(event) else "",
-    ]
-    line = (
-        f"{show_time(event.at)}  {event.author:<12}  {event.deed.value:<10}  {kind:<17}  block {event.height:<7}"
-        f"  {event.reason or 'valid':<17}  {'  '.join(filter(None, marks))}"
-    )
-    return line.rstrip()
-
-
-def _summarise(trail: Trail) -> str:
-    events = trail.events
-    counts = {
-        "writes": sum(event.deed is Deed.WRITE for event in events),
-        "reads and searches": sum(event.deed in {Deed.READ, Deed.SEARCH} for event in events),
-        "denied": sum(bool(event.reason) for event in events),
-        "by breaking the glass": sum(event.is_break_glass for event in events),
-    }
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
 def _export(path: Path, trail: Trail, chain: str) -> None:
     """Write the trail as a FHIR R4 Bundle of AuditEvents."""
     bundle = write_bundle(trail.events, bytes.fromhex(chain))
@@ -162,11 +133,12 @@ def audit(options: argparse.Namespace) -> int:
     pseudonym = None
     if options.patient is not None:
         pseudonym = open_authority(folder, plan).pseudonym(options.patient)
+    elif options.alias is not None:
+        pseudonym = pseudonym_of(folder, plan, options.alias)
     done, told = asyncio.run(_audit(folder, plan, pseudonym))
     if pseudonym is not None:
-        for event in done.trail.events:
-            print(_entry(done.trail, event))
-        print(f"{_summarise(done.trail)}, of patient {pseudonym.hex()} (a pseudonym)")
+        print("\n".join(show_trail(done.trail, known_aliases(folder, plan))))
+        print(f"{summarise(done.trail)}, of patient {pseudonym.hex()} (a pseudonym)")
     if options.fhir is not None:
         _export(options.fhir, done.trail, plan.chain)
     print(f"replayed  {done.state.height} blocks of chain {plan.chain}")

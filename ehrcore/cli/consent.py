@@ -20,29 +20,31 @@ from ehrcore.cli.output import write_output
 from ehrcore.cli.records import open_authority
 from ehrcore.cli.words import ACTIONS, KINDS
 from ehrcore.codec import decode, encode
-from ehrcore.consent import Action, Consent, Provision, Purpose, Withdrawal
+from ehrcore.consent import MOST_NAMES, Action, Consent, Provision, Purpose, Withdrawal
 from ehrcore.drive.net.client import Client, folder_of
-from ehrcore.drive.net.persons import open_person, read_certificate, subject_of
+from ehrcore.drive.net.persons import check_organisation, known_aliases, open_person, pseudonym_of, subject_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import CodecError, DeploymentError
 from ehrcore.identity import FOREVER, Reason
 from ehrcore.messages import Finalised
 from ehrcore.state import Verdict
 from ehrcore.types import SECOND, Nanos
+from ehrcore.wording import say_provision
 
 
 def grant(options: argparse.Namespace) -> int:
     """Sign a consent of one provision and wait until it is final; 1 if it is refused or not final in time."""
     folder, plan = folder_of(options.folder)
-    pseudonym = _pseudonym(folder, plan, options.alias)
+    pseudonym = pseudonym_of(folder, plan, options.alias)
     since = _parse_day("--since", options.since) if options.since else time.time_ns()
     until = _parse_day("--until", options.until) if options.until else FOREVER
     if since >= until:
         raise DeploymentError(f"--until: expected a day after {show_time(since)}, found {options.until}")
+    organisations = (check_organisation("--to-organisation", name) for name in options.to_organisation)
     provision = Provision(
         is_permit=not options.deny,
         subjects=tuple(sorted({subject_of(folder, plan, alias) for alias in options.to})),
-        organisations=tuple(sorted(set(options.to_organisation))),
+        organisations=tuple(sorted(set(organisations))),
         kinds=tuple(sorted({KINDS.index(kind) + 1 for kind in options.kinds})),
         actions=tuple(sorted({Action(ACTIONS.index(action) + 1) for action in options.actions})),
         purposes=tuple(purpose for purpose in Purpose if purpose in options.purpose),
@@ -51,8 +53,9 @@ def grant(options: argparse.Namespace) -> int:
     )
     try:
         consent = decode(encode(Consent(pseudonym, (provision,))), Consent)
-    except CodecError as error:
-        raise DeploymentError(f"consent: {error}") from None
+    except CodecError:
+        count = len(provision.subjects), len(provision.organisations)
+        raise DeploymentError(f"consent: expected at most {MOST_NAMES} names of each sort, found {count}") from None
     return _submit(folder, plan, options, consent, "in force")
 
 
@@ -68,12 +71,12 @@ def list_all(options: argparse.Namespace) -> int:
     if options.patient is not None:
         pseudonym = open_authority(folder, plan).pseudonym(options.patient)
     else:
-        pseudonym = _pseudonym(folder, plan, options.alias)
-    names = _known_names(folder)
+        pseudonym = pseudonym_of(folder, plan, options.alias)
+    names = known_aliases(folder, plan)
     held = read_chain(folder, plan).consents.held.get(pseudonym)
     for consent_id, consent in held:
         for provision in consent.provisions:
-            print(f"{consent_id.hex()}  {_say(provision, names)}")
+            print(f"{consent_id.hex()}  {say_provision(provision, names)}")
     if not held:
         print("no consent in force: all may write, nobody else may read or search")
     return 0
@@ -103,13 +106,6 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pseudonym(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> bytes:
-    body, _ = read_certificate(folder, plan, alias)
-    if not body.pseudonym:
-        raise DeploymentError(f"--as: expected a patient, found {alias}, who is none")
-    return body.pseudonym
-
-
 def _parse_day(name: str, text: str) -> int:
     """The beginning of a day in UTC, in nanoseconds."""
     try:
@@ -117,26 +113,6 @@ def _parse_day(name: str, text: str) -> int:
         return msgspec.convert(int(day.timestamp()) * SECOND, Nanos)
     except (ValueError, msgspec.ValidationError):
         raise DeploymentError(f"{name}: expected a day such as 2027-01-31, found {text[:40]!r}") from None
-
-
-def _known_names(folder: NetworkFolder) -> dict[str, str]:
-    """Aliases of this host, by subject."""
-    found = (folder.path / "persons").glob("*/subject")
-    return {path.read_text(errors="replace").strip(): path.parent.name for path in found}
-
-
-def _say(given: Provision, names: dict[str, str]) -> str:
-    who = [*(names.get(subject, subject) for subject in given.subjects), *given.organisations]
-    parts = (
-        "permits" if given.is_permit else "DENIES",
-        " or ".join(who) or "anybody",
-        "to " + ", ".join(ACTIONS[action - 1] for action in given.actions or Action),
-        f"records of {' or '.join(KINDS[kind - 1] for kind in given.kinds) or 'all kinds'}",
-        f"for {' or '.join(given.purposes) or 'any purpose'}",
-        f"from {show_time(given.not_before)}",
-        "" if given.not_after == FOREVER else f"until {show_time(given.not_after)}",
-    )
-    return " ".join(filter(None, parts))
 
 
 def _submit(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespace, payload: Payload, done: str) -> int:

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from ehrcore.authority import Authority
 from ehrcore.block import Payload, RecordRef, Transaction, TransactionBody
 from ehrcore.cli.certificates import find_certificates, names_in
+from ehrcore.cli.format import parse_digest
 from ehrcore.cli.records import Nonces
 from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
@@ -72,7 +75,12 @@ def sign_payload(context: Context, nonces: Nonces, payload: Payload) -> Transact
 
 
 async def keep_record(
-    custodians: Custodians, store: Store, crypto: Crypto, pseudonym: bytes, record: ClinicalRecord
+    custodians: Custodians,
+    store: Store,
+    crypto: Crypto,
+    pseudonym: bytes,
+    record: ClinicalRecord,
+    agreement: bytes = b"",
 ) -> RecordRef:
     """Seal a record under a key of its own, store it, and have custodians keep the key: what the chain is to say of it.
 
@@ -81,9 +89,15 @@ async def keep_record(
     key = os.urandom(RECORD_KEY_BYTES)
     content = (record.body,)
     reference = await asyncio.to_thread(put_sealed, store, crypto.suite, key, record.kind, pseudonym, lambda: content)
+    reference = msgspec.structs.replace(reference, agreement=agreement)
     for why in await custodians.deposit(reference, key):
         sys.stderr.write(f"ehrcore: {why}\n")
     return reference
+
+
+def cited_by(options: argparse.Namespace) -> bytes:
+    """The id of the agreement that an act is under; empty for none."""
+    return parse_digest("--agreement", options.agreement) if getattr(options, "agreement", None) else b""
 
 
 def context_of(plan: NetworkPlan, person: Person) -> Context:
@@ -105,6 +119,7 @@ class Desk:
         folder, plan = client.folder, client.plan
         self._client, self._authority = client, authority
         self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
+        self._agreement = cited_by(options)
         self._context = context_of(plan, person) if person else folder.context(plan, options.visitor)
         self._nonces = Nonces(home_of(folder, plan, person.alias if person else options.visitor))
         self._verifier, self._store = Verifier(plan.open_genesis()), open_store(folder)
@@ -123,7 +138,7 @@ class Desk:
         assert self._authority is not None  # noqa: S101 - who submits has given one
         pseudonym, crypto = self._authority.pseudonym(record.patient_id), self._context.crypto
         try:
-            reference = await keep_record(self._custodians, self._store, crypto, pseudonym, record)
+            reference = await keep_record(self._custodians, self._store, crypto, pseudonym, record, self._agreement)
         except DeploymentError as error:
             return Outcome(b"", f"not submitted: {error}")
         return await self.hand_over(sign_payload(self._context, self._nonces, reference))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,7 +41,7 @@ def write_output(path: Path | None, data: bytes) -> None:
 def move_output(plain: Path, path: Path | None) -> None:
     """What lies in the file ``plain``, of the folder that `check_output` has named."""
     if path is None or _is_kept(path):
-        with plain.open("rb") as source, sys.stdout.buffer if path is None else _open(path) as file:
+        with plain.open("rb") as source, nullcontext(sys.stdout.buffer) if path is None else _open(path) as file:
             shutil.copyfileobj(source, file)
             file.flush()
         return

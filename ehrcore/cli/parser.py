@@ -11,6 +11,7 @@ from ehrcore.cli.words import (
     ROLES,
     Parser,
     add,
+    add_citing,
     add_group,
     add_output,
     add_timeout,
@@ -75,6 +76,7 @@ def _add_submit(commands: Any) -> None:
     submit = add(commands, "submit", "submit:submit", "put FHIR records on the chain and verify their receipts")
     submit.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a FHIR resource as JSON, or a folder")
     submit.add_argument("--visitor", default="visitor-0", metavar="NAME", help="who signs (visitor-0)")
+    add_citing(submit)
     submit.add_argument("--skip", action="store_true", help="leave out files that are no record, and name them")
     submit.add_argument("--no-wait", action="store_true", help="return once enough agents have accepted them")
     add_timeout(submit, "each record")

@@ -5,6 +5,8 @@ from typing import Any
 
 from ehrcore.cli.words import ACTIONS, CAUSES, KINDS, PURPOSES, Parser, add, add_group, add_output, add_waiting, days
 
+_KINDS, _ACTIONS, _PURPOSES, _CAUSES = map(", ".join, (KINDS, ACTIONS, PURPOSES, CAUSES))
+
 
 def add_persons(commands: Any) -> None:
     """All that is about persons and what they decide."""
@@ -22,7 +24,14 @@ def _add_person(actions: Any) -> None:
     what.add_argument("--practitioner", action="store_true", help="somebody who treats patients")
     what.add_argument("--device", action="store_true", help="a device that writes records and reads none")
     enrol.add_argument("--organisation", default="", metavar="NAME", help="whose they are, such as ward-3")
-    enrol.add_argument("--kinds", nargs="+", choices=KINDS, default=(), metavar="KIND", help="records they may submit")
+    enrol.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        default=(),
+        metavar="KIND",
+        help=f"records they may submit: {_KINDS} (none)",
+    )
     _add_days(enrol, "how long the certificate is valid (365)", 365)
     for name, text in (
         ("rotate", "replace a person's keys, by their present ones"),
@@ -34,7 +43,7 @@ def _add_person(actions: Any) -> None:
     _add_new_passphrase(*(actions.choices[name] for name in ("enrol", "rotate", "recover")))
     revoke = add(actions, "revoke", "person:revoke", "withdraw a person's certificate for good")
     revoke.add_argument("alias", metavar="ALIAS")
-    revoke.add_argument("--cause", choices=CAUSES, default="unspecified", help="why (unspecified)")
+    revoke.add_argument("--cause", choices=CAUSES, default="unspecified", metavar="WHY", help=f"why: {_CAUSES}")
     for name in ("enrol", "rotate", "recover", "revoke"):
         add_waiting(actions.choices[name])
     show = add(actions, "show", "person:show", "a certificate of this host in words, with its fingerprint")
@@ -60,9 +69,15 @@ def _add_consent(actions: Any) -> None:
     grant = add(actions, "grant", "consent:grant", "permit, or deny, what is asked with a patient's records")
     grant.add_argument("--to", nargs="+", default=(), metavar="ALIAS", help="to whom: persons or nodes (anybody)")
     grant.add_argument("--to-organisation", nargs="+", default=(), metavar="NAME", help="and to all of these")
-    grant.add_argument("--kinds", nargs="+", choices=KINDS, default=(), metavar="KIND", help="records of these (all)")
-    grant.add_argument("--actions", nargs="+", choices=ACTIONS, default=(), metavar="ACTION", help="these alone (all)")
-    grant.add_argument("--purpose", nargs="+", choices=PURPOSES, default=(), metavar="CODE", help="for these (all)")
+    grant.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=(), metavar="KIND", help=f"records of these: {_KINDS} (all)"
+    )
+    grant.add_argument(
+        "--actions", nargs="+", choices=ACTIONS, default=(), metavar="ACTION", help=f"these alone: {_ACTIONS} (all)"
+    )
+    grant.add_argument(
+        "--purpose", nargs="+", choices=PURPOSES, default=(), metavar="CODE", help=f"for these: {_PURPOSES} (all)"
+    )
     grant.add_argument("--since", metavar="DATE", help="from this day on, UTC (now)")
     grant.add_argument("--until", metavar="DATE", help="up to the beginning of this day, UTC (for ever)")
     grant.add_argument("--deny", action="store_true", help="deny it, whatever else permits it")

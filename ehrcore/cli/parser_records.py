@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ehrcore.cli.words import EMERGENCIES, KINDS, PURPOSES, Parser, add, add_output, add_waiting
+from ehrcore.cli.words import EMERGENCIES, KINDS, PURPOSES, Parser, add, add_citing, add_output, add_waiting
 
 
 def add_records(commands: Any) -> None:
@@ -25,7 +25,7 @@ def _add_read(commands: Any) -> None:
     whose = search.add_mutually_exclusive_group(required=True)
     whose.add_argument("--patient", metavar="ID", help="the patient (where the authority's folder is)")
     whose.add_argument("--pseudonym", metavar="HEX", help="the patient's pseudonym")
-    search.add_argument("--kind", choices=KINDS, help="records of this kind alone (all)")
+    search.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"one kind alone: {', '.join(KINDS)} (all)")
     _add_access(search)
     erase = add(commands, "erase", "erase:erase", "have a record's key destroyed for good; the chain stays as it is")
     erase.add_argument("id", metavar="ID", help="the transaction's id")
@@ -42,8 +42,11 @@ def _add_access(command: Parser) -> None:
     )
     # ETREAT goes without saying where the glass is broken.
     purposes = tuple(code for code in PURPOSES if code != "ETREAT")
-    command.add_argument("--purpose", choices=purposes, default="TREAT", help="what for (TREAT)")
-    command.add_argument("--break-glass", choices=EMERGENCIES, default="", help="in an emergency, against all consents")
+    text = f"what for: {', '.join(purposes)} (TREAT)"
+    command.add_argument("--purpose", choices=purposes, default="TREAT", metavar="CODE", help=text)
+    add_citing(command)
+    text = f"as a practitioner in an emergency, against all consents: {', '.join(EMERGENCIES)}"
+    command.add_argument("--break-glass", choices=EMERGENCIES, default="", metavar="WHY", help=text)
     add_waiting(command)
 
 
@@ -62,8 +65,10 @@ def _add_proofs(commands: Any) -> None:
 def _add_audit(commands: Any) -> None:
     text = "replay the chain, compare every ledger and check every stored record; code 1 if something is found"
     audit = add(commands, "audit", "audit:audit", text)
-    audit.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
-    audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail as a FHIR Bundle of AuditEvents")
+    whose = audit.add_mutually_exclusive_group()
+    whose.add_argument("--patient", metavar="ID", help="the trail of one patient (where the authority's folder is)")
+    whose.add_argument("--as", dest="alias", metavar="ALIAS", help="a patient's own trail, by her certificate alone")
+    audit.add_argument("--fhir", type=Path, metavar="FILE", help="write the trail (of all) as FHIR AuditEvents")
 
     text = "print what patients are called on the chain or in a study (where the authority's folder is)"
     pseudonym = add(commands, "pseudonym", "pseudonym:pseudonym", text)

@@ -22,7 +22,6 @@ from ehrcore.cli.format import align, show_time
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import Nonces, open_authority
 from ehrcore.cli.words import KINDS
-from ehrcore.consent import Organisation
 from ehrcore.drive.net.client import Client, folder_of
 from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.keys import Passphrase, kept_passphrase
@@ -33,6 +32,7 @@ from ehrcore.drive.net.persons import (
     Entry,
     change_directory,
     check_alias,
+    check_organisation,
     home_of,
     make_keys,
     new_subject,
@@ -61,7 +61,7 @@ def enrol(options: argparse.Namespace) -> int:
         if options.practitioner
         else Capacity.DEVICE
     )
-    organisation = _check_organisation(options.organisation)
+    organisation = options.organisation and check_organisation("--organisation", options.organisation)
     kinds = tuple(sorted({KINDS.index(kind) + 1 for kind in options.kinds}))
     if options.patient is not None:
         # What names nobody is refused before anything is written.
@@ -69,7 +69,10 @@ def enrol(options: argparse.Namespace) -> int:
     with change_directory(folder, plan) as directory:
         known = directory.persons.get(options.alias)
         if known is not None and known.height is not None:
-            raise DeploymentError(f"ALIAS: expected somebody new, found {options.alias}, who is enrolled")
+            raise DeploymentError(
+                f"ALIAS: expected somebody new, found {options.alias}, who is enrolled "
+                "(person recover gives new keys to who has lost theirs)"
+            )
         _require_alone(directory, options.alias, options.patient)
         # An order that was not final in time may still become so; a later serial of the same name replaces it then.
         subject = known.subject if known else new_subject()
@@ -174,13 +177,6 @@ def _require_alone(directory: Directory, alias: str, patient: str | None) -> Non
     holder = next((name for name in others if patient and directory.persons[name].patient == patient), None)
     if holder is not None:
         raise DeploymentError(f"--patient: expected somebody who is not enrolled, found the patient of {holder}")
-
-
-def _check_organisation(name: str) -> str:
-    try:
-        return msgspec.convert(name, Organisation) if name else ""
-    except msgspec.ValidationError:
-        raise DeploymentError(f"--organisation: expected 1 to 64 of a-z, 0-9, '.', '-', found {name[:80]!r}") from None
 
 
 def _find(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Entry:

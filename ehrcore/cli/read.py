@@ -12,7 +12,7 @@ from typing import Final
 
 from ehrcore.block import Attestation, Genesis, RecordRef
 from ehrcore.cli.certificates import find_certificates, names_in
-from ehrcore.cli.desk import Desk
+from ehrcore.cli.desk import Desk, cited_by
 from ehrcore.cli.disclosure import encode_disclosure
 from ehrcore.cli.format import parse_digest
 from ehrcore.cli.output import check_output, move_output, write_output
@@ -74,7 +74,7 @@ async def _fetch(
         record = await find_record(client, tx_id)
         digest = person.crypto.hash_struct(record)
         purpose, emergency = purpose_of(options)
-        access = Access(Action.READ, record.pseudonym, record.kind, digest, purpose, emergency)
+        access = Access(Action.READ, record.pseudonym, record.kind, digest, purpose, emergency, cited_by(options))
         access_id = await request_access(client, person, access, options)
         custodians = Custodians(client, person.subject, person.crypto)
         handed, troubles = await custodians.collect(access_id, tx_id, record, person.wrap_key)
@@ -114,6 +114,11 @@ async def request_access(client: Client, person: Person, access: Access, options
     outcome = await Desk(client, None, options, person).settle_payload(access)
     if not outcome.is_good:
         reason = next((text for code, text in _DENIALS.items() if code.value in outcome.verdict.split()), None)
+        if reason == _DENIALS[Reason.NO_CONSENT]:
+            who = f"{person.alias} do so for {access.purpose.value}"
+            reason += f" that lets {who} (--as says who asks, --purpose what for)"
+        elif access.emergency and reason == _DENIALS[Reason.NO_RIGHT]:
+            reason = f"{person.alias} is no practitioner, and nobody else may break the glass"
         raise ProofError(
             f"{access.action.name.lower()}: expected it to be permitted, found: {reason or outcome.verdict}"
         )

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 
+from ehrcore.cli.desk import cited_by
 from ehrcore.cli.format import parse_digest
 from ehrcore.cli.read import find_transaction, or_one, purpose_of, request_access
 from ehrcore.cli.records import open_authority
@@ -44,7 +45,7 @@ async def _ask(client: Client, person: Person, pseudonym: bytes, options: argpar
     kind = int(RecordKind[options.kind.upper().replace("-", "_")]) if options.kind else 0
     purpose, emergency = purpose_of(options)
     async with client:
-        access = Access(Action.SEARCH, pseudonym, kind, b"", purpose, emergency)
+        access = Access(Action.SEARCH, pseudonym, kind, b"", purpose, emergency, cited_by(options))
         access_id = await request_access(client, person, access, options)
         found = await Custodians(client, person.subject, person.crypto).search(access_id, person.wrap_key)
         good = []

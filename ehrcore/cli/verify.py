@@ -14,6 +14,7 @@ from ehrcore.hashing import find_suite
 from ehrcore.ledger import open_crypto
 from ehrcore.proof import Verified, decode_proof, verify_proof
 from ehrcore.records import RecordKind
+from ehrcore.wording import say_payload
 
 #: An object in base64, and its key.
 MAX_EVIDENCE_BYTES: Final = 2 * MAX_OBJECT_BYTES
@@ -61,7 +62,8 @@ def _proven(shown: Verified, options: argparse.Namespace) -> Lines:
             f"the record is at {payload.location}, digest {payload.digest.hex()}",
         ]
     else:
-        what = [f"{author} ordered: {type(payload).__name__.lower()}"]
+        (deed, about), *more = say_payload(payload)
+        what = [f"{author} {deed} {about}", *(f"{name}: {value}" for name, value in more)]
     if options.record is not None:
         what.append(f"the record is {options.record}, byte for byte")
     if options.evidence is not None:
@@ -97,7 +99,8 @@ def _claimed(shown: Verified, options: argparse.Namespace) -> Lines:
         ("signed", f"verdict {verdict}, by {len(names)} of {count} contributors: {', '.join(names)}"),
         ("claimed", f"signed at {submitted} by the author's clock, in a block of {cut} by the proposer's"),
     ]
-    if options.record is None and options.evidence is None:
+    is_record = isinstance(shown.endorsed.transaction.body.payload, RecordRef)
+    if is_record and options.record is None and options.evidence is None:
         lines.append(("open", "whether a file is that record (--record FILE)"))
     if options.chain is None:
         lines.append(("open", f"whether {shown.chain.hex()} is the right chain (--chain HEX)"))

@@ -58,6 +58,11 @@ def add_waiting(command: Parser) -> None:
     add_timeout(command)
 
 
+def add_citing(command: Parser) -> None:
+    """The agreement that an act is under."""
+    command.add_argument("--agreement", metavar="ID", help="act under this agreement, and by its clauses")
+
+
 def add_output(command: Parser) -> None:
     """Where what a command writes goes to."""
     command.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")

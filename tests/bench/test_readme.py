@@ -1,8 +1,11 @@
 """README: its code runs, and every command, session, option and file that it names is there."""
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,7 @@ def blocks(language: str) -> list[str]:
 def commands(name: str) -> list[list[str]]:
     """Every call of a program in the shell blocks and in the text, as words without comments."""
     lines = "\n".join(blocks("sh")).splitlines() + re.findall(r"`([^`\n]+)`", README)
-    parts = [part for line in lines for part in line.split("&&")]
+    parts = [part for line in lines for part in re.split(r"&&|\||<<", line)]
     return [words for words in (shlex.split(part, comments=True) for part in parts) if words[:1] == [name]]
 
 
@@ -76,8 +79,43 @@ def test_every_command_of_ehrcore_exists_with_its_options() -> None:
             "erase:erase",
             "person:enrol",
             "consent:grant",
+            "consent:list_all",
+            "consent:revoke",
+            "consent:export",
+            "agreement:propose",
+            "agreement:sign",
+            "agreement:submit",
+            "agreement:terminate",
         ),
     }
+
+
+@pytest.mark.slow
+def test_the_walk_through_goes_as_it_says(tmp_path: Path) -> None:
+    """Word for word, on a network as small as it can be with three contributors."""
+    from tests.core.cli.conftest import find_ports, run_process
+
+    (script,) = (block for block in blocks("sh") if "person enrol anna" in block)
+    up = ("network", "up", "--detach", "--contributors", 3, "--first-port", find_ports(8), "--folder")
+    assert run_process(*up, tmp_path / "ehr-network").code == 0
+    shell = f'ehrcore() {{ "{sys.executable}" -m ehrcore "$@" || echo "code $?"; }}\n'
+    try:
+        done = subprocess.run(
+            ["bash", "-eu", "-c", shell + script], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=True,
+        )  # fmt: skip
+    finally:
+        run_process("network", "down", "--folder", tmp_path / "ehr-network")
+    assert done.stdout.count("code 1\n") == script.count("# code 1") == done.stdout.count("code ")
+    assert [line.partition("found: ")[2].partition(" that")[0] for line in done.stderr.splitlines()] == [
+        "no consent of the patient", "no consent of the patient", "the record has been erased"
+    ]  # fmt: skip
+    record = (tmp_path / "records" / done.stdout.splitlines()[0].rpartition("/")[2]).read_bytes()
+    assert {(tmp_path / name).read_bytes() for name in ("copy.json", "emergency.json", "own.json")} == {record}
+    for words in ("asked to read a record", "broke the glass: unconscious", "signed a consent", "provision: permits"):
+        assert f"proven   {words}" in re.sub(r"person-[0-9a-f]{16} (asked|signed)", r"\1", done.stdout)
+    assert "1 stored records, 1 erased" in done.stdout
+    assert done.stdout.endswith("nothing was found\n")
 
 
 def test_every_session_of_nox_exists() -> None:

@@ -278,3 +278,19 @@ def test_verify_compares_the_chain_and_the_tip_with_what_is_known_from_elsewhere
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert f"expected {option[2:]} 0000" in error
+
+
+def test_every_help_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    import argparse
+
+    from ehrcore.cli.parser import build_parser
+
+    monkeypatch.setenv("COLUMNS", "80")
+    waiting, seen = [build_parser()], 0
+    while waiting:
+        parser = waiting.pop()
+        seen += 1
+        assert max(map(len, parser.format_help().splitlines())) <= 80, parser.prog
+        groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        waiting += [command for group in groups for command in group.choices.values()]
+    assert seen > 30

@@ -179,7 +179,8 @@ class Custodians:
             if time.monotonic() >= end:
                 words = "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
                 raise StorageError(
-                    f"custodians: expected {self.threshold} to release the record's key, found {len(group)} ({words})"
+                    f"custodians: expected {self.threshold} to release the record's key, found {len(group)} ({words}); "
+                    "who does not permit what the chain does has no share, is behind, or another clock than this host"
                 )
             await asyncio.sleep(PAUSE_S)
 

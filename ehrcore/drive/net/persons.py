@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
+from ehrcore.consent import Organisation
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.files import read_file, read_secret, write_file
 from ehrcore.drive.net.keys import (
@@ -72,8 +73,14 @@ def home_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Path:
     """Where the keys of a person, or of a node, lie; `DeploymentError` if they are not on this host."""
     home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
     if not (home / SIGNING_FILE).exists():
-        raise DeploymentError(f"{home}: expected the keys of {alias}, found none")
+        raise _unknown(folder, alias)
     return home
+
+
+def _unknown(folder: NetworkFolder, alias: str) -> DeploymentError:
+    here = sorted(path.parent.name for path in (folder.path / "persons").glob(f"*/{SUBJECT_FILE}"))
+    some = f"{', '.join(here[:8])}{', ...' if len(here) > 8 else ''}" if here else "nobody yet: ehrcore person enrol"  # noqa: PLR2004 - a line
+    return DeploymentError(f"{alias}: expected a person with files on this host ({some}) or a node, found neither")
 
 
 def open_person(folder: NetworkFolder, plan: NetworkPlan, alias: str, passphrase: Passphrase | None = None) -> Person:
@@ -106,6 +113,8 @@ def read_certificate(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> tu
 
     home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
     path = home / CERTIFICATE_FILE
+    if not home.exists():
+        raise _unknown(folder, alias)
     data = read_file(path, 1 << 16)
     try:
         der = from_pem("CERTIFICATE", data)
@@ -118,7 +127,10 @@ def subject_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> str:
     """The name on the chain of a person or node; a name of the chain itself is one, too, for who is not known here."""
     if alias in plan.nodes or _SUBJECT.fullmatch(alias):
         return alias
-    return _read_subject(folder.path / "persons" / check_alias(alias) / SUBJECT_FILE)
+    path = folder.path / "persons" / check_alias(alias) / SUBJECT_FILE
+    if not path.exists():
+        raise _unknown(folder, alias)
+    return _read_subject(path)
 
 
 def _read_subject(path: Path) -> str:
@@ -126,6 +138,31 @@ def _read_subject(path: Path) -> str:
         return msgspec.convert(read_file(path, 128).decode().removesuffix("\n"), NodeId)
     except (msgspec.ValidationError, UnicodeDecodeError):
         raise DeploymentError(f"{path}: expected a subject's name, found something else") from None
+
+
+def pseudonym_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> bytes:
+    """A patient's own pseudonym, by the certificate that lies here."""
+    body, _ = read_certificate(folder, plan, alias)
+    if not body.pseudonym:
+        raise DeploymentError(f"--as: expected a patient, found {alias}, who is none")
+    return body.pseudonym
+
+
+def known_aliases(folder: NetworkFolder, plan: NetworkPlan) -> dict[str, str]:
+    """Aliases by subject: of persons whose files lie here, and, where the authority's folder is, of everybody."""
+    paths = (folder.path / "persons").glob("*/subject")
+    found = {path.read_text(errors="replace").strip(): path.parent.name for path in paths}
+    if folder.authority.exists():
+        found |= {entry.subject: alias for alias, entry in read_directory(folder, plan).persons.items()}
+    return found
+
+
+def check_organisation(name: str, text: str) -> str:
+    """An organisation's name; `DeploymentError` names the argument ``name`` that is none."""
+    try:
+        return msgspec.convert(text, Organisation)
+    except msgspec.ValidationError:
+        raise DeploymentError(f"{name}: expected 1 to 64 of a-z, 0-9, '.', '-', found {text[:80]!r}") from None
 
 
 def make_keys(home: Path, curve: str, passphrase: bytes | None = None) -> tuple[PrivateKey, bytes]:

@@ -26,11 +26,14 @@ CREATE TABLE places (place INTEGER PRIMARY KEY, record BLOB NOT NULL, pseudonym 
 CREATE INDEX by_record ON places (record);
 CREATE INDEX by_pseudonym ON places (pseudonym);
 CREATE INDEX by_location ON places (location);
-CREATE TABLE lacking (record BLOB NOT NULL, author TEXT NOT NULL, PRIMARY KEY (record, author)) WITHOUT ROWID;
 CREATE TABLE erasures (record BLOB NOT NULL, pseudonym BLOB NOT NULL, location TEXT, is_done INTEGER NOT NULL,
 PRIMARY KEY (record, pseudonym)) WITHOUT ROWID;
 """,
 )
+#: Made in files that are older, too.
+LACKING: Final = """
+CREATE TABLE IF NOT EXISTS lacking (record BLOB NOT NULL, author TEXT NOT NULL, PRIMARY KEY (record, author))
+WITHOUT ROWID"""
 
 
 def read_key(path: Path, *, has_shares: bool) -> bytes:

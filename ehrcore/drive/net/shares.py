@@ -22,7 +22,7 @@ from ehrcore.block import RecordRef
 from ehrcore.codec import decode, encode
 from ehrcore.consent import Erasure
 from ehrcore.custody import Dealing, Denial, Deposit, Hit
-from ehrcore.drive.net.share_file import KEY_FILE, KEYS_FILE, check_file, create_file, read_key
+from ehrcore.drive.net.share_file import KEY_FILE, KEYS_FILE, LACKING, check_file, create_file, read_key
 from ehrcore.errors import LedgerError
 from ehrcore.hashing import HashSuite
 from ehrcore.identity import Reason
@@ -60,6 +60,7 @@ class ShareStore:
                 check_file(path, db, chain, node)
                 for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                     db.execute(f"PRAGMA {pragma}")
+                db.execute(LACKING)
                 store = cls(path, db, key, suite, ledger)
                 # A crash may have come between an erasure and the end of the log that still knows better.
                 store.empty_log()

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from ehrcore.auditing import AuditEvent, Deed, Trail
-from ehrcore.cli.audit import Audit, _entry, _export, _replay, _summarise
+from ehrcore.cli.audit import Audit, _export, _replay
 from ehrcore.cli.format import align, parse_digest, show_number, show_time
+from ehrcore.cli.trail import HEADINGS, SHORT, show_trail, summarise
 from ehrcore.codec import encode
 from ehrcore.consent import Emergency, Purpose
 from ehrcore.drive.cost import FREE
@@ -195,7 +196,7 @@ def test_a_ledger_that_agrees_has_no_findings_and_each_difference_is_one(audit: 
 def event(audit: Audit, **changes: Any) -> AuditEvent:
     """A doctor's read of the patient's first record, otherwise as ``changes`` say."""
     first = audit.trail.events[0]
-    read = {"deed": Deed.READ, "author": "person-1", "purpose": Purpose.TREATMENT, "location": ""}
+    read = {"deed": Deed.READ, "author": "person-1", "purpose": Purpose.TREATMENT, "location": "", "tx_id": b"2" * 32}
     return msgspec.structs.replace(first, **(read | changes))
 
 
@@ -213,20 +214,35 @@ def event(audit: Audit, **changes: Any) -> AuditEvent:
 def test_a_line_of_the_trail_marks_what_stands_out(audit: Audit, changes: dict[str, Any], marks: str) -> None:
     run(replay(audit, Keeper(BLOCKS)))
     shown = event(audit, **changes)
-    line = _entry(audit.trail, shown)
-    block, outcome = str(shown.height), shown.reason or "valid"
-    place, purpose = audit.trail.events[0].location, shown.purpose
-    assert line.split() == [
-        show_time(shown.at), "person-1", "read", "bill", "block", block, outcome, place, "for", str(purpose),
-        *marks.split(),
-    ]  # fmt: skip
-    assert line.endswith(f"{place}  for {purpose}{marks}")
+    about, purpose = f"of {audit.trail.events[0].tx_id.hex()[:SHORT]}", shown.purpose
+    audit.trail.events.append(shown)
+    for names in ({}, {"person-1": "drbob"}):
+        heads, *lines = show_trail(audit.trail, names)
+        block, outcome = str(shown.height), shown.reason or "valid"
+        assert lines[-1].split() == [
+            show_time(shown.at), "person-1", *(["(drbob)"] if names else []), "read", "bill", block, outcome,
+            shown.tx_id.hex(), *about.split(), "for", str(purpose), *marks.split(),
+        ]  # fmt: skip
+        assert lines[-1].endswith(f"{about}  for {purpose}{marks}")
+        starts = [heads.index(name) for name in HEADINGS]
+        assert all(line[at - 1] == " " and line[at] != " " for line in lines for at in starts[1:7]), "columns"
+
+
+def test_the_trail_says_what_a_withdrawal_and_an_unknown_record_are(audit: Audit) -> None:
+    run(replay(audit, Keeper(BLOCKS)))
+    audit.trail.events += [
+        event(audit, deed=Deed.WITHDRAWAL, record=bytes(32), purpose=None),
+        event(audit, record=b"1" * 32),
+    ]
+    *_, withdrawal, unknown = show_trail(audit.trail, {})
+    assert withdrawal.endswith(f"of {'0' * SHORT}")
+    assert f"of an unknown record ({b'1'.hex() * (SHORT // 2)})" in unknown
 
 
 def test_the_trail_is_summed_up_and_exported(audit: Audit, tmp_path) -> None:
     run(replay(audit, Keeper(BLOCKS)))
     audit.trail.events += [event(audit), event(audit, reason=Reason.NO_CONSENT, deed=Deed.SEARCH, record=b"")]
-    assert _summarise(audit.trail) == "3 writes, 2 reads and searches, 1 denied, 0 by breaking the glass"
+    assert summarise(audit.trail) == "3 writes, 2 reads and searches, 1 denied, 0 by breaking the glass"
     _export(tmp_path / "trail.json", audit.trail, NETWORK.chain.hex())
     bundle = json.loads((tmp_path / "trail.json").read_text())
     assert [entry["resource"]["outcome"] for entry in bundle["entry"]] == ["0"] * 4 + ["4"]

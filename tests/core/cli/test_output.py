@@ -1,6 +1,7 @@
 """Output goes to a new file, whole and for its owner alone, or into what stands there and is no plain file."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,9 @@ def test_what_cannot_become_a_file_is_refused_before_anything_is_asked(tmp_path:
         with pytest.raises(DeploymentError, match="expected a file"):
             check(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_output_stays_open(put, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    put(None, b"content\n")
+    assert not sys.stdout.closed
+    assert capfdbinary.readouterr().out == b"content\n"

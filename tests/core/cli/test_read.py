@@ -27,7 +27,10 @@ def test_a_record_is_read_by_consent_shown_by_evidence_and_gone_when_erased(
     first, other = re.findall(r"^[0-9a-f]{64}", said, re.MULTILINE)
     copy, evidence, proof = tmp_path / "copy", tmp_path / "evidence.json", tmp_path / "proof.json"
     why = refuse("read", first, "-o", copy, "--evidence", evidence)
-    assert why == "ehrcore: read: expected it to be permitted, found: no consent of the patient\n"
+    assert why == (
+        "ehrcore: read: expected it to be permitted, found: no consent of the patient that lets visitor-0 do so "
+        "for TREAT (--as says who asks, --purpose what for)\n"
+    )
     assert not copy.exists()
     assert not evidence.exists()
     say("person", "enrol", "anna", "--patient", "p0")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ehrcore.cli import records as records_module
 from ehrcore.cli.records import RESERVED, Nonces, read_records
 from ehrcore.errors import DeploymentError, RecordError
 
@@ -47,7 +48,17 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_nonces_follow_each_other(tmp_path: Path) -> None:
     nonces = Nonces(tmp_path)
-    assert [nonces.take() for _ in range(2 * RESERVED + 1)] == list(range(2 * RESERVED + 1))
+    first, *others = [nonces.take() for _ in range(2 * RESERVED + 1)]
+    assert others == list(range(first + 1, first + 2 * RESERVED + 1))
+
+
+def test_a_counter_that_was_lost_begins_above_what_it_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 0 again, nothing of its author would ever become final."""
+    last = [Nonces(tmp_path).take() for _ in range(10)][-1]
+    (tmp_path / "nonce").unlink()
+    now = records_module.time.time()
+    monkeypatch.setattr(records_module.time, "time", lambda: now + 1)
+    assert Nonces(tmp_path).take() > last
 
 
 def test_a_nonce_is_reserved_before_it_is_used_so_a_crash_skips_some_and_repeats_none(tmp_path: Path) -> None:

@@ -223,9 +223,9 @@ def test_subjects_say_nothing_and_are_found_by_alias(founded, alice: Path) -> No
     assert subject_of(*founded, "alice") == "person-0123456789abcdef"
     assert subject_of(*founded, "visitor-0") == "visitor-0"
     assert subject_of(*founded, new_subject()).startswith("person-")
-    with pytest.raises(DeploymentError, match="persons/nobody/subject"):
+    with pytest.raises(DeploymentError, match="nobody: expected a person with files on this host \\(alice\\)"):
         subject_of(*founded, "nobody")
-    with pytest.raises(DeploymentError, match="expected the keys of nobody, found none"):
+    with pytest.raises(DeploymentError, match="nobody: expected a person with files on this host"):
         open_person(*founded, "nobody")
 
 

@@ -41,6 +41,7 @@ def test_every_count_of_a_status_is_a_metric() -> None:
         ("node_info", "contributor-0", "ready"): 1,
         ("block_height",): 7,
         ("waiting_transactions",): 2,
+        ("lacking_shares",): 34,
         ("queued_messages",): 3,
         ("resident_memory_bytes",): 1_048_576,
         ("start_time_seconds",): 1.5,

@@ -7,12 +7,14 @@ import pytest
 from fhir.resources.R4B.auditevent import AuditEvent as Standard
 from fhir.resources.R4B.bundle import Bundle
 
+from ehrcore.agreements import Agreement, AgreementBody, Termination, Terms, agreement_id
 from ehrcore.auditing import AuditEvent, Deed, Trail
 from ehrcore.block import Block
 from ehrcore.consent import Erasure, Purpose, Withdrawal
+from ehrcore.drafting import parse_clauses
 from ehrcore.fhir_audit import write_bundle, write_event
-from ehrcore.fhir_terms import KIND_CODES
-from ehrcore.identity import Capacity, Reason
+from ehrcore.fhir_terms import AGREEMENTS, KIND_CODES
+from ehrcore.identity import FOREVER, Capacity, Reason
 from ehrcore.rules import AUTHORITY
 from ehrcore.types import Role
 from tests.core.protocol.persons import (
@@ -95,6 +97,24 @@ def test_every_deed_is_an_event_and_orders_are_none(world: World) -> None:
     )  # fmt: skip
     assert [event.is_break_glass for event in events] == [event is events[8] for event in events]
     assert events[0].record == record, "a write and the reads of it go by one id"
+
+
+def test_agreements_and_their_ends_are_events_of_the_patient(world: World) -> None:
+    """Once an audit of a chain with one ended in a traceback."""
+    crypto, chain = world.scribe.crypto, world.scribe.chain
+    terms = Terms(PATIENT, DOCTOR, MINE, parse_clauses({"clauses": [{"then": "permit"}]}), 0, FOREVER, bytes(16))
+    signature, id_ = world.scribe.cryptos[DOCTOR].sign(AgreementBody(chain, terms)), agreement_id(crypto, chain, terms)
+    world.add((PATIENT, Agreement(terms, signature)), (PATIENT, Agreement(terms, bytes(64))))
+    world.add((DOCTOR, Termination(id_)), (DOCTOR, Termination(bytes(32))))
+    trail = follow(world, MINE)
+    assert [(event.author, event.deed, event.record, bool(event.reason)) for event in trail.events] == [
+        (PATIENT, Deed.AGREEMENT, id_, False),
+        (PATIENT, Deed.AGREEMENT, id_, True),
+        (DOCTOR, Deed.TERMINATION, id_, False),
+    ]
+    assert follow(world).events[-1].patient == b""
+    bundle = Bundle.model_validate(write_bundle(trail.events, chain))
+    assert [entry.resource.entity[-1].what.identifier.system for entry in bundle.entry] == [AGREEMENTS] * 3
 
 
 def test_a_patients_trail_has_all_about_the_patient_and_her_records_and_nothing_else(world: World) -> None:

@@ -106,6 +106,16 @@ def _table(heads: Iterable[tuple[str, str]], rows: Iterable[Iterable[str]]) -> s
     return f"<div class=panel><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
+#: What says more to a machine than to a reader.
+_CODES: Final = frozenset({"patient", "record", "digest", "location", "consent", "agreement"})
+
+
+def _said(name: str, value: str) -> str:
+    if name == "broke the glass":
+        return f"<span class='badge bad'>{escape(value)}</span>"
+    return _code(value) if name in _CODES else escape(value)
+
+
 def _reason(reason: str) -> str:
     if reason:
         return f"<span class='badge bad'>{escape(reason)}</span>"
@@ -234,9 +244,7 @@ async def get_transaction_page(site: Site, request: web.Request) -> web.Response
         ("Id", _code(view.id)),
         ("Kind", escape(view.kind)),
         ("Author", escape(view.author)),
-        ("Pseudonym", _code(view.pseudonym) if view.pseudonym else _DASH),
-        ("Digest", _code(view.digest) if view.digest else _DASH),
-        ("Location", _code(view.location) if view.location else _DASH),
+        *((escape(name.capitalize()), _said(name, value)) for name, value in view.says),
         ("Submitted (UTC)", _time(view.submitted_at)),
         ("In a block (UTC)", _time(view.committed_at)),
         ("Endorsed by", escape(", ".join(item.node for item in found.endorsed.endorsements))),

@@ -25,6 +25,7 @@ from ehrcore.errors import CodecError, ParameterError
 from ehrcore.hashing import HashSuite
 from ehrcore.ledger import Entry
 from ehrcore.records import RecordKind
+from ehrcore.wording import say_payload
 
 JSON_MEDIA: Final = "application/json"
 TRANSACTION_MEDIA: Final = "application/vnd.ehrcore.transaction"
@@ -137,7 +138,7 @@ class FoundView(msgspec.Struct, frozen=True, kw_only=True):
     """A transaction in the ledger.
 
     ``reason`` is empty if it counts, else why it was marked invalid; ``committed_at`` is its block's time; the fields
-    of a record are null for an order of the authority.
+    of a record are null for anything else, and ``says`` is what any payload says in words, each with its name.
     """
 
     id: str
@@ -153,6 +154,7 @@ class FoundView(msgspec.Struct, frozen=True, kw_only=True):
     location: str | None
     submitted_at: int
     committed_at: int
+    says: tuple[tuple[str, str], ...]
 
 
 class BlockSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,4 +275,5 @@ def found_view(suite: HashSuite, entry: Entry, position: int) -> FoundView:
         location=record.location if record else None,
         submitted_at=tx.body.submitted_at,
         committed_at=header.timestamp,
+        says=say_payload(tx.body.payload),
     )
