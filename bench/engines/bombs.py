@@ -73,8 +73,8 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
         ""
         if protection != FULL
         else (
-            f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is a transaction of {len(encode(tx))} B, used "
-            "nonce and audit event for ever"
+            f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is a transaction of {len(encode(tx))} B, "
+            "a used nonce and audit event for ever"
         )
     )
     return [tally.row(), control.row()]

@@ -15,7 +15,7 @@ import msgspec
 
 from bench.net.network import found_where_free
 from ehrcore.block import RecordRef, Transaction, TransactionBody
-from ehrcore.cli.submit import keep_record
+from ehrcore.cli.desk import keep_record
 from ehrcore.codec import encode
 from ehrcore.consent import Access, Action, Consent, Provision, Purpose
 from ehrcore.crypto import Crypto
