@@ -248,7 +248,7 @@ def _days(raw: "pd.DataFrame") -> "pd.DataFrame":
 EXPERIMENT: Final = Experiment(
     "storage",
     QUESTIONS["storage"],
-    ("C21", "C39", "C40", "C44", "C45"),
+    ("C12", "C21", "C39", "C40", "C44", "C45"),
     declare_cases,
     (
         Table(

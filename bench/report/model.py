@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench.analysis.verdicts import Verdict
 from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.report.load import Manifest, Progress
 
@@ -73,12 +74,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run's report; ``notices`` are what a reader has to know before any number."""
+    """A run's report; ``notices`` are what a reader has to know before any number.
+
+    ``verdicts`` on the paper's claims are there where somebody asked for them.
+    """
 
     folder: Path
     manifest: Manifest
     sections: tuple[Section, ...]
     notices: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def page(self) -> Path:
