@@ -173,10 +173,18 @@ def report(folder: Path | None, results: Path) -> None:
 @click.option("--only", multiple=True, metavar="ID", help="A claim, such as C33; may be given again.  [default: all]")
 @click.option("--json", "is_json", is_flag=True, help="Print what the run's claims.json holds.")
 @click.option("--markdown", "is_markdown", is_flag=True, help="Print the section of the report.")
+@click.option("--rules", "is_rules", is_flag=True, help="Print the rules as Markdown, and judge no run.")
 @click.option("--verbose", is_flag=True, help="Print the evidence, the rule and the command of each, too.")
 @_RESULTS
 def claims(
-    folder: Path | None, only: tuple[str, ...], *, is_json: bool, is_markdown: bool, verbose: bool, results: Path
+    folder: Path | None,
+    only: tuple[str, ...],
+    *,
+    is_json: bool,
+    is_markdown: bool,
+    is_rules: bool,
+    verbose: bool,
+    results: Path,
 ) -> None:
     """Say what a run (the newest if none is named) says of the paper's claims, by rules that were fixed before.
 
@@ -184,11 +192,15 @@ def claims(
     were edited or made by other rules; 2 for bad input.
     """
     from bench.record import newest_run
-    from bench.report.verdicts import print_verdicts
+    from bench.report.verdicts import print_rules, print_verdicts
 
-    if is_json and is_markdown:
-        raise BenchError("--json: expected one form, found --markdown besides")
-    form = "json" if is_json else "markdown" if is_markdown else "text"
+    forms = [name for name, is_on in (("json", is_json), ("markdown", is_markdown), ("rules", is_rules)) if is_on]
+    if len(forms) > 1 or (is_rules and (folder or only)):
+        raise BenchError(f"--{forms[-1]}: expected nothing besides, found {folder or only or f'--{forms[0]}'}")
+    if is_rules:
+        print_rules()
+        return
+    form = forms[0] if forms else "text"
     if not print_verdicts(folder or newest_run(results), only, form, is_whole=verbose):
         sys.exit(1)
 

@@ -94,7 +94,8 @@ class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A verdict for the case that all of ``holds`` hold, all of ``fails`` fail, and none of ``lacks`` holds.
 
-    ``says`` is why, with their numbers: ``{name}`` in it is the value of a test, ``{name.low}`` its lower bound, and so on (`PARTS`).
+    ``says`` is why, with their numbers: ``{name}`` is the value of a test, ``{name.low}`` its lower bound, and so on
+    (`PARTS`).
     """
 
     verdict: Literal["supported", "supported under a condition", "not supported", "contradicted"]

@@ -11,7 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.claims import UNTESTED, VERDICTS, Rules, read_rules
-from bench.analysis.verdicts import Evidence, Rows, Verdict, describe, judge_claims
+from bench.analysis.evidence import Evidence, Rows
+from bench.analysis.verdicts import Verdict, describe, judge_claims
 from bench.report.tables import escape_markdown
 
 if TYPE_CHECKING:

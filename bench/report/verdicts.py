@@ -21,6 +21,7 @@ from bench.report.claims import (
     shown,
     write_json,
 )
+from bench.report.rules import render_rules
 from bench.report.summary import banner_of
 from bench.report.terminal import printable, write_plain, write_text
 
@@ -58,6 +59,11 @@ def print_verdicts(folder: Path, only: Sequence[str], form: str, *, is_whole: bo
         f"ehrbench report {folder} writes them anew\n"
     )
     return False
+
+
+def print_rules() -> None:
+    """Print the page of the claims and their rules."""
+    write_plain(render_rules(read_rules()))
 
 
 def are_kept(folder: Path, text: str) -> bool:
