@@ -1,4 +1,4 @@
-"""The command line: `ehrbench list`, `run`, `report`, `compare`, `verify`, `doctor`, `errata`.
+"""The command line: `ehrbench list`, `run`, `report`, `claims`, `compare`, `verify`, `doctor`, `errata`.
 
 Bad input ends in one clear line and exit code 2; an interrupted run in 130; a bug in a traceback.  Code 1 says that a
 command did its work and that the answer is no.  Commands import what they need when they run, so that help and lists
@@ -166,6 +166,43 @@ def report(folder: Path | None, results: Path) -> None:
     build_report(chosen, lambda line: click.echo(line, err=True))
     held.seal_derived()
     print_summary(chosen)
+
+
+@app.command(short_help="Say what a run says of the paper's claims.")
+@click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
+@click.option("--only", multiple=True, metavar="ID", help="A claim, such as C33; may be given again.  [default: all]")
+@click.option("--json", "is_json", is_flag=True, help="Print what the run's claims.json holds.")
+@click.option("--markdown", "is_markdown", is_flag=True, help="Print the section of the report.")
+@click.option("--rules", "is_rules", is_flag=True, help="Print the rules as Markdown, and judge no run.")
+@click.option("--verbose", is_flag=True, help="Print the evidence, the rule and the command of each, too.")
+@_RESULTS
+def claims(
+    folder: Path | None,
+    only: tuple[str, ...],
+    *,
+    is_json: bool,
+    is_markdown: bool,
+    is_rules: bool,
+    verbose: bool,
+    results: Path,
+) -> None:
+    """Say what a run (the newest if none is named) says of the paper's claims, by rules that were fixed before.
+
+    Verdicts are computed from the run's rows.  The exit code is 0 whatever they are; 1 if the run keeps others, which
+    were edited or made by other rules; 2 for bad input.
+    """
+    from bench.record import newest_run
+    from bench.report.verdicts import print_rules, print_verdicts
+
+    forms = [name for name, is_on in (("json", is_json), ("markdown", is_markdown), ("rules", is_rules)) if is_on]
+    if len(forms) > 1 or (is_rules and (folder or only)):
+        raise BenchError(f"--{forms[-1]}: expected nothing besides, found {folder or only or f'--{forms[0]}'}")
+    if is_rules:
+        print_rules()
+        return
+    form = forms[0] if forms else "text"
+    if not print_verdicts(folder or newest_run(results), only, form, is_whole=verbose):
+        sys.exit(1)
 
 
 @app.command(short_help="Say what changed from one run to another.")

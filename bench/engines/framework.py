@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engines.base import Context
+from bench.engines.framework_rules import count_by_contract, seconds_alone
 from bench.engines.load import LoadedSimulation
 from bench.engines.simulate import HORIZON_NS, link_model
 from bench.experiments.base import Case, Row
@@ -90,6 +91,7 @@ def check_run(context: Context, first: LoadedSimulation, second: LoadedSimulatio
     """What the run itself must show."""
     count, collector = context.scenario.framework.transactions, first.collector
     tips = {node.tip for node in first.simulation.nodes if node.role is Role.ADMINISTRATOR}
+    same, differing = count_by_contract(context)
     return [
         check("records committed by every contributor", count, collector.finished),
         check("receipts verified by visitors", count, collector.receipts),
@@ -98,6 +100,9 @@ def check_run(context: Context, first: LoadedSimulation, second: LoadedSimulatio
         check("different last blocks among administrators", 1, len(tips)),
         check("trace digest of a second run", first.simulation.trace_digest(), second.simulation.trace_digest()),
         check("a sensor gateway's bill is refused for", "no-right", submit_without_right(context)),
+        check("seconds until a lone transaction is final", 360, seconds_alone(context)),
+        check("records final under a contract that is the same everywhere", 1, same),
+        check("records final under a contract that differs by coordinator", 0, differing),
     ]
 
 

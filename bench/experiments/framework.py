@@ -48,7 +48,7 @@ ROLE_COLUMNS: Final = {
 EXPERIMENT: Final = Experiment(
     "framework",
     "Do records go through all five roles into a ledger that verifies, the same way twice?",
-    ("C14", "C21", "C38", "C42"),
+    ("C13", "C14", "C21", "C24", "C27", "C31", "C38", "C42"),
     declare_cases,
     (
         Table(

@@ -96,7 +96,7 @@ DENIAL_COLUMNS: Final = {
 EXPERIMENT: Final = Experiment(
     "identity",
     QUESTIONS["identity"],
-    ("C05", "C14", "C20", "C38", "C42"),
+    ("C05", "C14", "C18", "C20", "C38", "C42"),
     declare_cases,
     (
         attack_table(

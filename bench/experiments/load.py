@@ -208,7 +208,7 @@ _HOW: Final = (
 EXPERIMENT: Final = Experiment(
     "load",
     QUESTIONS["load"],
-    ("C26",),
+    ("C26", "C31", "C44"),
     declare_cases,
     (
         Table(

@@ -87,7 +87,7 @@ _HIGHLIGHTS: Final = ("operation", "variant", "median_ns", "ratio", "ratio_low",
 EXPERIMENT: Final = Experiment(
     "signatures",
     QUESTIONS["signatures"],
-    ("C36", "C42"),
+    ("C42",),
     declare_cases,
     (
         Table(

@@ -47,7 +47,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 EXPERIMENT: Final = Experiment(
     "storage",
     QUESTIONS["storage"],
-    ("C21", "C39", "C40", "C44", "C45"),
+    ("C12", "C21", "C39", "C40", "C44", "C45"),
     declare_cases,
     (
         Table(

@@ -182,7 +182,7 @@ _LAYERS: Final = (
 EXPERIMENT: Final = Experiment(
     "tamper",
     QUESTIONS["tamper"],
-    ("C05", "C06", "C07", "C08", "C32", "C43"),
+    ("C05", "C06", "C07", "C08", "C19", "C27", "C32", "C43"),
     declare_cases,
     (
         attack_table(

@@ -5,16 +5,20 @@ missing, an error in building it is a bug and is raised.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bench import experiments
+from bench.analysis.claims import read_rules
 from bench.errors import BenchError
 from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.files import write_atomic
 from bench.record import SCHEMA_VERSION
+from bench.report.claims import FILE as CLAIMS_FILE
+from bench.report.claims import judge_report, write_json
 from bench.report.controls import find_contention, find_flags, find_noise, flag_table
 from bench.report.defence import describe_defence
 from bench.report.load import Manifest, Progress, read_manifest, read_rows, validate_record
@@ -31,14 +35,17 @@ T = TypeVar("T")
 
 
 def build_report(folder: Path, out: Callable[[str], None]) -> Path:
-    """Write tables, figures, ``report.md`` and ``report.html`` of the run in ``folder``; path of the last.
+    """Write tables, figures, ``claims.json``, ``report.md`` and ``report.html`` of a run; path of the last.
 
     ``out`` is told, line by line, what a reader has to know.  Raises `BenchError` for a directory that is not a
     run's, for files that cannot be read and for files that cannot be written.
     """
+    rules = read_rules()
     report = _Builder(folder, read_manifest(folder), is_writing=True).build()
+    report = replace(report, verdicts=judge_report(report, rules))
     for notice in report.notices:
         out(notice)
+    write_atomic(folder / CLAIMS_FILE, write_json(report, report.verdicts, rules))
     write_atomic(folder / "report.md", render_markdown(report))
     write_atomic(report.page, render_page(report))
     return report.page

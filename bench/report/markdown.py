@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from bench.report.claims import markdown_blocks
 from bench.report.model import Report, Section
 from bench.report.summary import FILES, HOW_TO_READ, banner_of, describe_details, describe_environment, format_duration
 from bench.report.tables import escape_markdown, markdown_table
@@ -28,6 +29,7 @@ def _blocks(report: Report) -> Iterator[str]:
     if report.defence:
         yield "## Attacks on the strongest variant"
         yield _list(report.defence)
+    yield from markdown_blocks(report.verdicts)
     for section in report.sections:
         yield from _section_blocks(section)
     yield "## How to read it"

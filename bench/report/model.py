@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bench.analysis.verdicts import Verdict
 from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.report.load import Manifest, Progress
 
@@ -76,6 +77,7 @@ class Report:
     """A run's report; ``notices`` are what a reader has to know before any number.
 
     ``defence`` says over all experiments what attacks on the strongest variant came to.
+    ``verdicts`` on the paper's claims are there where somebody asked for them.
     """
 
     folder: Path
@@ -83,6 +85,7 @@ class Report:
     sections: tuple[Section, ...]
     notices: tuple[str, ...] = ()
     defence: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def page(self) -> Path:

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from bench.report.claims import html_section
 from bench.report.controls import find_flags
 from bench.report.markdown import ROW_LIMIT
 from bench.report.model import BuiltTable, DrawnFigure, Failure, Report, Section
@@ -55,6 +56,7 @@ def render_page(report: Report) -> str:
 {_header(report)}
 {_overview(report)}
 {_defence(report.defence)}
+{html_section(report.verdicts)}
 {_join(_section(section) for section in report.sections)}
 <section id="reading"><h2>How to read it</h2>
 <p>{escape(HOW_TO_READ)}</p>
@@ -74,7 +76,8 @@ def _join(parts: Iterable[str]) -> str:
 def _contents(report: Report) -> str:
     names = [section.experiment.id for section in report.sections]
     links = [(f"experiment-{name}", name) for name in names]
-    links = [("overview", "Overview"), *links, ("reading", "How to read it"), ("environment", "Environment")]
+    claims = [("claims", "Claims and verdicts")] if report.verdicts else []
+    links = [("overview", "Overview"), *claims, *links, ("reading", "How to read it"), ("environment", "Environment")]
     items = _join(f'<li><a href="#{escape(target)}">{escape(text)}</a></li>' for target, text in links)
     return f'<nav aria-label="Contents"><ul>\n{items}\n</ul></nav>'
 

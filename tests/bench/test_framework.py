@@ -52,7 +52,7 @@ def test_a_sound_run_gives_only_checks_that_hold(context: Context) -> None:
     rows = run_framework(context, CASE)
     checks = checks_of(rows)
     assert all(row["holds"] for row in checks.values())
-    assert len(checks) == 13
+    assert len(checks) == 16
     assert checks["records committed by every contributor"]["found"] == str(COUNT)
     assert checks["transactions with a valid inclusion proof"]["found"] == str(COUNT)
     assert checks["a sensor gateway's bill is refused for"]["found"] == "no-right"

@@ -1,0 +1,80 @@
+"""Two sentences of the paper as simulations: a lone transaction's block (C13), and contracts that disagree (C24)."""
+
+from collections.abc import Callable
+from functools import partial
+
+from bench.engines.base import Context
+from bench.engines.simulate import HORIZON_NS, link_model
+from ehrcore.block import RecordRef
+from ehrcore.contracts import Contract
+from ehrcore.crypto import Crypto
+from ehrcore.drive.sim import SimSetup, Simulation
+from ehrcore.effects import Observed, ObservedKind, Requested, RoleMachine
+from ehrcore.network import Network, found_network
+from ehrcore.params import ChainParams, Topology, majority
+from ehrcore.roles.coordinator import Coordinator
+from ehrcore.storage import ObjectStore
+from ehrcore.types import SECOND, Role
+
+#: Three coordinators, of which two must say the same.
+TOPOLOGY = Topology(1, 3, 4, 1)
+
+
+def _answer(more: bytes, crypto: Crypto, store: ObjectStore, record: RecordRef) -> bytes:
+    del crypto, store
+    return record.digest + more
+
+
+class _Contracted(Simulation):
+    """A network whose coordinators run one contract, made for each of them by its name."""
+
+    make_contract: Callable[[str], Contract]
+
+    def _machine(self, name: str, crypto: Crypto) -> RoleMachine:
+        if self.network.roles[name] is not Role.COORDINATOR:
+            return super()._machine(name, crypto)
+        return Coordinator(self.network.context(name, crypto), self.store, {"contract": self.make_contract(name)})
+
+
+class _Everywhere(_Contracted):
+    @staticmethod
+    def make_contract(name: str) -> Contract:
+        del name
+        return partial(_answer, b"")
+
+
+class _ByName(_Contracted):
+    """What a clock, a random number or a node's own file would do to a contract: its output depends on the node."""
+
+    @staticmethod
+    def make_contract(name: str) -> Contract:
+        return partial(_answer, name.encode())
+
+
+def submit_one(context: Context, kind: type[Simulation] = Simulation) -> list[int]:
+    """Let a visitor submit one record to a quiet network; the instants (ns) at which contributors held it."""
+    params = ChainParams("rules", TOPOLOGY, 1, majority(TOPOLOGY.coordinators), curve=context.scenario.curve)
+    network: Network = found_network(params, "cryptography", f"{context.scenario.seed}|rules")
+    instants: list[int] = []
+
+    def observe(at: int, node: str, observed: Observed) -> None:
+        del node
+        if observed.kind is ObservedKind.COMMITTED:
+            instants.append(at)
+
+    simulation = kind(network, SimSetup("rules", context.calibration.costs["sha256"], link_model(context)), observe)
+    record = context.workload.records[0]
+    simulation.inject(0, "visitor-0", Requested(record, network.authority.pseudonym(record.patient_id)))
+    simulation.run(HORIZON_NS)
+    return instants
+
+
+def count_by_contract(context: Context) -> tuple[int, int]:
+    """Records that became final under a contract that is the same on every coordinator, and under one that is not."""
+    return len(submit_one(context, _Everywhere)), len(submit_one(context, _ByName))
+
+
+def seconds_alone(context: Context) -> int | None:
+    """Seconds, rounded, until a lone transaction was final; None if it never was."""
+    instants = submit_one(context)
+    return round(instants[0] / SECOND) if instants else None

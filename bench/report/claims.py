@@ -1,0 +1,153 @@
+"""The verdicts of a run on the paper's claims: as `claims.json`, as a section of the report, and on the terminal."""
+
+import csv
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.analysis.claims import UNTESTED, VERDICTS, Rules, read_rules
+from bench.analysis.evidence import Evidence, Rows
+from bench.analysis.verdicts import Verdict, describe, judge_claims
+from bench.report.tables import escape_markdown
+
+if TYPE_CHECKING:
+    from bench.report.model import Report
+
+#: The derived file of a run that holds its verdicts.
+FILE: Final = "claims.json"
+INTRODUCTION: Final = (
+    "What the paper says, in our words with the place, and what this run says of it. The rules were fixed before "
+    "(paper/claims.toml, with the reason for each) and no verdict is typed. Supported, supported under a condition and "
+    "contradicted need every number that the rule names on its side of the limit, with its whole interval where it has "
+    "one; not supported means that this run does not show it, not that it shows the opposite. A claim of which the run "
+    "lacks a table, row or value has no verdict."
+)
+
+
+def judge_report(report: "Report", rules: Rules | None = None) -> tuple[Verdict, ...]:
+    """The verdicts of a report's tables, by the suite's rules unless others are given; `BenchError` as `read_rules`."""
+    frames = {built.table.name: built.frame for section in report.sections for built in section.tables}
+    read: dict[str, Rows] = {}
+
+    def find(name: str) -> Rows | None:
+        if name not in frames:
+            return None
+        if name not in read:  # as the CSV has it, which is what everybody else can judge from
+            text = frames[name].to_csv(index=False, lineterminator="\n")
+            read[name] = list(csv.DictReader(io.StringIO(text)))
+        return read[name]
+
+    return judge_claims(rules or read_rules(), find)
+
+
+def count_verdicts(verdicts: Sequence[Verdict]) -> str:
+    """How many claims have which verdict, in words."""
+    counts = Counter(item.verdict for item in verdicts)
+    return ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
+
+
+def write_json(report: "Report", verdicts: Sequence[Verdict], rules: Rules) -> str:
+    """The content of ``claims.json``; equal runs and rules give equal text."""
+    manifest = report.manifest
+    content = {
+        "run_id": manifest.run_id, "status": manifest.status, "profile": manifest.profile,
+        "record_sha256": manifest.record_sha256, "rules_sha256": rules.sha256,
+        "claims": [_as_json(item) for item in verdicts],
+    }  # fmt: skip
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _as_json(item: Verdict) -> dict[str, Any]:
+    claim = item.claim
+    return {
+        "id": item.id, "claim": claim.says, "place": claim.place, "verdict": item.verdict, "finding": item.says,
+        "why": claim.why, "experiments": claim.experiments, "command": claim.command,
+        "evidence": [{key: _plain(value) for key, value in asdict(one).items()} for one in item.evidence],
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# -- for people --------------------------------------------------------------------------------------------------
+
+
+def shown(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Those that say something."""
+    return [item for item in verdicts if item.verdict != UNTESTED]
+
+
+def list_untested(verdicts: Sequence[Verdict]) -> str:
+    """A line on the claims that the run did not test; '' if it tested all."""
+    names = [item.id for item in verdicts if item.verdict == UNTESTED]
+    return f"Not tested in this run: {', '.join(names)}." if names else ""
+
+
+def cite(item: Evidence) -> str:
+    """A test's number with its place, on one line."""
+    source = f" ({item.table}.{item.column})" if item.table else ""
+    return f"{item.what}{source}: {describe(item)}"
+
+
+def markdown_blocks(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """The section of ``report.md``, block by block."""
+    if not verdicts:
+        return
+    yield "## Claims and verdicts"
+    yield INTRODUCTION
+    yield escape_markdown(f"{len(verdicts)} claims: {count_verdicts(verdicts)}.")
+    headings = ("Claim", "What the paper says", "Verdict", "Evidence", "Command")
+    rows = [headings, tuple("---" for _ in headings), *map(_markdown_row, shown(verdicts))]
+    yield "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    if line := list_untested(verdicts):
+        yield line
+
+
+def _markdown_row(item: Verdict) -> tuple[str, ...]:
+    claim = item.claim
+    evidence = "<br>".join(escape_markdown(cite(one)) for one in item.evidence)
+    verdict = f"**{item.verdict}**: {escape_markdown(item.says)}"
+    command = f"`{claim.command}`" if claim.command else ""
+    return item.id, escape_markdown(f"{claim.says} ({claim.place})"), verdict, evidence, command
+
+
+def html_section(verdicts: Sequence[Verdict]) -> str:
+    """The section of ``report.html``; '' without verdicts."""
+    if not verdicts:
+        return ""
+    headings = ("Claim", "What the paper says", "Verdict", "Evidence", "Command")
+    head = "".join(f'<th scope="col">{text}</th>' for text in headings)
+    rows = "\n".join(map(_html_row, shown(verdicts)))
+    return f"""<section id="claims"><h2>Claims and verdicts</h2>
+<p>{escape(INTRODUCTION)}</p>
+<p><b>{len(verdicts)} claims:</b> {escape(count_verdicts(verdicts))}. {escape(list_untested(verdicts))}</p>
+<div class="scroll prose verdicts" role="region" aria-label="Claims and verdicts" tabindex="0">
+<table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div></section>"""
+
+
+def _html_row(item: Verdict) -> str:
+    claim = item.claim
+    why = f"<p>Rule: {escape(claim.why)}</p>" if claim.why else ""
+    cited = "".join(f"<li>{escape(cite(one))}</li>" for one in item.evidence)
+    kind = item.verdict.replace(" ", "-")
+    count = f"{len(item.evidence)} test{'s' if len(item.evidence) != 1 else ''}"
+    evidence = f"<details><summary>{count}</summary><ul>{cited}</ul>{why}</details>" if cited else ""
+    command = f"<code>{escape(claim.command)}</code>" if claim.command else ""
+    return (
+        f'<tr id="claim-{item.id}"><td>{item.id}</td>'
+        f'<td>{escape(claim.says)} <span class="unit">{escape(claim.place)}</span></td>'
+        f'<td><b class="verdict {kind}">{item.verdict}</b> {escape(item.says)}</td>'
+        f"<td>{evidence}</td><td>{command}</td></tr>"
+    )

@@ -1,0 +1,83 @@
+"""The claims of the paper and their rules as the page `paper/claims.md`: what is tested, by what, and why so."""
+
+from collections.abc import Iterator
+
+from bench.analysis.claims import Claim, Decision, Rules, Test
+from bench.report.tables import escape_markdown
+
+HEAD = """# Claims of the paper, and the rules that judge them
+
+In our words, with the place. Each rule was fixed before the runs that it judges: `ehrbench claims RUN` applies it to the
+tables of a run, and no verdict is typed. Decisions are tried in order; if none applies, the claim is *not supported* by
+the run; where a table, a row or a value is missing, there is no verdict. A test with an interval holds, or fails, with
+all of it, and is open in between.
+
+This page is written from [`claims.toml`](claims.toml) by `ehrbench claims --rules`."""
+
+
+def render_rules(rules: Rules) -> str:
+    """The whole page; equal rules give equal text."""
+    return "\n\n".join(_blocks(rules)) + "\n"
+
+
+def _blocks(rules: Rules) -> Iterator[str]:
+    yield HEAD
+    rows = [
+        "| id | claim | place | tested by |", "|---|---|---|---|",
+        *(f"| {claim_id} | {escape_markdown(claim.says)} | {escape_markdown(claim.place)} | {_name_experiments(claim)} |"
+          for claim_id, claim in rules.claims.items()),
+    ]  # fmt: skip
+    yield "\n".join(rows)
+    for claim_id, claim in rules.claims.items():
+        yield f"## {claim_id}: {escape_markdown(claim.says)}"
+        yield escape_markdown(claim.why or f"Not testable here: {claim.untestable}.")
+        if claim.tests:
+            yield "\n".join(f"- `{name}`: {_describe_test(test)}" for name, test in claim.tests.items())
+            yield "\n".join(f"{number}. {_describe_decision(item)}" for number, item in enumerate(claim.decisions, 1))
+
+
+def _name_experiments(claim: Claim) -> str:
+    fallback = "not testable here" if claim.untestable else "arithmetic"
+    return ", ".join(f"`{name}`" for name in claim.experiments) or fallback
+
+
+def _describe_test(test: Test) -> str:
+    parts = [escape_markdown(test.what)]
+    if test.printed:
+        figures = ", ".join(f"{name} {value:g}" for name, value in test.printed.items())
+        parts.append(f"{test.rows} of {escape_markdown(figures)}")
+    else:
+        parts.append(f"`{test.table}.{test.column}`" + _describe_rows(test))
+    needs = f"holds if `{test.holds}`"
+    needs += f", by at least {test.effect:.0%}".replace("%", " %") if test.effect else ""
+    needs += f", in at least {test.least} tries" if test.least > 1 else ""
+    needs += " (with the whole interval)" if test.low or test.on else ""
+    return "; ".join([*parts, needs])
+
+
+def _describe_rows(test: Test) -> str:
+    words = [f"{column} = {value}" for column, value in test.where.items()]
+    text = f" where {escape_markdown(', '.join(words))}" if words else ""
+    text += f", {test.rows} of the rows" if test.rows != "one" else ""
+    text += f", of `{test.of}`" if test.of else ""
+    text += f", over `{test.per}`" if test.per else ""
+    base = ", ".join(f"{column} = {value}" for column, value in test.over.items())
+    text += f", over that where {escape_markdown(base)}" if base else ""
+    if test.on:
+        text += f", slope on `{test.on}` beside {', '.join(f'`{name}`' for name in test.beside)}"
+        text += "".join(f", less {share:g} times that on `{name}`" for name, share in test.less.items())
+    return text
+
+
+def _describe_decision(decision: Decision) -> str:
+    kinds = (
+        ("hold", "holds", decision.holds),
+        ("fail", "fails", decision.fails),
+        ("do not hold", "does not hold", decision.lacks),
+    )
+    asked = [
+        f"{', '.join(f'`{name}`' for name in names)} {one if len(names) == 1 else many}"
+        for many, one, names in kinds
+        if names
+    ]
+    return f"**{decision.verdict}** if {'; '.join(asked)}"
