@@ -50,10 +50,10 @@ from ehrcore.custody import (
     Link,
     LinkUse,
     LinkUseBody,
-    Page,
     Release,
     SearchBody,
     SearchRequest,
+    SignedPage,
     deal,
     deposit_info,
     pack_share,
@@ -62,6 +62,7 @@ from ehrcore.custody import (
 )
 from ehrcore.drive.net import custody as keepers
 from ehrcore.drive.net.client import Answer
+from ehrcore.drive.net.custodians import Custodians
 from ehrcore.drive.net.persons import Person
 from ehrcore.drive.net.share_file import KEY_FILE, KEYS_FILE
 from ehrcore.drive.net.web.custody import DEPOSIT_MEDIA, LINK_USE_MEDIA, SEARCH_MEDIA
@@ -189,7 +190,7 @@ async def _search(stage: Stage, tally: Tally) -> None:
 
     def wins(answer: Answer) -> bool:
         content = unwrap(ward.stranger.wrap_key, search_info(body), answer.body) if answer.status == OK else None
-        return content is not None and bool(decode(content, Page).hits)
+        return content is not None and bool(decode(content, SignedPage).page.hits)
 
     await count(stage, tally, asking, wins)
 
@@ -264,6 +265,20 @@ async def _own_dealing(stage: Stage, tally: Tally) -> None:
     digest = ward.author.crypto.hash_struct(stage.record)
     dealing, signature = deal(ward.author.crypto, ward.chain, ward.author.subject, digest, 2, dealt, 1)
     await _lie(stage, tally, lambda _: (dealing, signature, dealt[ward.custodians[0]]))
+
+
+async def _hidden(stage: Stage, tally: Tally) -> None:
+    """One custodian leaves a record out of what a search finds."""
+    ward, store = stage.ward, store_of(stage, stage.ward.custodians[0])
+    access = await ward.access(ward.doctor, stage.record, action=Action.SEARCH, kind=0, record=b"")
+    store.search = lambda *_: ([], None)
+    try:
+        reader = Custodians(ward.client, ward.doctor.subject, ward.doctor.crypto)
+        listing = await reader.search(access, ward.doctor.wrap_key)
+    finally:
+        del store.search
+    is_listed = stage.tx_id in {hit.transaction for hit in listing.hits}
+    tally.add("reader: the other custodians' lists" if is_listed else None)
 
 
 def _deal(stage: Stage, key: bytes) -> dict[str, bytes]:
@@ -379,6 +394,7 @@ ATTACKS: Final = (
     Attack("forged link", "person, time, custodian", _forged, BELIEVED),
     Attack("false share", "one bit of it", _altered_share, NO_PLEDGES),
     Attack("false share", "of another dealing", _own_dealing),
+    Attack("false list", "without a record", _hidden),
     Attack("overwritten deposit", "with the author's key", _overwrite, REPLACED),
     Attack("false deposit", "in the author's name", _in_an_authors_name),
     Attack("flood of deposits", "of records that never come", _flood, NO_LIMIT),
