@@ -69,14 +69,11 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
             control.add(await _submit(agent, _ask(chain, "visitor-1", members["visitor-1"], 0)))
     finally:
         await agent.close()
-    tally.note = (
-        ""
-        if protection != FULL
-        else (
-            f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is a transaction of {len(encode(tx))} B, "
-            "a used nonce and an audit event for ever"
+    if protection == FULL:
+        tally.note = (
+            f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is a transaction of {len(encode(tx))} B, a "
+            "used nonce and an audit event for ever"
         )
-    )
     return [tally.row(), control.row()]
 
 

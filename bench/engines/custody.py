@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
@@ -19,66 +19,57 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from bench.engines.base import Context
+from bench.engines.custody_stage import (
+    BELIEVED,
+    CREATED,
+    KEPT,
+    LIMIT,
+    NO_JUDGING,
+    NO_LIMIT,
+    NO_PLEDGES,
+    OK,
+    REPLACED,
+    Stage,
+    count,
+    later,
+    opens,
+    read,
+    store_of,
+    weaken,
+)
 from bench.engines.impostor import FULL
 from bench.experiments.attacks import Tally, check_attacks
 from bench.experiments.base import Case, Row
-from bench.net.ward import OTHER_PATIENT, PATIENT, Ward, eventually, open_ward
+from bench.net.ward import OTHER_PATIENT, PATIENT, eventually, open_ward
 from ehrcore import custodian
 from ehrcore.block import RecordRef
 from ehrcore.codec import decode, encode
 from ehrcore.consent import Action, Emergency, Erasure, Purpose, Withdrawal
-from ehrcore.custodian import Placed
 from ehrcore.custody import (
-    Denial,
     Deposit,
     Link,
     LinkUse,
     LinkUseBody,
-    Page,
     Release,
     SearchBody,
     SearchRequest,
+    SignedPage,
     deal,
     deposit_info,
     pack_share,
-    release_info,
     search_info,
     unpack_share,
 )
-from ehrcore.drive.net import custodians as readers
 from ehrcore.drive.net import custody as keepers
-from ehrcore.drive.net import shares
 from ehrcore.drive.net.client import Answer
-from ehrcore.drive.net.custodians import Handed
+from ehrcore.drive.net.custodians import Custodians
 from ehrcore.drive.net.persons import Person
 from ehrcore.drive.net.share_file import KEY_FILE, KEYS_FILE
 from ehrcore.drive.net.web.custody import DEPOSIT_MEDIA, LINK_USE_MEDIA, SEARCH_MEDIA
 from ehrcore.drive.net.wrapping import unwrap, wrap
-from ehrcore.errors import EhrError, StorageError
+from ehrcore.errors import StorageError
 from ehrcore.sealing import open_sealed, record_context
 from ehrcore.sharing import join, split
-
-NO_JUDGING: Final = "accesses not judged"
-BELIEVED: Final = "links believed"
-NO_PLEDGES: Final = "shares not compared"
-REPLACED: Final = "deposits replaced"
-KEPT: Final = "erased in name only"
-NO_LIMIT: Final = "no limit per author"
-PROTECTIONS: Final = (FULL, NO_JUDGING, BELIEVED, NO_PLEDGES, REPLACED, KEPT, NO_LIMIT)
-#: Deposits of one author that wait for their record; small here, for floods are short (usual: `shares.AUTHOR_LIMIT`).
-_LIMIT: Final = 3
-_OK, _CREATED = 200, 201
-
-
-class Stage(NamedTuple):
-    """The ward, and what lies in it before attacks: Anna's record, an access of the doctor's that opens it."""
-
-    ward: Ward
-    folder: Path
-    tx_id: bytes
-    record: RecordRef
-    access: bytes
-
 
 Play = Callable[[Stage, Tally], Coroutine[Any, Any, None]]
 
@@ -116,7 +107,7 @@ async def _play(folder: Path, curve: str, label: str) -> list[Row]:
             for protection in filter(None, (FULL, attack.beaten)):
                 expected = "refused" if protection == FULL else "succeeds"
                 tally = Tally(attack.name, attack.variant, protection, expected)  # type: ignore[arg-type]  # its words
-                with _weaken(protection):
+                with weaken(protection):
                     await attack.play(stage, tally)
                 rows.append(tally.row())
         return rows
@@ -128,53 +119,8 @@ async def _control(stage: Stage) -> Tally:
     glass = {"purpose": Purpose.EMERGENCY, "emergency": Emergency.UNCONSCIOUS}
     for person, given in ((ward.doctor, {}), (ward.anna, {"purpose": Purpose.PATIENT_REQUEST}), (ward.stranger, glass)):
         access = await ward.access(person, stage.record, **given)
-        tally.add(await _read(stage, person, access, b"what Anna has"))
+        tally.add(await read(stage, person, access, b"what Anna has"))
     return tally
-
-
-# -- what is counted ---------------------------------------------------------------------------------------------------
-
-
-async def _count(
-    stage: Stage, tally: Tally, asking: Coroutine[Any, Any, Answer], wins: Callable[[Answer], bool], node: str = ""
-) -> Answer:
-    """One request: won if the attacker can use the answer, else refused for the reason that the custodian counts."""
-    keeper = stage.ward.hosts[node or stage.ward.custodians[0]].custody
-    if keeper is None:
-        raise TypeError(node)
-    before, begin = keeper.denials.copy(), time.perf_counter_ns()
-    answer = await asking
-    spent, counted = time.perf_counter_ns() - begin, keeper.denials - before
-    reason = next(
-        (f"custodian: {denial.value}" for denial in counted),
-        "sealed to another" if answer.status == _OK else f"answered {answer.status}",
-    )
-    tally.add(None if wins(answer) else reason, spent)
-    return answer
-
-
-def _opens(stage: Stage, who: Person, record: RecordRef) -> Callable[[Answer], bool]:
-    """Whether a release gives ``who`` the share of this record's key."""
-    ward = stage.ward
-    digest = ward.author.crypto.hash_struct(record)
-
-    def wins(answer: Answer) -> bool:
-        if answer.status != _OK:
-            return False
-        info = release_info(ward.chain, ward.custodians[0], who.subject, digest)
-        return unwrap(who.wrap_key, info, decode(answer.body, Release).sealed) is not None
-
-    return wins
-
-
-async def _read(stage: Stage, person: Person, access: bytes, content: bytes, written: Any = None) -> str | None:
-    """None if the whole way of a reader gives the content."""
-    tx_id, record = written or (stage.tx_id, stage.record)
-    try:
-        found = await stage.ward.read(person, access, tx_id, record, stage.folder)
-    except EhrError as error:
-        return f"reader: {str(error)[:60]}"
-    return None if found == content else "reader: other bytes"
 
 
 # -- release -----------------------------------------------------------------------------------------------------------
@@ -183,12 +129,12 @@ async def _read(stage: Stage, person: Person, access: bytes, content: bytes, wri
 async def _denied(stage: Stage, tally: Tally) -> None:
     access = await stage.ward.access(stage.ward.stranger, stage.record)
     asking = stage.ward.ask(stage.ward.stranger, access, stage.tx_id)
-    await _count(stage, tally, asking, _opens(stage, stage.ward.stranger, stage.record))
+    await count(stage, tally, asking, opens(stage, stage.ward.stranger, stage.record))
 
 
 async def _of_another(stage: Stage, tally: Tally) -> None:
     asking = stage.ward.ask(stage.ward.stranger, stage.access, stage.tx_id)
-    await _count(stage, tally, asking, _opens(stage, stage.ward.stranger, stage.record))
+    await count(stage, tally, asking, opens(stage, stage.ward.stranger, stage.record))
 
 
 async def _of_another_patient(stage: Stage, tally: Tally) -> None:
@@ -196,7 +142,7 @@ async def _of_another_patient(stage: Stage, tally: Tally) -> None:
     ward = stage.ward
     tx_id, foreign = await ward.write(b"what Bert has", OTHER_PATIENT)
     access = await ward.access(ward.doctor, foreign, pseudonym=PATIENT)
-    await _count(stage, tally, ward.ask(ward.doctor, access, tx_id), _opens(stage, ward.doctor, foreign))
+    await count(stage, tally, ward.ask(ward.doctor, access, tx_id), opens(stage, ward.doctor, foreign))
 
 
 async def _withdrawn(stage: Stage, tally: Tally) -> None:
@@ -205,13 +151,13 @@ async def _withdrawn(stage: Stage, tally: Tally) -> None:
     access = await ward.access(ward.stranger, stage.record)
     await ward.say(ward.anna, Withdrawal(consent))
     asking = ward.ask(ward.stranger, access, stage.tx_id)
-    await _count(stage, tally, asking, _opens(stage, ward.stranger, stage.record))
+    await count(stage, tally, asking, opens(stage, ward.stranger, stage.record))
 
 
 async def _stale(stage: Stage, tally: Tally) -> None:
-    with _later(stage, custodian.ACCESS_NS + 1) as now:
+    with later(stage, custodian.ACCESS_NS + 1) as now:
         asking = stage.ward.ask(stage.ward.doctor, stage.access, stage.tx_id, asked_at=now())
-        await _count(stage, tally, asking, _opens(stage, stage.ward.doctor, stage.record))
+        await count(stage, tally, asking, opens(stage, stage.ward.doctor, stage.record))
 
 
 async def _in_a_name(stage: Stage, tally: Tally) -> None:
@@ -225,14 +171,14 @@ async def _in_a_name(stage: Stage, tally: Tally) -> None:
         (ward.doctor, {"person": "person-nobody"}),
     ):
         asking = ward.ask(who, stage.access, stage.tx_id, **changes)
-        await _count(stage, tally, asking, _opens(stage, who, stage.record))
+        await count(stage, tally, asking, opens(stage, who, stage.record))
 
 
 async def _overheard(stage: Stage, tally: Tally) -> None:
     """The stranger repeats the doctor's request word for word, and gets an answer that is sealed to the doctor."""
     ward = stage.ward
     asking = ward.ask(ward.doctor, stage.access, stage.tx_id)
-    await _count(stage, tally, asking, _opens(stage, ward.stranger, stage.record))
+    await count(stage, tally, asking, opens(stage, ward.stranger, stage.record))
 
 
 async def _search(stage: Stage, tally: Tally) -> None:
@@ -243,10 +189,10 @@ async def _search(stage: Stage, tally: Tally) -> None:
     asking = ward.client.request(node, "/v1/custody/searches", request, media=SEARCH_MEDIA)
 
     def wins(answer: Answer) -> bool:
-        content = unwrap(ward.stranger.wrap_key, search_info(body), answer.body) if answer.status == _OK else None
-        return content is not None and bool(decode(content, Page).hits)
+        content = unwrap(ward.stranger.wrap_key, search_info(body), answer.body) if answer.status == OK else None
+        return content is not None and bool(decode(content, SignedPage).page.hits)
 
-    await _count(stage, tally, asking, wins)
+    await count(stage, tally, asking, wins)
 
 
 # -- links -------------------------------------------------------------------------------------------------------------
@@ -261,7 +207,7 @@ async def _use(stage: Stage, tally: Tally, who: Person, link: Link, node: str = 
     body = encode(LinkUse(link, who.crypto.sign(LinkUseBody(link))))
     place, sealed = node or stage.ward.custodians[0], stage.ward.store.get(stage.record.location)
     asking = stage.ward.client.request(place, "/v1/custody/objects", body, media=LINK_USE_MEDIA)
-    await _count(stage, tally, asking, lambda answer: answer.status == _OK and answer.body == sealed, place)
+    await count(stage, tally, asking, lambda answer: answer.status == OK and answer.body == sealed, place)
 
 
 async def _stolen(stage: Stage, tally: Tally) -> None:
@@ -279,7 +225,7 @@ async def _used(stage: Stage, tally: Tally) -> None:
 
 async def _expired(stage: Stage, tally: Tally) -> None:
     link = await _link(stage)
-    with _later(stage, custodian.LINK_NS):
+    with later(stage, custodian.LINK_NS):
         await _use(stage, tally, stage.ward.doctor, link)
 
 
@@ -298,11 +244,11 @@ async def _forged(stage: Stage, tally: Tally) -> None:
 
 async def _lie(stage: Stage, tally: Tally, lie: Callable[[tuple[Any, bytes, bytes]], tuple[Any, bytes, bytes]]) -> None:
     """One custodian hands out something else; the doctor reads, and reads right."""
-    store = _store(stage, stage.ward.custodians[0])
+    store = store_of(stage, stage.ward.custodians[0])
     find = store.find
     store.find = lambda author, record: lie(find(author, record))
     try:
-        found = await _read(stage, stage.ward.doctor, stage.access, b"what Anna has")
+        found = await read(stage, stage.ward.doctor, stage.access, b"what Anna has")
     finally:
         del store.find
     told = stage.ward.troubles.get(stage.ward.custodians[0], "")
@@ -321,15 +267,22 @@ async def _own_dealing(stage: Stage, tally: Tally) -> None:
     await _lie(stage, tally, lambda _: (dealing, signature, dealt[ward.custodians[0]]))
 
 
+async def _hidden(stage: Stage, tally: Tally) -> None:
+    """One custodian leaves a record out of what a search finds."""
+    ward, store = stage.ward, store_of(stage, stage.ward.custodians[0])
+    access = await ward.access(ward.doctor, stage.record, action=Action.SEARCH, kind=0, record=b"")
+    store.search = lambda *_: ([], None)
+    try:
+        reader = Custodians(ward.client, ward.doctor.subject, ward.doctor.crypto)
+        listing = await reader.search(access, ward.doctor.wrap_key)
+    finally:
+        del store.search
+    is_listed = stage.tx_id in {hit.transaction for hit in listing.hits}
+    tally.add("reader: the other custodians' lists" if is_listed else None)
+
+
 def _deal(stage: Stage, key: bytes) -> dict[str, bytes]:
     return dict(zip(stage.ward.custodians, map(pack_share, split(key, 2, 3, os.urandom(32))), strict=True))
-
-
-def _store(stage: Stage, node: str) -> Any:
-    keeper = stage.ward.hosts[node].custody
-    if keeper is None:
-        raise TypeError(node)
-    return keeper._store  # noqa: SLF001 - a custodian that lies has its hands there
 
 
 async def _deposit(stage: Stage, who: Person, record: bytes, **changes: Any) -> list[tuple[str, bytes]]:
@@ -346,7 +299,7 @@ async def _deposit(stage: Stage, who: Person, record: bytes, **changes: Any) -> 
 
 async def _hand_in(stage: Stage, tally: Tally, node: str, body: bytes) -> None:
     asking = stage.ward.client.request(node, "/v1/custody/deposits", body, media=DEPOSIT_MEDIA)
-    await _count(stage, tally, asking, lambda answer: answer.status == _CREATED, node)
+    await count(stage, tally, asking, lambda answer: answer.status == CREATED, node)
 
 
 async def _overwrite(stage: Stage, tally: Tally) -> None:
@@ -357,7 +310,7 @@ async def _overwrite(stage: Stage, tally: Tally) -> None:
         await _hand_in(stage, tally, node, body)
     if tally.protection == FULL:
         access = await stage.ward.access(stage.ward.doctor, written[1])
-        if await _read(stage, stage.ward.doctor, access, b"to be lost", written):
+        if await read(stage, stage.ward.doctor, access, b"to be lost", written):
             raise AssertionError("expected a record that is read as before")
 
 
@@ -371,10 +324,10 @@ async def _flood(stage: Stage, tally: Tally) -> None:
     """Deposits for records that never come onto the chain; what comes within the limit is the author's to do."""
     node = stage.ward.custodians[0]
     free = Tally("", "", "", "succeeds")
-    for number in range(_LIMIT + 5):
+    for number in range(LIMIT + 5):
         body = dict(await _deposit(stage, stage.ward.doctor, os.urandom(32)))[node]
-        is_waiting = _store(stage, node).count_waiting(stage.ward.doctor.subject)
-        await _hand_in(stage, tally if is_waiting >= _LIMIT else free, node, body)
+        is_waiting = store_of(stage, node).count_waiting(stage.ward.doctor.subject)
+        await _hand_in(stage, tally if is_waiting >= LIMIT else free, node, body)
         del number
 
 
@@ -390,12 +343,12 @@ async def _erased(stage: Stage, tally: Tally) -> None:
     link = decode((await ward.ask(ward.doctor, access, tx_id)).body, Release).link
     await ward.say(ward.anna, Erasure(PATIENT, digest))
     if tally.variant == "ask again":
-        await _count(stage, tally, ward.ask(ward.doctor, access, tx_id), _opens(stage, ward.doctor, record))
+        await count(stage, tally, ward.ask(ward.doctor, access, tx_id), opens(stage, ward.doctor, record))
         await _use(stage, tally, ward.doctor, link)
         later = await ward.access(ward.doctor, record)
-        await _count(stage, tally, ward.ask(ward.doctor, later, tx_id), _opens(stage, ward.doctor, record))
+        await count(stage, tally, ward.ask(ward.doctor, later, tx_id), opens(stage, ward.doctor, record))
         return
-    stores = [_store(stage, node) for node in ward.custodians]
+    stores = [store_of(stage, node) for node in ward.custodians]
     await eventually(lambda: all(store.find(ward.author.subject, digest) is None for store in stores))
     tally.add(_steal_disks(stage, record, digest, copy))
 
@@ -426,75 +379,6 @@ def _steal_disks(stage: Stage, record: RecordRef, digest: bytes, copy: bytes) ->
     return None
 
 
-# -- protections taken out ---------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _later(stage: Stage, by_ns: int) -> Iterator[Callable[[], int]]:
-    """The first custodian's clock, moved on."""
-    host = stage.ward.hosts[stage.ward.custodians[0]]
-    clock = host._clock  # noqa: SLF001 - nobody waits ten minutes
-    host._clock = lambda: clock() + by_ns  # noqa: SLF001
-    try:
-        yield host.now
-    finally:
-        host._clock = clock  # noqa: SLF001
-
-
-def _take_access(_book: Any, _asker: Any, _action: Any, placed: Placed | None, _now: int) -> Any:
-    return placed.body.payload if placed else Denial.UNKNOWN_ACCESS
-
-
-def _take_record(_crypto: Any, _access: Any, placed: Placed | None) -> Any:
-    return placed.body.payload if placed else Denial.UNKNOWN_RECORD
-
-
-def _take_share(self: Any, name: str, record: bytes, release: Release, wrap_key: Any) -> Handed:
-    """A reader that does not compare what it is handed with what the author has pledged."""
-    info = release_info(self._chain, name, self._person, record)
-    share = unwrap(wrap_key, info, release.sealed)
-    return Handed(name, release, unpack_share(share or b""))
-
-
-_add: Final = shares.ShareStore.add
-_destroy: Final = shares.ShareStore._destroy  # noqa: SLF001
-
-
-def _replace(self: Any, deposit: Deposit, share: bytes, now: int) -> Denial:
-    """The last one counts."""
-    with self._writing():
-        values = (deposit.dealing.record, deposit.dealing.author)
-        self._db.execute("DELETE FROM deposits WHERE record = ? AND author = ?", values)
-    return _add(self, deposit, share, now)
-
-
-def _strike(self: Any, slots: list[int]) -> None:
-    """Entries go, what they point to stays."""
-    self._db.executemany("DELETE FROM deposits WHERE slot = ?", [(slot,) for slot in slots])
-
-
-@contextlib.contextmanager
-def _weaken(protection: str) -> Iterator[None]:
-    """The product while it lacks a protection; floods meet a small limit unless there is none."""
-    patches: dict[str, tuple[tuple[Any, str, Any], ...]] = {
-        NO_JUDGING: ((keepers, "judge_access", _take_access), (keepers, "judge_release", _take_record)),
-        BELIEVED: ((keepers, "judge_link", lambda *_: Denial.NONE),),
-        NO_PLEDGES: ((readers.Custodians, "_check", _take_share),),
-        REPLACED: ((shares.ShareStore, "add", _replace),),
-        KEPT: ((shares.ShareStore, "_destroy", _strike),),
-        NO_LIMIT: ((shares, "AUTHOR_LIMIT", 1 << 60),),
-    }
-    chosen = ((shares, "AUTHOR_LIMIT", _LIMIT), (readers, "PATIENCE_S", 0.5), *patches.get(protection, ()))
-    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
-    try:
-        for owner, name, value in chosen:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in reversed(before):
-            setattr(owner, name, value)
-
-
 ATTACKS: Final = (
     Attack("release without permission", "the chain has denied it", _denied, NO_JUDGING),
     Attack("release without permission", "by another's access", _of_another, NO_JUDGING),
@@ -510,6 +394,7 @@ ATTACKS: Final = (
     Attack("forged link", "person, time, custodian", _forged, BELIEVED),
     Attack("false share", "one bit of it", _altered_share, NO_PLEDGES),
     Attack("false share", "of another dealing", _own_dealing),
+    Attack("false list", "without a record", _hidden),
     Attack("overwritten deposit", "with the author's key", _overwrite, REPLACED),
     Attack("false deposit", "in the author's name", _in_an_authors_name),
     Attack("flood of deposits", "of records that never come", _flood, NO_LIMIT),

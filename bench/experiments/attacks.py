@@ -117,7 +117,8 @@ def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
 
     found = raw.reindex(columns=[*raw.columns, *({"kind", "group", *KEYS} - {*raw.columns})])
     if group:
-        found = found[found["group"].fillna(UNGROUPED) == group]
+        groups = found["group"].astype(object)
+        found = found[groups.where(groups.notna(), UNGROUPED) == group]
     found = found[found["kind"] == KIND]
     rows = []
     for keys, part in found.groupby(list(KEYS), sort=False):

@@ -124,14 +124,15 @@ def test_tables_figure_and_answer_fit_together() -> None:
 
 
 def test_cases_follow_the_scenario_and_an_attack_that_is_none_is_refused() -> None:
-    bounded, unbounded = declare_cases(QUICK)
+    bombs, bounded, unbounded = declare_cases(QUICK)
+    assert bombs.engine == "bombs"
     assert bounded.settings["attacks"] == list(ASSAULTS)
     assert set(unbounded.settings["attacks"]) == {"slow headers", "slow bodies", "connection exhaustion"}
     content = msgspec.to_builtins(QUICK) | {"abuse": {"attacks": ["slow headers", "earthquake"]}}
     with pytest.raises(BenchError, match=r"got 'earthquake' - at `\$\.abuse\.attacks`"):
         convert_scenario(content, "test")
     content["abuse"] = {"attacks": ["codec bombs"]}
-    assert [case.label for case in declare_cases(convert_scenario(content, "test"))] == [BOUNDED]
+    assert [case.label for case in declare_cases(convert_scenario(content, "test"))] == ["bombs", BOUNDED]
 
 
 def test_attackers_come_from_an_address_of_this_machine() -> None:

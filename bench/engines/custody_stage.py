@@ -1,0 +1,166 @@
+"""What attacks on custody are played on, how a try is judged, and how a protection is taken out."""
+
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bench.engines.impostor import FULL
+from bench.experiments.attacks import Tally
+from bench.net.ward import Ward
+from ehrcore.block import RecordRef
+from ehrcore.codec import decode
+from ehrcore.custodian import Placed
+from ehrcore.custody import Denial, Deposit, Release, release_info, unpack_share
+from ehrcore.drive.net import custodians as readers
+from ehrcore.drive.net import custody as keepers
+from ehrcore.drive.net import shares
+from ehrcore.drive.net.client import Answer
+from ehrcore.drive.net.custodians import Handed
+from ehrcore.drive.net.persons import Person
+from ehrcore.drive.net.wrapping import unwrap
+from ehrcore.errors import EhrError
+
+NO_JUDGING: Final = "accesses not judged"
+BELIEVED: Final = "links believed"
+NO_PLEDGES: Final = "shares not compared"
+REPLACED: Final = "deposits replaced"
+KEPT: Final = "erased in name only"
+NO_LIMIT: Final = "no limit per author"
+PROTECTIONS: Final = (FULL, NO_JUDGING, BELIEVED, NO_PLEDGES, REPLACED, KEPT, NO_LIMIT)
+#: Deposits of one author that wait for their record; small here, for floods are short (usual: `shares.AUTHOR_LIMIT`).
+LIMIT: Final = 3
+OK, CREATED = 200, 201
+
+
+class Stage(NamedTuple):
+    """The ward, and what lies in it before attacks: Anna's record, an access of the doctor's that opens it."""
+
+    ward: Ward
+    folder: Path
+    tx_id: bytes
+    record: RecordRef
+    access: bytes
+
+
+# -- what is counted ---------------------------------------------------------------------------------------------------
+
+
+async def count(
+    stage: Stage, tally: Tally, asking: Coroutine[Any, Any, Answer], wins: Callable[[Answer], bool], node: str = ""
+) -> Answer:
+    """One request: won if the attacker can use the answer, else refused for the reason that the custodian counts."""
+    keeper = stage.ward.hosts[node or stage.ward.custodians[0]].custody
+    if keeper is None:
+        raise TypeError(node)
+    before, begin = keeper.denials.copy(), time.perf_counter_ns()
+    answer = await asking
+    spent, counted = time.perf_counter_ns() - begin, keeper.denials - before
+    reason = next(
+        (f"custodian: {denial.value}" for denial in counted),
+        "sealed to another" if answer.status == OK else f"answered {answer.status}",
+    )
+    tally.add(None if wins(answer) else reason, spent)
+    return answer
+
+
+def opens(stage: Stage, who: Person, record: RecordRef) -> Callable[[Answer], bool]:
+    """Whether a release gives ``who`` the share of this record's key."""
+    ward = stage.ward
+    digest = ward.author.crypto.hash_struct(record)
+
+    def wins(answer: Answer) -> bool:
+        if answer.status != OK:
+            return False
+        info = release_info(ward.chain, ward.custodians[0], who.subject, digest)
+        return unwrap(who.wrap_key, info, decode(answer.body, Release).sealed) is not None
+
+    return wins
+
+
+async def read(stage: Stage, person: Person, access: bytes, content: bytes, written: Any = None) -> str | None:
+    """None if the whole way of a reader gives the content."""
+    tx_id, record = written or (stage.tx_id, stage.record)
+    try:
+        found = await stage.ward.read(person, access, tx_id, record, stage.folder)
+    except EhrError as error:
+        return f"reader: {str(error)[:60]}"
+    return None if found == content else "reader: other bytes"
+
+
+def store_of(stage: Stage, node: str) -> Any:
+    """The shares that a custodian keeps, in the hands of who runs it."""
+    keeper = stage.ward.hosts[node].custody
+    if keeper is None:
+        raise TypeError(node)
+    return keeper._store  # noqa: SLF001 - a custodian that lies has its hands there
+
+
+# -- protections taken out ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def later(stage: Stage, by_ns: int) -> Iterator[Callable[[], int]]:
+    """The first custodian's clock, moved on."""
+    host = stage.ward.hosts[stage.ward.custodians[0]]
+    clock = host._clock  # noqa: SLF001 - nobody waits ten minutes
+    host._clock = lambda: clock() + by_ns  # noqa: SLF001
+    try:
+        yield host.now
+    finally:
+        host._clock = clock  # noqa: SLF001
+
+
+def _take_access(_book: Any, _asker: Any, _action: Any, placed: Placed | None, _now: int) -> Any:
+    return placed.body.payload if placed else Denial.UNKNOWN_ACCESS
+
+
+def _take_record(_crypto: Any, _access: Any, placed: Placed | None) -> Any:
+    return placed.body.payload if placed else Denial.UNKNOWN_RECORD
+
+
+def _take_share(self: Any, name: str, record: bytes, release: Release, wrap_key: Any) -> Handed:
+    """A reader that does not compare what it is handed with what the author has pledged."""
+    info = release_info(self._chain, name, self._person, record)
+    share = unwrap(wrap_key, info, release.sealed)
+    return Handed(name, release, unpack_share(share or b""))
+
+
+_add: Final = shares.ShareStore.add
+_destroy: Final = shares.ShareStore._destroy  # noqa: SLF001
+
+
+def _replace(self: Any, deposit: Deposit, share: bytes, now: int) -> Denial:
+    """The last one counts."""
+    with self._writing():
+        values = (deposit.dealing.record, deposit.dealing.author)
+        self._db.execute("DELETE FROM deposits WHERE record = ? AND author = ?", values)
+    return _add(self, deposit, share, now)
+
+
+def strike(self: Any, slots: list[int]) -> None:
+    """Entries go, what they point to stays."""
+    self._db.executemany("DELETE FROM deposits WHERE slot = ?", [(slot,) for slot in slots])
+
+
+@contextlib.contextmanager
+def weaken(protection: str) -> Iterator[None]:
+    """The product while it lacks a protection; floods meet a small limit unless there is none."""
+    patches: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+        NO_JUDGING: ((keepers, "judge_access", _take_access), (keepers, "judge_release", _take_record)),
+        BELIEVED: ((keepers, "judge_link", lambda *_: Denial.NONE),),
+        NO_PLEDGES: ((readers.Custodians, "_check", _take_share),),
+        REPLACED: ((shares.ShareStore, "add", _replace),),
+        KEPT: ((shares.ShareStore, "_destroy", strike),),
+        NO_LIMIT: ((shares, "AUTHOR_LIMIT", 1 << 60),),
+    }
+    chosen = ((shares, "AUTHOR_LIMIT", LIMIT), (readers, "PATIENCE_S", 0.5), *patches.get(protection, ()))
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
+    try:
+        for owner, name, value in chosen:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)
