@@ -196,7 +196,8 @@ def claims(
 
     forms = [name for name, is_on in (("json", is_json), ("markdown", is_markdown), ("rules", is_rules)) if is_on]
     if len(forms) > 1 or (is_rules and (folder or only)):
-        raise BenchError(f"--{forms[-1]}: expected nothing besides, found {folder or only or f'--{forms[0]}'}")
+        besides = f"--{forms[0]}" if len(forms) > 1 else folder or only[0]
+        raise BenchError(f"--{forms[-1]}: expected nothing besides, found {besides}")
     if is_rules:
         print_rules()
         return

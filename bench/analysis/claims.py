@@ -33,7 +33,7 @@ Cell = str | int | float | bool
 Filter = dict[str, Cell | list[Cell]]
 
 
-class Test(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One comparison: a ``column`` of those rows of a ``table`` that ``where`` selects, and what ``holds`` of it.
 
     ``what`` says in words what the number is, with its unit.  ``where`` maps columns to a value, a list of values or a
@@ -116,7 +116,7 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     why: str = ""
     experiments: list[Text] = []
     untestable: str = ""
-    tests: dict[str, Test] = {}
+    tests: dict[str, RuleTest] = {}
     decisions: list[Decision] = []
 
     @property
@@ -208,7 +208,7 @@ def _validate(claim_id: str, claim: Claim) -> None:
     _require(not unused, claim_id, "a decision that uses each test", f"none for {unused}")
 
 
-def _validate_test(place: str, test: Test) -> None:
+def _validate_test(place: str, test: RuleTest) -> None:
     _require(bool(test.table) != bool(test.printed), place, "a table or printed figures", "both or none")
     _require(bool(test.column) == bool(test.table), place, "a column of the table", repr(test.column))
     _require((test.rows == "product") <= bool(test.printed), place, "product of printed figures alone", "a table")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from bench.analysis.claims import Filter, Test, parse_value
+from bench.analysis.claims import Filter, RuleTest, parse_value
 from bench.analysis.linear import fit_linear
 from bench.privacy.linkage import wilson
 
@@ -46,7 +46,7 @@ class Evidence:
     reason: str = ""
 
 
-def run_test(name: str, test: Test, find_table: Callable[[str], Rows | None]) -> Evidence:
+def run_test(name: str, test: RuleTest, find_table: Callable[[str], Rows | None]) -> Evidence:
     """Compare; 'missing' with a reason where the run does not have what the test reads."""
     blank = Evidence(name, test.what, test.table, test.column, test.holds, "missing")
     if test.printed:
@@ -71,7 +71,7 @@ class _MissingError(Exception):
     """A value that the test needs is not in the table."""
 
 
-def _measure(blank: Evidence, test: Test, chosen: Rows, rows: Rows) -> Evidence:
+def _measure(blank: Evidence, test: RuleTest, chosen: Rows, rows: Rows) -> Evidence:
     if test.on:
         value, low, high = _fit(test, chosen)
         return replace(blank, value=value, low=low, high=high, rows=1, **_count(_judge(test, value, low, high)))
@@ -85,7 +85,7 @@ def _measure(blank: Evidence, test: Test, chosen: Rows, rows: Rows) -> Evidence:
     return replace(decided, rows=len(items), good=sum(item.outcome == "holds" for item in items))
 
 
-def _compare_row(blank: Evidence, test: Test, row: Mapping[str, str], rows: Rows) -> Evidence:
+def _compare_row(blank: Evidence, test: RuleTest, row: Mapping[str, str], rows: Rows) -> Evidence:
     value = _read(row, test.column)
     if test.per or test.over:
         below = row if test.per else _only(_select(rows, test.over), test)
@@ -94,7 +94,7 @@ def _compare_row(blank: Evidence, test: Test, row: Mapping[str, str], rows: Rows
     return replace(blank, value=value, low=low, high=high, outcome=_judge(test, value, low, high))
 
 
-def _gather(blank: Evidence, test: Test, chosen: Rows) -> Evidence:
+def _gather(blank: Evidence, test: RuleTest, chosen: Rows) -> Evidence:
     values = [_number(_read(row, test.column)) for row in chosen]
     take: dict[str, Callable[[list[float]], float]] = {
         "sum": math.fsum, "min": min, "max": max, "range": lambda all_: max(all_) - min(all_),
@@ -114,7 +114,7 @@ def _count(outcome: Outcome) -> dict[str, Any]:
     return {"outcome": outcome, "good": int(outcome == "holds")}
 
 
-def _judge(test: Test, value: float | str, low: float | None, high: float | None) -> Outcome:
+def _judge(test: RuleTest, value: float | str, low: float | None, high: float | None) -> Outcome:
     """Whether the comparison holds for the whole interval (of the value alone where the test has none)."""
     sign, limit = test.operator, test.limit
     if sign in {"==", "!="}:
@@ -139,7 +139,7 @@ def _is_far(value: float, limit: float, share: float, *, is_above: bool) -> bool
     return value >= limit * share if is_above else value <= limit / share
 
 
-def _adverse(test: Test, item: Evidence) -> float:
+def _adverse(test: RuleTest, item: Evidence) -> float:
     """Orders rows of one outcome: the one least in favour first, of ``any`` the one most in favour."""
     if isinstance(item.value, str) or item.value is None:
         return 0.0
@@ -147,7 +147,7 @@ def _adverse(test: Test, item: Evidence) -> float:
     return item.value if is_first_low else -item.value
 
 
-def _fit(test: Test, chosen: Rows) -> tuple[float, float | None, float | None]:
+def _fit(test: RuleTest, chosen: Rows) -> tuple[float, float | None, float | None]:
     """The slope and its bounds; a multiple of another slope is taken off by moving it into that one's column.
 
     y = b x + c z = (b - k c) x + c (z + k x), so the slope of x beside z + k x is b - k c.
@@ -177,7 +177,7 @@ def _is_match(cell: str, wanted: Any) -> bool:
     return fnmatchcase(cell, wanted)
 
 
-def _only(rows: Rows, test: Test) -> Mapping[str, str]:
+def _only(rows: Rows, test: RuleTest) -> Mapping[str, str]:
     if len(rows) != 1:
         raise _MissingError(f"{len(rows) or 'no'} rows with {_name(test.over)}")
     return rows[0]

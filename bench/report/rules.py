@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from bench.analysis.claims import Claim, Decision, Rules, Test
+from bench.analysis.claims import Claim, Decision, Rules, RuleTest
 from bench.report.tables import escape_markdown
 
 HEAD = """# Claims of the paper, and the rules that judge them
 
-In our words, with the place. Each rule was fixed before the runs that it judges: `ehrbench claims RUN` applies it to the
-tables of a run, and no verdict is typed. Decisions are tried in order; if none applies, the claim is *not supported* by
-the run; where a table, a row or a value is missing, there is no verdict. A test with an interval holds, or fails, with
-all of it, and is open in between.
+In our words, with the place. Each rule was fixed before the runs that it judges: `ehrbench claims RUN` applies it to
+the tables of a run, and no verdict is typed. Decisions are tried in order; if none applies, the claim is *not
+supported* by the run; where a table, a row or a value is missing, there is no verdict. A test with an interval holds,
+or fails, with all of it, and is open in between.
 
 This page is written from [`claims.toml`](claims.toml) by `ehrbench claims --rules`."""
 
@@ -22,11 +22,10 @@ def render_rules(rules: Rules) -> str:
 
 def _blocks(rules: Rules) -> Iterator[str]:
     yield HEAD
-    rows = [
-        "| id | claim | place | tested by |", "|---|---|---|---|",
-        *(f"| {claim_id} | {escape_markdown(claim.says)} | {escape_markdown(claim.place)} | {_name_experiments(claim)} |"
-          for claim_id, claim in rules.claims.items()),
-    ]  # fmt: skip
+    rows = ["| id | claim | place | tested by |", "|---|---|---|---|"]
+    for claim_id, claim in rules.claims.items():
+        cells = (claim_id, escape_markdown(claim.says), escape_markdown(claim.place), _name_experiments(claim))
+        rows.append(f"| {' | '.join(cells)} |")
     yield "\n".join(rows)
     for claim_id, claim in rules.claims.items():
         yield f"## {claim_id}: {escape_markdown(claim.says)}"
@@ -41,7 +40,7 @@ def _name_experiments(claim: Claim) -> str:
     return ", ".join(f"`{name}`" for name in claim.experiments) or fallback
 
 
-def _describe_test(test: Test) -> str:
+def _describe_test(test: RuleTest) -> str:
     parts = [escape_markdown(test.what)]
     if test.printed:
         figures = ", ".join(f"{name} {value:g}" for name, value in test.printed.items())
@@ -55,7 +54,7 @@ def _describe_test(test: Test) -> str:
     return "; ".join([*parts, needs])
 
 
-def _describe_rows(test: Test) -> str:
+def _describe_rows(test: RuleTest) -> str:
     words = [f"{column} = {value}" for column, value in test.where.items()]
     text = f" where {escape_markdown(', '.join(words))}" if words else ""
     text += f", {test.rows} of the rows" if test.rows != "one" else ""

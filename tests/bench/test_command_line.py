@@ -272,7 +272,12 @@ def test_report_takes_the_newest_run_and_writes_its_pages(place: Path, capsys: p
     out = capsys.readouterr().out
     assert out.startswith("Run 20220719T000001Z-new")
     assert out.endswith(f"Report: {Path('results', newest.name, 'report.html')}\n")
-    assert {path.name for path in files_of(place / "results")} == {"manifest.json", "report.html", "report.md"}
+    assert {path.name for path in files_of(place / "results")} == {
+        "claims.json",
+        "manifest.json",
+        "report.html",
+        "report.md",
+    }
     assert not (place / "results" / "20220719T000000Z-old" / "report.html").exists()
     sealed = json.loads((newest / "manifest.json").read_text())["files"]
     assert sealed["report.md"] == hashlib.sha256((newest / "report.md").read_bytes()).hexdigest()

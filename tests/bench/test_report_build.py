@@ -12,7 +12,7 @@ from bench.report import build_report, read_report
 
 FILES = {
     "report.md", "report.html", "tables/speeds.csv", "tables/speeds.tex", "tables/means.csv", "tables/means.tex",
-    "figures/speeds.svg", "figures/speeds.png", "raw/demo.jsonl", "manifest.json",
+    "figures/speeds.svg", "figures/speeds.png", "raw/demo.jsonl", "manifest.json", "claims.json",
 }  # fmt: skip
 
 
