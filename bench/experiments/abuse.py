@@ -240,5 +240,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     answer=answer,
-    weight=5.0,
+    weight=4.6,
 )  # fmt: skip

@@ -263,5 +263,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     answer=answer,
-    weight=8.0,
+    weight=1.2,
 )

@@ -138,5 +138,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     answer=answer,
-    weight=2.0,
+    weight=2.8,
 )

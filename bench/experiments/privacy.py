@@ -152,5 +152,5 @@ EXPERIMENT: Final = Experiment(
     ),
     answer=answer,
     needs_records=True,
-    weight=2.4,
+    weight=1.8,
 )  # fmt: skip

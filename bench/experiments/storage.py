@@ -159,5 +159,5 @@ EXPERIMENT: Final = Experiment(
     ),
     answer=answer,
     needs_records=True,
-    weight=2.4,
+    weight=2.0,
 )  # fmt: skip

@@ -261,5 +261,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     answer=answer,
-    weight=10.0,
+    weight=1.8,
 )

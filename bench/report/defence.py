@@ -24,6 +24,14 @@ def describe_defence(sections: Sequence[Section]) -> tuple[str, ...]:
         f"{tries:,} tries in {len(every):,} combinations ({counted})."
     )
     lines = [said]
+    missing = [
+        f"{section.experiment.id} ({failure.case}: {failure.status})"
+        for section in sections
+        if section.experiment.id in bound
+        for failure in section.failures
+    ]
+    if missing:
+        lines.append(f"NOT ALL WERE PLAYED, and what was not is not counted: {'; '.join(dict.fromkeys(missing))}.")
     if won:
         lines.append(f"Succeeded: {'; '.join(dict.fromkeys(_name(row) for row in won))}.")
     free = [row for rows in parts.values() for row in rows if row["expected"] == "succeeds" and row["succeeded"]]
@@ -40,4 +48,4 @@ def list_strongest(section: Section) -> list[Row]:
 
 def _name(row: Row) -> str:
     parts = (str(row.get(key, "")) for key in ("variant", "protection"))
-    return f"{row['attack']} ({', '.join(part for part in parts if part)})"
+    return f"{row['attack']} ({', '.join(part for part in parts if part not in {'', 'sha256'})})"

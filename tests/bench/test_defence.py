@@ -9,13 +9,14 @@ import pytest
 from bench.experiments import find_experiment
 from bench.experiments.attacks import Tally, attack_table
 from bench.report.defence import describe_defence
+from bench.report.model import Failure
 
 
 def section(name: str, *tallies: Tally) -> Any:
     table = attack_table(name, "Caption.", strongest=lambda row: row["protection"] == "wall")
     frame = table.build(pd.DataFrame([tally.row() for tally in tallies]))
     built = SimpleNamespace(table=table, frame=frame)
-    return SimpleNamespace(experiment=SimpleNamespace(id=name), tables=(built,))
+    return SimpleNamespace(experiment=SimpleNamespace(id=name), tables=(built,), failures=())
 
 
 def tally(attack: str, expected: str, *found: str | None, protection: str = "wall") -> Tally:
@@ -38,6 +39,12 @@ def test_an_attack_that_got_through_is_told_first() -> None:
     head, won = describe_defence((section("one", tally("climb", "refused", "moat", None)),))
     assert head.startswith("1 ATTACKS on")
     assert won == "Succeeded: climb (v, wall)."
+
+
+def test_attacks_that_were_not_played_are_not_counted_as_failed_attacks() -> None:
+    found = section("one", tally("climb", "refused", "moat"))
+    found.failures = (Failure("dig", "failed", "no spade", 1),)
+    assert describe_defence((found,))[1].endswith("not counted: one (dig: failed).")
 
 
 def test_without_attacks_nothing_is_said() -> None:
