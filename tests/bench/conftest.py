@@ -1,5 +1,6 @@
 """A small run on disk, of an experiment that is not one of the suite's, and experiments that a test makes up."""
 
+import gc
 import json
 from functools import partial
 
@@ -290,3 +291,12 @@ def short_turns(monkeypatch):
     monkeypatch.setattr(nodes, "STARTS", 1)
     monkeypatch.setattr(nodes, "CONFIG", NetworkConfig())
     monkeypatch.setattr(nodes, "p256_ns", lambda: (20_000.0, 50_000.0))
+
+
+@pytest.fixture(scope="module")
+def _few_objects():
+    """What other tests have left in memory is not for the collector, which the engine calls before each block."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -34,6 +34,8 @@ from bench.measure.paired import (
 ROOT = Path(__file__).parents[2]
 EPOCH_NS = 2_000_000
 
+pytestmark = pytest.mark.usefixtures("_few_objects")
+
 
 class Machine:
     """Virtual time that only operations move; ``pace`` says how much slower than usual it is at a moment."""

@@ -53,6 +53,8 @@ Row = dict[str, Any]
 REPLICATIONS = 500
 BETWEEN = 0.925
 
+pytestmark = pytest.mark.usefixtures("_few_objects")
+
 
 def share(rows: Iterable[Row], name: str) -> tuple[float, float]:
     """The share of all tables that ``name`` counts, and four standard errors of it."""

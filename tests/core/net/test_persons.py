@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable
@@ -46,13 +47,23 @@ def founded(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[NetworkFo
     return NetworkFolder(path), found(path, config, 0, "persons")
 
 
-@pytest.fixture
-def alice(founded) -> Path:
-    """Somebody with encrypted keys; made anew for each test."""
+@pytest.fixture(scope="module")
+def made(founded, tmp_path_factory) -> tuple[Path, Path]:
+    """Where somebody with encrypted keys lives, and a copy of it: encryption is meant to take long."""
     folder, plan = founded
-    home = folder.path / "persons" / "alice"
+    home, copy = folder.path / "persons" / "alice", tmp_path_factory.mktemp("copy") / "alice"
     make_keys(home, plan.open_genesis().params.curve, SECRET)
     write_file(home / "subject", b"person-0123456789abcdef")
+    shutil.copytree(home, copy)
+    return home, copy
+
+
+@pytest.fixture
+def alice(made: tuple[Path, Path]) -> Path:
+    """Somebody with encrypted keys, as they were made for each test."""
+    home, copy = made
+    shutil.rmtree(home)
+    shutil.copytree(copy, home)
     return home
 
 

@@ -356,16 +356,16 @@ def use(size):
 
 url, endpoint = sys.argv[1:]
 store, suite = connect(StoreConfig(url, endpoint, "us-east-1")), find_suite("sha256")
-use(30_000_000)
+use(20_000_000)
 before = peak()
-use(200_000_000)
+use(80_000_000)
 print(peak() - before)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["files", "s3"])
-def test_200_mb_go_in_and_out_with_little_memory(kind: str, server, tmp_path: Path) -> None:
+def test_80_mb_go_in_and_out_with_little_memory(kind: str, server, tmp_path: Path) -> None:
     url = f"file://{tmp_path}" if kind == "files" else f"s3://{s3.BUCKET}/large"
     secrets = {f"AWS_{name.upper()}": value for name, value in s3.CREDENTIALS.items()}
     environment = os.environ | secrets | {"PYTHONPATH": str(ROOT)}
