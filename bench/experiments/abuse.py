@@ -111,7 +111,9 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             ((begin + end) / 2, 1.02), xycoords=("data", "axes fraction"), rotation=60, fontsize="x-small",
             ha="left", va="bottom",
         )  # fmt: skip
-    axes.step(frame["at_s"], frame["commits_per_s"], where="post", color=COLOURS[0], linewidth=1.2)
+    # A step ends where the next begins: the last one needs an end of its own.
+    ends, rates = [*frame["at_s"], *(frame["at_s"].tail(1) + step)], [*frame["commits_per_s"]]
+    axes.step(ends, [*rates, *rates[-1:]], where="post", color=COLOURS[0], linewidth=1.2)
     axes.set(xlabel="Time [s]", ylabel="Honest commits [tx/s]")
     axes.set_ylim(bottom=0)
     return figure
