@@ -49,8 +49,14 @@ def _render_one(outcome: Outcome, width: int, *, is_whole: bool) -> str:
 def _wrap(label: str, text: str, width: int) -> str:
     hanging = _INDENT + " " * len(label)
     # A digest stays in one piece, to be copied, however narrow the terminal is.
-    whole = {"break_on_hyphens": False, "break_long_words": False}
-    return fill(text or "''", width, initial_indent=_INDENT + label, subsequent_indent=hanging, **whole)
+    return fill(
+        text or "''",
+        width,
+        initial_indent=_INDENT + label,
+        subsequent_indent=hanging,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def as_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
