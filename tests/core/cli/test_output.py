@@ -41,7 +41,7 @@ def test_a_link_is_followed(put, tmp_path: Path) -> None:
 def test_a_device_without_room_is_an_error_that_leaves_it(tmp_path: Path) -> None:
     device = Path("/dev/full")
     if not device.is_char_device():
-        pytest.skip("no such device")
+        pytest.skip("no such device")  # not every kernel has it
     with pytest.raises(OSError, match="No space left"):
         write_output(device, b"content")
     assert device.is_char_device()
