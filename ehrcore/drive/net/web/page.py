@@ -244,7 +244,7 @@ async def get_transaction_page(site: Site, request: web.Request) -> web.Response
         ("Id", _code(view.id)),
         ("Kind", escape(view.kind)),
         ("Author", escape(view.author)),
-        *((escape(name.capitalize()), _said(name, value)) for name, value in view.says),
+        *((escape(said.name.capitalize()), _said(said.name, said.text)) for said in view.says),
         ("Submitted (UTC)", _time(view.submitted_at)),
         ("In a block (UTC)", _time(view.committed_at)),
         ("Endorsed by", escape(", ".join(item.node for item in found.endorsed.endorsements))),

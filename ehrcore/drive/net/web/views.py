@@ -134,6 +134,13 @@ class SubmittedView(msgspec.Struct, frozen=True):
     agent: str
 
 
+class Statement(msgspec.Struct, frozen=True):
+    """One thing that a payload says, in words."""
+
+    name: str
+    text: str
+
+
 class FoundView(msgspec.Struct, frozen=True, kw_only=True):
     """A transaction in the ledger.
 
@@ -154,7 +161,7 @@ class FoundView(msgspec.Struct, frozen=True, kw_only=True):
     location: str | None
     submitted_at: int
     committed_at: int
-    says: tuple[tuple[str, str], ...]
+    says: tuple[Statement, ...]
 
 
 class BlockSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,5 +282,5 @@ def found_view(suite: HashSuite, entry: Entry, position: int) -> FoundView:
         location=record.location if record else None,
         submitted_at=tx.body.submitted_at,
         committed_at=header.timestamp,
-        says=say_payload(tx.body.payload),
+        says=tuple(Statement(*said) for said in say_payload(tx.body.payload)),
     )
