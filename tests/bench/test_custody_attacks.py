@@ -57,7 +57,7 @@ def test_attacks_on_custody_end_as_theory_says_for_the_reason_that_custodians_co
     check_columns(find_experiment("identity").tables[1], tables["identity_custody"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_planted_bugs_of_custodians_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepers, "judge_link", lambda *_: Denial.NONE)
     monkeypatch.setattr(shares.ShareStore, "_destroy", strike)

@@ -617,13 +617,22 @@ def accounts_for_all_time(engine: type[PairedMeasurement]) -> bool:
 @pytest.mark.parametrize(
     ("check", "mutant"),
     [
-        (lambda engine: controls_hold(engine, lambda: Drifting(1e-9)), InTurn),
-        (cancels_drift, InTurn),
-        (cancels_drift, NotReversed),
-        (lambda engine: controls_hold(engine, first_place_is_slow), SameOrder),
-        (accounts_for_all_time, DropsSlowest),
+        pytest.param(
+            lambda engine: controls_hold(engine, lambda: Drifting(1e-9)),
+            InTurn,
+            marks=pytest.mark.long,
+            id="in turn, control",
+        ),
+        pytest.param(cancels_drift, InTurn, id="in turn, drift"),
+        pytest.param(cancels_drift, NotReversed, id="not reversed"),
+        pytest.param(
+            lambda engine: controls_hold(engine, first_place_is_slow),
+            SameOrder,
+            marks=pytest.mark.long,
+            id="same order",
+        ),
+        pytest.param(accounts_for_all_time, DropsSlowest, id="drops the slowest"),
     ],
-    ids=["in turn, control", "in turn, drift", "not reversed", "same order", "drops the slowest"],
 )
 def test_a_mutant_is_told_from_the_engine(
     check: Callable[[type[PairedMeasurement]], bool], mutant: type[PairedMeasurement]

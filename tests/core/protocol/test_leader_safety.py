@@ -240,7 +240,7 @@ class NoCarrying(ElectedLeader):
         steps[before:] = [step for step in steps[before:] if not isinstance(step, Heard)]
 
 
-@pytest.mark.parametrize("rule", [NoComparison, NoVote, NoCarrying, NoBlock])
+@pytest.mark.parametrize("rule", [NoComparison, NoVote, pytest.param(NoCarrying, marks=pytest.mark.long), NoBlock])
 def test_planted_bugs_are_found_by_random_schedules(rule: Rule) -> None:
     with pytest.raises(Broken, match="election safety|log matching|leader completeness|state machine safety"):
         search(rule)
