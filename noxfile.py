@@ -80,9 +80,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the slow tests, in three processes: they wait a lot, and none of them depends on how long it takes."""
+    """Run the slow tests, in two processes; none of them depends on how long it takes."""
     install_with_project(session, "tests")
-    session.run("pytest", "-n", "3", "--benchmark-disable", "-m", "slow", *session.posargs)
+    session.run("pytest", "-n", "2", "--benchmark-disable", "-m", "slow", *session.posargs)
 
 
 @nox.session

@@ -139,7 +139,7 @@ def test_attackers_come_from_an_address_of_this_machine() -> None:
     assert find_source("127.0.0.1").startswith("127.0.0.")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_nodes_hold_back_what_they_have_bounds_for_and_nothing_without(tmp_path: Path) -> None:
     quiet = msgspec.structs.replace(load_scenario("smoke"), abuse=msgspec.structs.replace(
         load_scenario("smoke").abuse, seconds=1.2, before_s=0.3, after_s=0.05))  # fmt: skip

@@ -170,7 +170,7 @@ def test_a_search_that_lies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(is_as_expected(row) for row in rows if row["kind"] == KIND)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tables_and_figures_come_from_the_rows(tmp_path: Path) -> None:
     rows = engine.attack_variant("tests", "md5", "p256", [PAIRS["stevens-2012"], PAIRS["shattered-2017"]], tmp_path)
     for bits in (10, 14, 18):

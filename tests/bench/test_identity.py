@@ -104,7 +104,7 @@ def in_force_for_ever(self: Registry, subject: str, role: Any, now: int) -> Any:
     return (Reason.ACCEPTED, found.body) if found and is_known else (Reason.WRONG_ROLE, None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("owner", "name", "planted", "beaten"),
     [
@@ -124,7 +124,7 @@ def test_a_protection_that_is_missing_shows(
     assert not rows[-1]["holds"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_memory_that_is_missing_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ReplayWindows, "is_fresh", lambda *_: True)
     monkeypatch.setattr(impostor.RecentSet, "__contains__", lambda *_: False)

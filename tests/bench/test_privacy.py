@@ -330,7 +330,7 @@ def test_a_scenario_with_larger_samples_than_people_is_refused() -> None:
         Privacy(population=1_000, samples=[1_001])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tables_figures_and_answer_come_from_raw_rows(tmp_path) -> None:
     experiment, given = find_experiment("privacy"), context(tmp_path, (patient("a", "1980-01-02"),))
     from bench.engines import find_engine

@@ -178,7 +178,7 @@ def test_growth_leaves_nothing_behind_and_checks_the_ledger(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tables_figures_and_answer_come_from_raw_rows(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "KEPT_BLOCKS", 64)
     monkeypatch.setattr(journal, "KEPT_BLOCKS", 64)

@@ -88,7 +88,7 @@ def test_an_honest_ledger_holds_under_every_check(tmp_path: Path) -> None:
 # -- one ledger --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layer", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("layer", [pytest.param(0, marks=pytest.mark.long), pytest.param(1, marks=pytest.mark.long), 2])
 def test_attacks_on_a_ledger_end_as_theory_says(tmp_path: Path, layer: int) -> None:
     rows = attack_ledger(make_target(tmp_path, layer, "md5"), 2, is_every=False)
     assert broken(rows) == set()
@@ -228,7 +228,7 @@ def test_an_altered_record_is_as_long_and_another() -> None:
 # -- the experiment ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tables_figures_and_answers_come_from_the_rows(tmp_path: Path, replicas: list[Row]) -> None:
     rows = [{"group": "ledger", **row} for row in attack_ledger(make_target(tmp_path, 2), 2, is_every=False)]
     rows += [{"group": "replicas", **row} for row in replicas]
