@@ -29,8 +29,8 @@ REPLACED: Final = "deposits replaced"
 KEPT: Final = "erased in name only"
 NO_LIMIT: Final = "no limit per author"
 PROTECTIONS: Final = (FULL, NO_JUDGING, BELIEVED, NO_PLEDGES, REPLACED, KEPT, NO_LIMIT)
-#: Deposits of one author that wait for their record; small here, for floods are short (usual: `shares.AUTHOR_LIMIT`), and
-#: more than custodians who follow the chain at their leisure leave waiting of what is on it.
+#: Deposits of one author that wait for their record; small here, for floods are short (usual: `shares.AUTHOR_LIMIT`),
+#: and more than custodians who follow the chain at their leisure leave waiting of what is on it.
 LIMIT: Final = 16
 OK, CREATED = 200, 201
 
