@@ -29,7 +29,7 @@ def test_each_protection_is_missed_by_some_attack() -> None:
     assert len({(attack.name, attack.variant) for attack in ATTACKS}) == len(ATTACKS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_attacks_on_custody_end_as_theory_says_for_the_reason_that_custodians_count(tmp_path: Path) -> None:
     import pandas as pd
 
