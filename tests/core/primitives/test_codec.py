@@ -130,7 +130,7 @@ def _largest(kind: Any, meta: msgspec.Meta) -> Any:
     return "a" * min(size, 64)
 
 
-SLOW_DATA = settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW_DATA = settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def named(kinds: typing.Iterable[type]) -> list[Any]:
