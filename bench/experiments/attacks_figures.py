@@ -26,6 +26,8 @@ def draw_matrix(frame: "pd.DataFrame", row_height_in: float = 0.17) -> "MplFigur
     from bench.report.style import new_figure
 
     attacks, protections = (list(dict.fromkeys(frame[name])) for name in ("attack", "protection"))
+    if not attacks:
+        raise ValueError("no attack was played")  # of a run that was stopped; an empty picture says nothing
     figure, axes = new_figure("page", 0.8 + row_height_in * len(attacks))
     for y, attack in enumerate(attacks):
         for x, protection in enumerate(protections):
