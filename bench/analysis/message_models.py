@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bench.analysis.paper_table import WINDOW_S
 
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
-#: A row: counts A, C, O and K, then the messages that our implementation sends for one lone transaction.
-Point = tuple[float, float, float, float, float]
-_Term = Callable[[float, float, float, float, float], float]
+
+class Point(NamedTuple):
+    """A row: counts of nodes, and the messages that our implementation sends for one lone transaction."""
+
+    agents: float
+    coordinators: float
+    administrators: float
+    contributors: float
+    messages: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Model:
     """
 
     about: str
-    terms: dict[str, _Term]
+    terms: dict[str, Callable[[Point], float]]
     of_time: bool = True
 
     def describe(self, parameters: Sequence[float]) -> str:
@@ -46,20 +52,29 @@ class Model:
         return text
 
 
-#: The paper's Steps 1 to 4: visitor to every agent, every agent to every coordinator, those to administrators, one
-#: round of all to all, and every administrator to every coordinator and contributor.
-_STEPS: Final[_Term] = lambda a, c, o, k, _: a + a * c + c * o + o * (o - 1) + o * (c + k)  # noqa: E731
+def count_steps(at: Point) -> float:
+    """Messages of a transaction by the paper's Steps 1 to 4 (section 3), every message counted alike.
+
+    Visitor to every agent, each of those to every coordinator, those to the administrators, one round of all to all
+    among these, and each of them to every coordinator and contributor.
+    """
+    a, c, o, k, _ = at
+    return a + a * c + c * o + o * (o - 1) + o * (c + k)
+
+
 MODELS: Final = {
     "mean": Model("the mean of the other rows", {}, of_time=False),
-    "nodes": Model("a time per node", {"(A+C+O+K)": lambda a, c, o, k, _: a + c + o + k}),
+    "nodes": Model("a time per node", {"(A+C+O+K)": lambda at: sum(at[:4])}),
     "linear": Model("least squares on the four counts", {
-        "A": lambda a, *_: a, "C": lambda _, c, *__: c, "O": lambda _, __, o, *___: o, "K": lambda *all_: all_[3],
+        "A": lambda at: at.agents, "C": lambda at: at.coordinators, "O": lambda at: at.administrators,
+        "K": lambda at: at.contributors,
     }, of_time=False),
     "M2": Model("checking nodes and pairs of ordering nodes", {
-        "(A+C)": lambda a, c, *_: a + c, "O(O−1)": lambda _, __, o, *___: o * (o - 1),
+        "(A+C)": lambda at: at.agents + at.coordinators,
+        "O(O−1)": lambda at: at.administrators * (at.administrators - 1),
     }),
-    "M1": Model("messages of the paper's Steps 1 to 4", {"messages": _STEPS}),
-    "ours": Model("messages that our implementation sends", {"messages": lambda *all_: all_[4]}),
+    "M1": Model("messages of the paper's Steps 1 to 4", {"messages": count_steps}),
+    "ours": Model("messages that our implementation sends", {"messages": lambda at: at.messages}),
 }  # fmt: skip
 
 
@@ -142,7 +157,7 @@ def judge_against(best: Validation, other: Validation, values: Sequence[float]) 
 def _design(model: Model, points: Sequence[Point]) -> "Array":
     import numpy as np
 
-    return np.array([[1.0, *(term(*point) for term in model.terms.values())] for point in points])
+    return np.array([[1.0, *(term(point) for term in model.terms.values())] for point in points])
 
 
 def _fit_time(design: "Array", target: "Array") -> "Array":

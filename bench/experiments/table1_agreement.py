@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from bench.analysis.message_models import leave_out
+from bench.analysis.message_models import Point, leave_out
 from bench.analysis.paper_table import agree, fit_delays
 from bench.analysis.regression import FACTORS
 from bench.experiments.base import Column, Table
@@ -47,8 +47,10 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 def _leave_one_out(chosen: "pd.DataFrame") -> list[float]:
     """Each row's printed throughput as a fit to the message counts of the others predicts it."""
-    points = chosen[[*FACTORS, "single_messages_per_tx"]].astype(float).itertuples(index=False, name=None)
-    return list(leave_out("ours", tuple(points), tuple(chosen["paper_tx_per_6min"].astype(float)), 1))
+    rows = chosen[[*FACTORS, "single_messages_per_tx"]].astype(float).itertuples(index=False, name=None)
+    return list(
+        leave_out("ours", tuple(Point(*row) for row in rows), tuple(chosen["paper_tx_per_6min"].astype(float)), 1)
+    )
 
 
 AGREEMENT_COLUMNS: Final = {

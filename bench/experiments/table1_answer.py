@@ -93,6 +93,13 @@ def _pairs(tables: "Tables") -> Iterator[str]:
         f"Without any model: between printed rows that differ by one node of one kind, the throughput changes by "
         f"{', '.join(found)}{f'; of {_join(none)} there is no such pair' if none else ''}."
     )
+    for source, words in _OURS.items():
+        column = f"percent_{SOURCES[source]}"
+        if (known := part[part[column].notna()]).empty or source == CALIBRATED:
+            continue
+        told = [f"{_KINDS[row['factor']]} {row[column]:.0f} % (paper: {row[f'percent_{SOURCES[PAPER]}']:.0f} %)"
+                for _, row in known.sort_values(column).iterrows()]  # fmt: skip
+        yield f"Between the same pairs ours, {words}, changes by {', '.join(told)}."
 
 
 def _contrasts(tables: "Tables") -> Iterator[str]:
@@ -108,7 +115,7 @@ def _contrasts(tables: "Tables") -> Iterator[str]:
         lead = "ordering nodes have" if most == ORDERING else f"{most}, and not ordering nodes, have"
         told = [_cost(str(reading), [_one(kind) for kind in group["term"]])
                 for reading, group in part.groupby("reading", sort=False)]  # fmt: skip
-        yield f"{words}, {lead} the greatest share; {', and '.join(told)}."
+        yield f"{words}, {lead} the greatest share; {'; '.join(told)}."
 
 
 def _one(kind: str) -> str:
@@ -152,7 +159,9 @@ def _ours(tables: "Tables") -> Iterator[str]:
             leads = str(row["leads"])
             share = f"{row[f'share_{leads}']:.0f} %"
             share += "" if leads == ORDERING else f", ordering nodes {row[f'share_{ORDERING}']:.0f} %"
-            told.append(f"{words}, {_KINDS[leads]} lead with {share} (R² {row['r_squared']:.2f})")
+            told.append(
+                f"{words}, {_KINDS[leads]} lead with {share} (R² {row['r_squared']:.2f}, Q² {row['q_squared']:.2f})"
+            )
     if told:
         yield f"The same regression on our own throughputs in the same configurations: {'; '.join(told)}."
 

@@ -105,7 +105,6 @@ TABLES: Final = (
         "standard errors a row moves a slope. A dash: the row is left out.",
         INFLUENCE_COLUMNS,
         build_influence,
-        ("row", "paper_tx_per_6min", "studentised_18", "leverage_18", "cooks_d_18", "studentised_17", "cooks_d_17"),
     ),
     Table(
         "table1_pairs",

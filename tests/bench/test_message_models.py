@@ -11,6 +11,7 @@ from scipy.optimize import least_squares
 
 from bench.analysis.message_models import (
     MODELS,
+    Point,
     Validation,
     fit_model,
     judge_against,
@@ -32,10 +33,7 @@ def messages_of(row):
 
 def choose(*left_out):
     rows = [row for row in PRINTED if row.row not in left_out]
-    points = tuple(
-        (float(r.agents), float(r.coordinators), float(r.administrators), float(r.contributors), float(messages_of(r)))
-        for r in rows
-    )
+    points = tuple(Point(r.agents, r.coordinators, r.administrators, r.contributors, messages_of(r)) for r in rows)
     return points, tuple(float(row.tx_per_6min) for row in rows)
 
 
@@ -66,7 +64,7 @@ def test_the_equations_that_are_fitted_and_what_they_say_of_row_1():
 
 def test_the_model_of_our_messages_is_the_one_behind_the_calibrated_mode():
     points, values = SIXTEEN
-    fit = fit_delays([point[4] for point in points], values)
+    fit = fit_delays([point.messages for point in points], values)
     assert fit_model(MODELS["ours"], points, values) == pytest.approx((fit.pause_s, fit.delay_s), rel=1e-4)
 
 
@@ -109,7 +107,7 @@ def test_no_parameter_is_negative_and_no_bounded_search_finds_better_ones(name, 
 
 
 def test_more_messages_with_more_throughput_leave_no_time_per_message():
-    rising = sorted(POINTS, key=lambda point: point[4])
+    rising = sorted(POINTS, key=lambda point: point.messages)
     values = [float(5 + place) for place in range(len(rising))]
     pause, delay = fit_model(MODELS["ours"], rising, values)
     assert delay == 0
