@@ -196,7 +196,7 @@ EXPERIMENT: Final = Experiment(
             "table1_kinds",
             "Throughput by the number of nodes of each kind, in the spirit of the paper's Figure 7. Above: as printed, "
             "with lines between configurations that differ by one node of that kind alone, and row 1 crossed. Below: "
-            f"ours for the same configurations, over its mean. {UNSEEN}",
+            f"ours for the same configurations, over its median. {UNSEEN}",
             draw_kinds,
         ),
         Figure(

@@ -35,7 +35,8 @@ _OURS: Final = {
 
 def answer(tables: "Tables") -> list[str]:
     """What the paper's numbers and ours say of each kind of node; what cannot be said is left out."""
-    return [line for part in (_readings, _outlier, _pairs, _contrasts, _models, _ours, _rank) for line in part(tables)]
+    parts = (_readings, _outlier, _place, _pairs, _contrasts, _models, _ours, _rank)
+    return [line for part in parts for line in part(tables)]
 
 
 def _readings(tables: "Tables") -> Iterator[str]:
@@ -78,6 +79,20 @@ def _outlier(tables: "Tables") -> Iterator[str]:
         f"weighs most (leverage {heaviest['leverage_17']:.2f}, Cook's D {heaviest['cooks_d_17']:.2f}), and what "
         f"contributors do rests on rows {rest}: all others have {usual} of them."
     )
+
+
+def _place(tables: "Tables") -> Iterator[str]:
+    """Where row 1 stands among all rows, as printed and with us."""
+    frame = tables["table1"]
+    told = []
+    for source, words in {PAPER: "printed", **_OURS}.items():
+        known = frame[frame[SOURCES[source]].notna()]
+        own = known[known["row"] == OUTLIER_ROW][SOURCES[source]]
+        if len(own) and len(known) == len(frame) and source != CALIBRATED:
+            place = int((known[SOURCES[source]] > own.iloc[0]).sum()) + 1
+            told.append(f"{words} {place}")
+    if len(told) > 1:
+        yield f"From the highest throughput down, row {OUTLIER_ROW} has this place of {len(frame)}: {', '.join(told)}."
 
 
 def _pairs(tables: "Tables") -> Iterator[str]:

@@ -31,13 +31,13 @@ def draw_main(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         label="Ours, paper-calibrated",
     )  # fmt: skip
     left.set_ylabel("Throughput [tx / 6 min]")
-    left.legend(loc="upper left")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     for column, label in _OURS.items():
         if frame[column].notna().any():
             right.plot(positions, frame[column], shapes[column], color=colours[column], label=label)
     right.set_yscale("log")
     right.set_ylabel("Throughput [tx / s]")
-    right.legend(loc="best")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handletextpad=0.2, columnspacing=1.0)
     for axis in (left, right):
         axis.set_xticks(list(positions), [",".join(str(row[name]) for name in FACTORS) for _, row in frame.iterrows()],
                         rotation=90)  # fmt: skip
@@ -62,7 +62,7 @@ def draw_kinds(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         top.plot(counts[first], frame[_PAPER][first], "x", color="black", markersize=7)
         for number, column in enumerate(kept):
             own = [p[1:] for p in pairs if p[0] == place]
-            relative = frame[column] / frame[column].mean()
+            relative = frame[column] / frame[column].median()
             _draw_kind(bottom, counts + 0.16 * number, relative, own, colours[column], _OURS[column])
         for axis in (top, bottom):
             axis.set_xticks(range(1, 6))
@@ -71,7 +71,7 @@ def draw_kinds(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             axis.minorticks_off()
             axis.set_xlabel(factor.capitalize())
         top.set_ylabel("Printed [tx / 6 min]" if place == 0 else "")
-        bottom.set_ylabel("Ours, over its mean" if place == 0 else "")
+        bottom.set_ylabel("Ours, over its median" if place == 0 else "")
     # Logarithms, for configuration 1,1,1,1 is far from all others.
     axes[0][0].set_yticks([3, 5, 8, 12, 16], ["3", "5", "8", "12", "16"])
     axes[1][0].set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
