@@ -46,9 +46,7 @@ class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     where the interval is missing.  ``effect`` is the least distance from the limit, as a share of it, on either side.
     ``of`` names the column of tries of which ``column`` counts some: with fewer than ``least`` of them nothing holds.
 
-    With ``on`` the value is a slope: that of ``column`` on it, with 95 % Student bounds, by least squares beside the
-    columns ``beside``; ``less`` takes a multiple of the slope of one of those off.  A test with ``printed`` figures of
-    the paper has no table: ``rows`` is then ``sum`` or ``product``.
+    A test with ``printed`` figures of the paper has no table: ``rows`` is then ``sum`` or ``product``.
     """
 
     what: Text
@@ -64,9 +62,6 @@ class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     effect: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     of: str = ""
     least: Annotated[int, msgspec.Meta(ge=1)] = 1
-    on: str = ""
-    beside: list[Text] = []
-    less: dict[str, float] = {}
     printed: dict[str, float] = {}
 
     @property
@@ -81,8 +76,8 @@ class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def columns(self) -> set[str]:
         """Every column of the table that the test reads."""
-        named = {self.column, self.per, self.low, self.high, self.of, self.on} - {""}
-        return named | {*self.where, *self.over, *self.beside, *self.less}
+        named = {self.column, self.per, self.low, self.high, self.of} - {""}
+        return named | {*self.where, *self.over}
 
     def _split(self) -> tuple[str, str]:
         found = _COMPARISON.fullmatch(self.holds)
@@ -216,15 +211,13 @@ def _validate_test(place: str, test: RuleTest) -> None:
     _require(bool(test.low) == bool(test.high), place, "low and high together", "one")
     is_order, is_number = test.operator in {"<", "<=", ">", ">="}, isinstance(test.limit, float)
     _require(is_number or not is_order, place, "a number to compare with", repr(test.limit))
-    needs_order = bool(test.low or test.on or test.effect)
+    needs_order = bool(test.low or test.effect)
     _require(is_order or not needs_order, place, "<, <=, > or >= with an interval or effect", test.operator)
     _require(not test.effect or (is_number and test.limit > 0), place, "a limit above 0 with effect", str(test.limit))  # type: ignore[operator]
     _require(not test.low or test.rows in {"one", "each", "any"}, place, "rows: one, each or any", test.rows)
     _require(not (test.over and test.low), place, "over without an interval", "both")
     _require(not test.of or test.rows == "sum", place, "rows: sum with of", test.rows)
     _require(bool(test.of) or test.least == 1, place, "of with least", "none")
-    _require(bool(test.on) or not (test.beside or test.less), place, "on with beside or less", "none")
-    _require({*test.less} <= {*test.beside}, place, "less of columns that are beside", ", ".join(test.less))
 
 
 def validate_places(rules: Rules, experiments: Iterable[Experiment]) -> None:

@@ -12,7 +12,6 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
 from bench.analysis.claims import Filter, RuleTest, parse_value
-from bench.analysis.linear import fit_linear
 from bench.privacy.linkage import wilson
 
 #: A table's rows as its CSV holds them: texts, '' for a missing value.
@@ -72,9 +71,6 @@ class _MissingError(Exception):
 
 
 def _measure(blank: Evidence, test: RuleTest, chosen: Rows, rows: Rows) -> Evidence:
-    if test.on:
-        value, low, high = _fit(test, chosen)
-        return replace(blank, value=value, low=low, high=high, rows=1, **_count(_judge(test, value, low, high)))
     if test.rows in {"sum", "min", "max", "range"}:
         return _gather(blank, test, chosen)
     if test.rows == "one" and len(chosen) > 1:
@@ -121,7 +117,7 @@ def _judge(test: RuleTest, value: float | str, low: float | None, high: float | 
         is_same = fnmatchcase(value, str(limit)) if isinstance(value, str) else value == limit
         return "holds" if is_same == (sign == "==") else "fails"
     number, wanted = _number(value), _number(limit)
-    if test.low or test.on:
+    if test.low:
         if low is None or high is None:
             return "open"
     else:
@@ -145,22 +141,6 @@ def _adverse(test: RuleTest, item: Evidence) -> float:
         return 0.0
     is_first_low = (test.operator[0] == ">") == (test.rows != "any")
     return item.value if is_first_low else -item.value
-
-
-def _fit(test: RuleTest, chosen: Rows) -> tuple[float, float | None, float | None]:
-    """The slope and its bounds; a multiple of another slope is taken off by moving it into that one's column.
-
-    y = b x + c z = (b - k c) x + c (z + k x), so the slope of x beside z + k x is b - k c.
-    """
-    table = [{name: _number(_read(row, name)) for name in (test.column, test.on, *test.beside)} for row in chosen]
-    points = [[row[test.on], *(row[name] + test.less.get(name, 0.0) * row[test.on] for name in test.beside)]
-              for row in table]  # fmt: skip
-    try:
-        coefficients, _ = fit_linear(points, [row[test.column] for row in table])
-    except ValueError as error:
-        raise _MissingError(f"too few rows for a slope ({error})") from None
-    slope = coefficients[1]
-    return (slope.value, None, None) if math.isnan(slope.low) else (slope.value, slope.low, slope.high)
 
 
 def _select(rows: Rows, where: Filter) -> Rows:

@@ -82,16 +82,6 @@ def fit_delays(messages: Sequence[float], printed: Sequence[float]) -> DelayFit:
     return DelayFit(float(result.x[0]), float(result.x[1]), explained)
 
 
-def leave_one_out(messages: Sequence[float], printed: Sequence[float]) -> list[float]:
-    """Each row's throughput as predicted by a fit to the other rows."""
-    predicted = []
-    for index, count in enumerate(messages):
-        rest = [position for position in range(len(messages)) if position != index]
-        fit = fit_delays([messages[position] for position in rest], [printed[position] for position in rest])
-        predicted.append(fit.predict(count))
-    return predicted
-
-
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """How a set of values agrees with the printed throughputs; the error only where both have the same unit."""

@@ -1,49 +1,89 @@
-"""The figures of experiment table1, drawn from its tables."""
+"""The figures of experiment table1 that show throughput and cost, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.paper_table import OUTLIER_ROW
+from bench.analysis.regression import FACTORS, find_pairs
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MplFigure
 
+#: Ours in transactions per second: column -> what the legend calls it.
+_OURS: Final = {"tx_per_s": "A machine per node", "shared_tx_per_s": "Shared cores", "net_tx_per_s": "Real networks"}
+_NAMES: Final = ("paper", "calibrated", *_OURS)
+_PAPER: Final = "paper_tx_per_6min"
+
 
 def draw_main(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
-    """The paper's throughput beside the calibrated one, and the computed one on an axis of its own."""
+    """The paper's throughput beside the calibrated one; what was computed and measured, on an axis of its own."""
+    from bench.report.style import markers, new_figure, palette
+
+    frame = tables["table1"]
+    figure, (left, right) = new_figure("page", 3.2, ncols=2)
+    colours, shapes, positions = palette(_NAMES), markers(_NAMES), range(len(frame))
+    for is_first, style in ((False, {"label": "Paper, as printed"}), (True, {"hatch": "////", "edgecolor": "white"})):
+        chosen = [place for place in positions if (frame["row"][place] == OUTLIER_ROW) == is_first]
+        left.bar(chosen, frame[_PAPER][chosen], 0.7, color=colours["paper"], **style)
+    left.plot(
+        positions, frame["calibrated_tx_per_6min"], shapes["calibrated"], color=colours["calibrated"],
+        label="Ours, paper-calibrated",
+    )  # fmt: skip
+    left.set_ylabel("Throughput [tx / 6 min]")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    for column, label in _OURS.items():
+        if frame[column].notna().any():
+            right.plot(positions, frame[column], shapes[column], color=colours[column], label=label)
+    right.set_yscale("log")
+    right.set_ylabel("Throughput [tx / s]")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handletextpad=0.2, columnspacing=1.0)
+    for axis in (left, right):
+        axis.set_xticks(list(positions), [",".join(str(row[name]) for name in FACTORS) for _, row in frame.iterrows()],
+                        rotation=90)  # fmt: skip
+        axis.set_xlabel("Configuration (A,C,O,K), in the order of the paper")
+        axis.grid(visible=False, axis="x")
+    return figure
+
+
+def draw_kinds(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+    """Throughput over the number of nodes of each kind, as printed and ours."""
     from bench.report.style import new_figure, palette
 
     frame = tables["table1"]
-    figure, (left, right) = new_figure("page", 3.4, ncols=2, width_ratios=(3, 2))
-    colours = palette(["paper", "calibrated", "computed", "shared"])
-    positions = range(len(frame))
-    labels = [f"{a.agents},{a.coordinators},{a.administrators},{a.contributors}" for a in frame.itertuples()]
-    left.bar(
-        [x - 0.2 for x in positions], frame["paper_tx_per_6min"], 0.4, color=colours["paper"], label="Paper, as printed"
-    )
-    left.bar(
-        [x + 0.2 for x in positions], frame["calibrated_tx_per_6min"], 0.4,
-        color=colours["calibrated"], label="Ours, paper-calibrated", hatch="///", edgecolor="white",
-    )  # fmt: skip
-    left.set_xticks(list(positions), labels, rotation=90)
-    left.set_xlabel("Configuration (A,C,O,K), in the order of the paper")
-    left.set_ylabel("Throughput [tx / 6 min]")
-    left.legend(loc="upper left")
-    flagged = frame["row"] == OUTLIER_ROW
-    for is_flagged, marker in ((False, "o"), (True, "x")):
-        part = frame[flagged == is_flagged]
-        for name, key, title in (
-            ("computed", "tx_per_s", "A machine per node"),
-            ("shared", "shared_tx_per_s", "All on shared cores"),
-        ):
-            label = f"{title}{', row 1' if is_flagged else ''}"
-            right.scatter(part["paper_tx_per_6min"], part[key], color=colours[name], marker=marker, s=18, label=label)
-    right.set_yscale("log")
-    right.set_xlabel("Paper [tx / 6 min]")
-    right.set_ylabel("Ours, computed [tx / s]")
-    right.legend(loc="best")
+    figure, axes = new_figure("page", 3.8, nrows=2, ncols=4, sharey="row")
+    colours = palette(_NAMES)
+    pairs = find_pairs(frame[list(FACTORS)].to_numpy().tolist())
+    kept = ("shared_tx_per_s", "net_tx_per_s") if frame["net_tx_per_s"].notna().sum() > 2 else ("shared_tx_per_s",)
+    for place, (factor, top, bottom) in enumerate(zip(FACTORS, axes[0], axes[1], strict=True)):
+        counts = frame[factor].astype(float)
+        _draw_kind(top, counts, frame[_PAPER], [p[1:] for p in pairs if p[0] == place], colours["paper"], "")
+        first = frame["row"] == OUTLIER_ROW
+        top.plot(counts[first], frame[_PAPER][first], "x", color="black", markersize=7)
+        for number, column in enumerate(kept):
+            own = [p[1:] for p in pairs if p[0] == place]
+            relative = frame[column] / frame[column].median()
+            _draw_kind(bottom, counts + 0.16 * number, relative, own, colours[column], _OURS[column])
+        for axis in (top, bottom):
+            axis.set_xticks(range(1, 6))
+            axis.set_xlim(0.6, 5.4)
+            axis.set_yscale("log")
+            axis.minorticks_off()
+            axis.set_xlabel(factor.capitalize())
+        top.set_ylabel("Printed [tx / 6 min]" if place == 0 else "")
+        bottom.set_ylabel("Ours, over its median" if place == 0 else "")
+    # Logarithms, for configuration 1,1,1,1 is far from all others.
+    axes[0][0].set_yticks([3, 5, 8, 12, 16], ["3", "5", "8", "12", "16"])
+    axes[1][0].set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    axes[1][-1].legend(loc="upper right")
     return figure
+
+
+def _draw_kind(axis: Any, counts: Any, values: Any, pairs: Any, colour: str, label: str) -> None:
+    for few, many in pairs:
+        ends = [few, many]
+        axis.plot(counts.iloc[ends], values.iloc[ends], color=colour, linewidth=0.9, alpha=0.7)
+    axis.plot(counts, values, "o", color=colour, markersize=3.5, label=label or None, alpha=0.8)
 
 
 def draw_cost(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":

@@ -1,5 +1,6 @@
 """What real networks of the paper's configurations did: columns of Table 1 beside the simulated ones."""
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.base import Column
@@ -35,3 +36,13 @@ def read_networks(raw: "pd.DataFrame") -> "pd.DataFrame":
         rows.append({"row": number, **row, "net_bottleneck": part["bottleneck"].iloc[0]})
     frame = pd.DataFrame(rows, columns=["row", *NET_COLUMNS])
     return frame.astype(dict.fromkeys(_SOURCES, float))
+
+
+def read_repeats(raw: "pd.DataFrame") -> list[dict[int, float]]:
+    """Committed transactions per second by row of the paper, of each repeat in order; rows without any are left out."""
+    repeats: dict[int, dict[int, float]] = {}
+    for record in raw[raw["case"].str.startswith("net-")].to_dict("records"):
+        if record["committed_per_s"] is not None and not math.isnan(record["committed_per_s"]):
+            repeat = int(record["case"].rpartition("-")[2])
+            repeats.setdefault(repeat, {})[int(record["row"])] = float(record["committed_per_s"])
+    return [repeats[repeat] for repeat in sorted(repeats)]

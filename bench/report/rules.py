@@ -50,7 +50,7 @@ def _describe_test(test: RuleTest) -> str:
     needs = f"holds if `{test.holds}`"
     needs += f", by at least {test.effect:.0%}".replace("%", " %") if test.effect else ""
     needs += f", in at least {test.least} tries" if test.least > 1 else ""
-    needs += " (with the whole interval)" if test.low or test.on else ""
+    needs += " (with the whole interval)" if test.low else ""
     return "; ".join([*parts, needs])
 
 
@@ -61,11 +61,7 @@ def _describe_rows(test: RuleTest) -> str:
     text += f", of `{test.of}`" if test.of else ""
     text += f", over `{test.per}`" if test.per else ""
     base = ", ".join(f"{column} = {value}" for column, value in test.over.items())
-    text += f", over that where {escape_markdown(base)}" if base else ""
-    if test.on:
-        text += f", slope on `{test.on}` beside {', '.join(f'`{name}`' for name in test.beside)}"
-        text += "".join(f", less {share:g} times that on `{name}`" for name, share in test.less.items())
-    return text
+    return text + (f", over that where {escape_markdown(base)}" if base else "")
 
 
 def _describe_decision(decision: Decision) -> str:

@@ -191,18 +191,6 @@ def test_a_value_may_be_divided_by_another_column_or_row() -> None:
     assert run(rows, where={"k": "a"}, over={"k": "c"}, holds="> 1").reason == "table t has no rows with k c"
 
 
-def test_a_slope_has_an_interval_and_another_can_be_taken_off() -> None:
-    points = [(a, b) for a in range(1, 5) for b in range(1, 5)]
-    rows = cells(*({"x": 20 - 3 * a - 2 * b + 0.01 * (-1) ** (a + b), "a": a, "b": b} for a, b in points))
-    alone = run(rows, on="a", beside=["b"], holds="< 0")
-    less = run(rows, on="a", beside=["b"], less={"b": 1.5}, holds="< 0")
-    more = run(rows, on="a", beside=["b"], less={"b": 1.0}, holds="< 0")
-    assert alone.value == pytest.approx(-3, abs=0.01)
-    assert less.value == pytest.approx(0, abs=0.01)
-    assert [alone.outcome, less.outcome, more.outcome] == ["holds", "open", "holds"]
-    assert run(rows[:2], on="a", beside=["b"], holds="< 0").outcome == "missing"
-
-
 def test_figures_that_the_paper_prints_need_no_run() -> None:
     verdicts = {name: judge_claim(name, RULES.claims[name], finder()) for name in ("C28", "C29")}
     assert {item.verdict for item in verdicts.values()} == {CONDITIONAL}

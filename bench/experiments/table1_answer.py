@@ -1,0 +1,201 @@
+"""The question of `table1` answered in words, both ways for row 1, every number of it out of the tables."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.analysis.paper_table import OUTLIER_ROW
+from bench.analysis.regression import FACTORS, ORDERING
+from bench.experiments.table1_rows import (
+    ALONE,
+    CALIBRATED,
+    PAPER,
+    PRINTED,
+    REAL,
+    SHARED,
+    SOURCES,
+    WITHOUT_1,
+    WITHOUT_BOTH,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Tables = Mapping[str, "pd.DataFrame"]
+
+_READINGS: Final = {PRINTED: "As printed (18 rows)", WITHOUT_1: "With row 1 left out (17 rows)"}
+_KINDS: Final = {name: "ordering nodes" if name == ORDERING else name for name in FACTORS}
+_OURS: Final = {
+    ALONE: "computed with a machine per node",
+    SHARED: "computed on shared cores",
+    REAL: "measured on real networks",
+    CALIBRATED: "calibrated to the paper",
+}
+
+
+def answer(tables: "Tables") -> list[str]:
+    """What the paper's numbers and ours say of each kind of node; what cannot be said is left out."""
+    parts = (_readings, _outlier, _place, _pairs, _contrasts, _models, _ours, _rank)
+    return [line for part in parts for line in part(tables)]
+
+
+def _readings(tables: "Tables") -> Iterator[str]:
+    shares, coefficients = tables["table1_shares"], tables["table1_regression"]
+    for subset, words in _READINGS.items():
+        row = _only(shares, source=PAPER, subset=subset)
+        ranked = sorted(FACTORS, key=lambda name: -row[f"share_{name}"])
+        parts = [f"{_KINDS[name]} {row[f'share_{name}']:.0f} %" for name in ranked]
+        found = {name: _only(coefficients, source=PAPER, subset=subset, term=name) for name in ranked}
+        slopes = [f"{_KINDS[name]} {_interval(found[name])}" for name in ranked]
+        yield (
+            f"{words}, the counts of nodes explain {100 * row['r_squared']:.0f} % of the variance of the paper's "
+            f"throughput, of which {', '.join(parts)}. A node more changes it by, in 6 minutes: {'; '.join(slopes)}. "
+            f"Rows predicted from the others: Q² {row['q_squared']:.2f}, error {row['loo_rmse']:.2f}."
+        )
+
+
+def _interval(row: "pd.Series[Any]") -> str:
+    return f"{row['coefficient']:.2f} ({row['low']:.2f} to {row['high']:.2f}, p {_chance(row['p'])})"
+
+
+def _chance(p: float) -> str:
+    return f"{p:.1g}" if p >= 0.001 else "< 0.001"
+
+
+def _outlier(tables: "Tables") -> Iterator[str]:
+    frame = tables["table1_influence"]
+    first = _only(frame, row=OUTLIER_ROW)
+    predicted = _only(tables["table1_predictions"], row=OUTLIER_ROW)["by_linear"]
+    others = frame[frame["row"] != OUTLIER_ROW]
+    next_ = others.loc[others["studentised_18"].abs().idxmax()]
+    heaviest = others.loc[others["cooks_d_17"].idxmax()]
+    usual = others["contributors"].mode()[0]
+    rest = _join([str(row) for row in others[others["contributors"] != usual]["row"]])
+    yield (
+        f"Row {OUTLIER_ROW} ({', '.join(str(first[name]) for name in FACTORS)}: {first[SOURCES[PAPER]]} printed, "
+        f"{predicted:.1f} by the other rows) decides between the two: its studentised residual is "
+        f"{first['studentised_18']:.2f} (p × n {_chance(first['outlier_p_18'])}; the next, of row {next_['row']}, "
+        f"{next_['studentised_18']:.2f}) and its Cook's D {first['cooks_d_18']:.2f}. Without it row {heaviest['row']} "
+        f"weighs most (leverage {heaviest['leverage_17']:.2f}, Cook's D {heaviest['cooks_d_17']:.2f}), and what "
+        f"contributors do rests on rows {rest}: all others have {usual} of them."
+    )
+
+
+def _place(tables: "Tables") -> Iterator[str]:
+    """Where row 1 stands among all rows, as printed and with us."""
+    frame = tables["table1"]
+    told = []
+    for source, words in {PAPER: "printed", **_OURS}.items():
+        known = frame[frame[SOURCES[source]].notna()]
+        own = known[known["row"] == OUTLIER_ROW][SOURCES[source]]
+        if len(own) and len(known) == len(frame) and source != CALIBRATED:
+            place = int((known[SOURCES[source]] > own.iloc[0]).sum()) + 1
+            told.append(f"{words} {place}")
+    if len(told) > 1:
+        yield f"From the highest throughput down, row {OUTLIER_ROW} has this place of {len(frame)}: {', '.join(told)}."
+
+
+def _pairs(tables: "Tables") -> Iterator[str]:
+    frame = tables["table1_pairs"]
+    part = frame[frame["subset"] == PRINTED].sort_values("mean")
+    found = [
+        f"{_KINDS[row['factor']]} {row['mean']:.2f} ({row['pairs']} pair{'s' if row['pairs'] > 1 else ''}, "
+        f"{row['least']:.0f} to {row['greatest']:.0f})"
+        for _, row in part[part["pairs"] > 0].iterrows()
+    ]
+    none = [_KINDS[name] for name in part[part["pairs"] == 0]["factor"]]
+    yield (
+        f"Without any model: between printed rows that differ by one node of one kind, the throughput changes by "
+        f"{', '.join(found)}{f'; of {_join(none)} there is no such pair' if none else ''}."
+    )
+    for source, words in _OURS.items():
+        column = f"percent_{SOURCES[source]}"
+        if (known := part[part[column].notna()]).empty or source == CALIBRATED:
+            continue
+        told = [f"{_KINDS[row['factor']]} {row[column]:.0f} % (paper: {row[f'percent_{SOURCES[PAPER]}']:.0f} %)"
+                for _, row in known.sort_values(column).iterrows()]  # fmt: skip
+        yield f"Between the same pairs ours, {words}, changes by {', '.join(told)}."
+
+
+def _contrasts(tables: "Tables") -> Iterator[str]:
+    """What a node of another kind costs beside an ordering node, by source and reading."""
+    frame, shares = tables["table1_contrasts"], tables["table1_shares"]
+    scopes = {(PAPER, subset): words for subset, words in _READINGS.items()}
+    scopes |= {(source, PRINTED): words.capitalize() for source, words in _OURS.items() if source != CALIBRATED}
+    for (source, subset), words in scopes.items():
+        part = frame[(frame["source"] == source) & (frame["subset"] == subset)]
+        if part.empty:
+            continue
+        most = str(_only(shares, source=source, subset=subset)["leads"])
+        lead = "ordering nodes have" if most == ORDERING else f"{most}, and not ordering nodes, have"
+        told = [_cost(str(reading), [_one(kind) for kind in group["term"]])
+                for reading, group in part.groupby("reading", sort=False)]  # fmt: skip
+        yield f"{words}, {lead} the greatest share; {'; '.join(told)}."
+
+
+def _one(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind[:-1]}"
+
+
+def _cost(reading: str, nodes: list[str]) -> str:
+    """A cell of `table1_contrasts` as a sentence about those nodes; an empty one: ordering nodes cost nothing."""
+    if reading == "undecided":
+        return f"beside an ordering node, what {' or '.join(nodes)} costs is not decided"
+    costs = reading.replace("one", "an ordering node") if reading else "what an ordering node does not"
+    return f"{' or '.join(nodes)} costs {costs}"
+
+
+def _models(tables: "Tables") -> Iterator[str]:
+    frame = tables["table1_models"]
+    for subset, words in ((PRINTED, "As printed"), (WITHOUT_BOTH, "With rows 1 and 16 left out")):
+        part = frame[(frame["subset"] == subset) & frame["loo_rmse"].notna()].sort_values("loo_rmse")
+        best, others = part[part["is_best"]].iloc[0], part[~part["is_best"]]
+        listed = ", ".join(f"{row['model']} {row['loo_rmse']:.2f}" for _, row in others.iterrows())
+        worse, alike = ([str(name) for name in others[is_apart]["model"]]
+                        for is_apart in (others["p"] < 0.05, ~(others["p"] < 0.05)))  # fmt: skip
+        told = [f"is better than {_join(worse)}"] * bool(worse) + [f"is not told from {_join(alike)}"] * bool(alike)
+        yield (
+            f"{words}, the model that predicts unseen rows best is {best['model']} ({best['about']}; "
+            f"{best['equation']}), with an error of {best['loo_rmse']:.2f} in 6 minutes (others: {listed}); by the "
+            f"sign test over {best['rows']:.0f} rows it {' and '.join(told)}."
+        )
+    part = frame[(frame["subset"] == WITHOUT_BOTH) & (frame["model"] != "mean") & frame["row_1"].notna()]
+    said = ", ".join(f"{row['model']} {row['row_1']:.1f}" for _, row in part.iterrows())
+    printed = _only(tables["table1_influence"], row=OUTLIER_ROW)[SOURCES[PAPER]]
+    yield f"Of row {OUTLIER_ROW}, where {printed} is printed, models that were fitted without it say: {said}."
+
+
+def _ours(tables: "Tables") -> Iterator[str]:
+    frame = tables["table1_shares"]
+    told = []
+    for source, words in _OURS.items():
+        row = _only(frame, source=source, subset=PRINTED)
+        if not math.isnan(row["r_squared"]):
+            leads = str(row["leads"])
+            share = f"{row[f'share_{leads}']:.0f} %"
+            share += "" if leads == ORDERING else f", ordering nodes {row[f'share_{ORDERING}']:.0f} %"
+            told.append(
+                f"{words}, {_KINDS[leads]} lead with {share} (R² {row['r_squared']:.2f}, Q² {row['q_squared']:.2f})"
+            )
+    if told:
+        yield f"The same regression on our own throughputs in the same configurations: {'; '.join(told)}."
+
+
+def _rank(tables: "Tables") -> Iterator[str]:
+    frame = tables["table1_agreement"]
+    for subset, words in _READINGS.items():
+        part = frame[(frame["subset"] == subset) & frame["mode"].isin([SHARED, ALONE, REAL]) & (frame["rows"] > 2)]
+        told = [f"{_OURS[row['mode']]} {row['spearman']:.2f} ({row['median_ratio']:,.0f} times as much)"
+                for _, row in part.iterrows()]  # fmt: skip
+        if told:
+            yield f"{words}, our configurations rank as the paper's with Spearman's ρ: {', '.join(told)}."
+
+
+def _only(frame: "pd.DataFrame", **keys: Any) -> "pd.Series[Any]":
+    for name, value in keys.items():
+        frame = frame[frame[name] == value]
+    return frame.iloc[0]
+
+
+def _join(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
