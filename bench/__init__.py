@@ -1,1 +1,5 @@
-"""The benchmark suite around `ehrcore`."""
+"""The benchmark suite around `ehrcore`; `load` and `load_all` open its runs for pandas."""
+
+from bench.loading import Frames, Run, Runs, load, load_all
+
+__all__ = ["Frames", "Run", "Runs", "load", "load_all"]
