@@ -81,19 +81,26 @@ def _read_blocks(kind: str, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     Only what is in one block is paired, so that the group is a part of the place.
     """
     groups: dict[tuple[str, str], dict[str, Any]] = {}
+    blocks: list[Row] = []
     for row in rows:
         if row["kind"] == "process":
-            groups |= {(row["instructions"], name): group for name, group in row["groups"].items()}
+            groups = {(row["instructions"], name): group for name, group in row["groups"].items()} | groups
         elif row["kind"] == "block" and row["group"] not in {CANARY, HARNESS}:
-            group = groups[row["instructions"], row["group"]]
-            if group["labels"].get("kind", "") != kind:
-                continue
-            for variant in row["order"]:
-                time_ns = math.exp(compute_log_ns(row["forward_ns"], row["backward_ns"], variant)) / row["loops"]
-                is_control = variant == CONTROL
-                yield {"instructions": row["instructions"], **group["labels"], "time": time_ns,
-                       "variant": group["base"] if is_control else variant, "is_control": is_control,
-                       "cluster": row["process"], "place": f"{row['group']} {row['round']}"}  # fmt: skip
+            blocks.append(row)
+    order = {key: place for place, key in enumerate(groups)}
+    blocks.sort(key=lambda row: order[row["instructions"], row["group"]])
+    for row in blocks:
+        group = groups[row["instructions"], row["group"]]
+        if group["labels"].get("kind", "") == kind:
+            yield from _read_block(row, group)
+
+
+def _read_block(row: Row, group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for variant in dict.fromkeys([*group["variants"], CONTROL]):
+        time_ns = math.exp(compute_log_ns(row["forward_ns"], row["backward_ns"], variant)) / row["loops"]
+        yield {"instructions": row["instructions"], **group["labels"], "time": time_ns,
+               "variant": group["base"] if variant == CONTROL else variant, "is_control": variant == CONTROL,
+               "cluster": row["process"], "place": f"{row['group']} {row['round']}"}  # fmt: skip
 
 
 #: Measure -> raw column of the simulated variants.
