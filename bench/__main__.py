@@ -18,6 +18,8 @@ from typing import Any
 import click
 import msgspec
 
+from bench.cli.compare import compare
+from bench.cli.export import export
 from bench.errors import BenchError
 from ehrcore import __version__
 from ehrcore.errors import EhrError
@@ -206,23 +208,6 @@ def claims(
         sys.exit(1)
 
 
-@app.command(short_help="Say what changed from one run to another.")
-@click.argument("before", type=_FOLDER, metavar="A")
-@click.argument("after", type=_FOLDER, metavar="B")
-@click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...")
-@_FORMAT
-@click.option("--all", "is_whole", is_flag=True, help="List in the text what is unresolved or the same, too.")
-def compare(before: Path, after: Path, experiments: tuple[str, ...], form: str, *, is_whole: bool) -> None:
-    """Say what changed from run A to run B, with intervals: in all experiments of both, or in those that are named.
-
-    Absolute values are compared only if machine and versions are the same; ratios are those that each run has made
-    within itself.  Runs of which an experiment asked different questions are refused.
-    """
-    from bench.report.comparison import print_comparison, read_runs
-
-    print_comparison(read_runs(before, after, ("A", "B"), experiments), form, is_whole=is_whole)
-
-
 @app.command(short_help="Say whether a run confirms a reference.")
 @click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
 @click.option("--against", type=_FOLDER, default=Path("results/reference"), show_default=True, help="The reference.")
@@ -311,6 +296,10 @@ def errata(ids: tuple[str, ...], form: str | None) -> None:
         click.echo(render_text(outcomes, width=width, is_whole=bool(ids)), nl=False)
     if any(outcome.status == "not shown" for outcome in outcomes):
         sys.exit(1)
+
+
+app.add_command(compare)
+app.add_command(export)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -115,14 +115,15 @@ def _plain(value: Any) -> Any:
 
 def divide(after: Cell, before: Cell) -> Cell | None:
     """The change with the widest interval that both allow; None unless both are numbers above 0."""
-    if not (_is_positive(after.value) and _is_positive(before.value)):
+    if not (is_positive(after.value) and is_positive(before.value)):
         return None
     low = after.low / before.high if after.low is not None and before.high else None
     high = after.high / before.low if after.high is not None and before.low else None
     return Cell(after.value / before.value, low, high)
 
 
-def _is_positive(value: Any) -> bool:
+def is_positive(value: Any) -> bool:
+    """Whether a value is a finite number above 0, of which there can be a ratio."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 

@@ -11,7 +11,9 @@ Source of the interval: Conover, Practical Nonparametric Statistics, 3rd edition
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import median
@@ -28,6 +30,21 @@ VIOLATED: Final = "violated"
 TIME: Final = ("faster", "slower")
 RATE: Final = ("slower", "faster")
 AMOUNT: Final = ("less", "more")
+#: How many tables are judged together: see `judge_together`.
+_TABLES: ContextVar[int] = ContextVar("tables", default=1)
+
+
+@contextmanager
+def judge_together(tables: int) -> Iterator[None]:
+    """Meanwhile `compare` makes intervals that hold at 95 % over so many tables (at least 1) at once.
+
+    So a table of one run and the same tables of others are one family of comparisons.
+    """
+    token = _TABLES.set(tables)
+    try:
+        yield
+    finally:
+        _TABLES.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +111,7 @@ def compare(
     values = [median(blocks) for blocks in clusters if len(blocks)]
     if not values:
         raise ValueError("expected at least one cluster with a block")
-    low, high = (math.exp(end) for end in find_interval(values, FAMILY_ERROR / comparisons))
+    low, high = (math.exp(end) for end in find_interval(values, FAMILY_ERROR / comparisons / _TABLES.get()))
     ratio = math.exp(median(values))
     verdict = judge_control(low, high) if is_control else judge(ratio, low, high, words)
     return Estimate(ratio, low, high, len(values), verdict)

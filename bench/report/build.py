@@ -25,6 +25,8 @@ from bench.report.load import Manifest, Progress, read_manifest, read_rows, vali
 from bench.report.markdown import render_markdown
 from bench.report.model import BuiltTable, DrawnFigure, Report, Section, collect_failures
 from bench.report.page import render_page
+from bench.report.schema import FILE as SCHEMA_FILE
+from bench.report.schema import write_package
 from bench.report.style import journal_style, save_figure
 from bench.report.tables import check_columns, write_table
 
@@ -45,6 +47,8 @@ def build_report(folder: Path, out: Callable[[str], None]) -> Path:
     report = replace(report, verdicts=judge_report(report, rules))
     for notice in report.notices:
         out(notice)
+    if any(section.tables for section in report.sections):
+        write_atomic(folder / SCHEMA_FILE, write_package(report))
     write_atomic(folder / CLAIMS_FILE, write_json(report, report.verdicts, rules))
     write_atomic(folder / "report.md", render_markdown(report))
     write_atomic(report.page, render_page(report))

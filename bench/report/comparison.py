@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis import alike, compare, verify
-from bench.analysis.compare import Cell, Finding
+from bench.analysis.compare import Finding
 from bench.analysis.paired import HOLDS, UNRESOLVED
 from bench.analysis.verify import CONFIRMED, CONTRADICTED, MISSING, NEW, OUTCOMES, Verification
 from bench.errors import BenchError
 from bench.report.build import read_report
+from bench.report.comparison_figure import write_figure
+from bench.report.comparison_two import describe_two, format_cell, list_panels, write_two_latex
 from bench.report.load import read_content
 from bench.report.model import Report
 from bench.report.summary import banner_of, format_time
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Differences that are printed one by one.
 _MANY: Final = 8
-_KINDS: Final = {
+KINDS: Final = {
     "ratio": "ratios",
     "control": "A/A controls",
     "order": "orders of two rows",
@@ -61,9 +63,20 @@ def read_runs(before: Path, after: Path, names: tuple[str, str], experiments: Se
     return TwoRuns(reports[0], reports[1], names, alike.find_differences(read_content(before), read_content(after)))
 
 
-def print_comparison(runs: TwoRuns, form: str, *, is_whole: bool) -> None:
-    """Print what changed; text lists what is unresolved only if ``is_whole``.  `BenchError` as `compare_runs`."""
+def print_comparison(runs: TwoRuns, form: str, *, is_whole: bool, figure: Path | None = None) -> None:
+    """Print what changed, and write a figure of the ratios if one is asked for.
+
+    Text and LaTeX list what is unresolved only if ``is_whole``.  Raises `BenchError` as `compare_runs`.
+    """
     findings = compare.compare_runs(runs.before, runs.after, runs.differences)
+    caption = describe_two(runs.names, [report.manifest.run_id for report in (runs.before, runs.after)])
+    if figure is not None:
+        places = [(item.place[:4], item.place.name, (item.before, item.after)) for item in findings]
+        write_figure(figure, list_panels(places), runs.names, caption, is_stacked=True)
+    if form == "latex":
+        told = [item for item in findings if is_whole or item.outcome not in _QUIET]
+        write_plain(write_two_latex(told, runs.names, caption))
+        return
     _print(runs, findings, form, lambda console: _fill_comparison(console, runs, findings, is_whole=is_whole), {})
 
 
@@ -117,7 +130,7 @@ def write_csv(findings: Iterable[Finding]) -> str:
 def write_json(runs: TwoRuns, findings: Iterable[Finding], more: Mapping[str, Any]) -> str:
     """One object: both runs, their differences, and every finding."""
     content = {
-        **{side: _describe_run(report) for side, report in (("before", runs.before), ("after", runs.after))},
+        **{side: describe_run(report) for side, report in (("before", runs.before), ("after", runs.after))},
         "differences": [asdict(item) for item in runs.differences],
         "are_absolute_values_comparable": alike.are_comparable(runs.differences),
         **more,
@@ -135,7 +148,8 @@ def write_json(runs: TwoRuns, findings: Iterable[Finding], more: Mapping[str, An
     return json.dumps(content, indent=1) + "\n"
 
 
-def _describe_run(report: Report) -> dict[str, Any]:
+def describe_run(report: Report) -> dict[str, Any]:
+    """By what a run is told apart, for programs."""
     manifest = report.manifest
     return {"folder": str(report.folder), "run_id": manifest.run_id, "status": manifest.status,
             "record_sha256": manifest.record_sha256}  # fmt: skip
@@ -188,7 +202,7 @@ def _group(findings: Iterable[Finding]) -> Iterable[tuple[str, list[Finding]]]:
     for item in findings:
         place = item.place
         what = f"order by {place.column}: {_describe_rank(item)}" if place.kind == "rank" else place.column
-        more = f" ({_KINDS[place.kind]})" if place.kind not in {"ratio", "rank"} else ""
+        more = f" ({KINDS[place.kind]})" if place.kind not in {"ratio", "rank"} else ""
         groups.setdefault(f"{place.experiment}: {place.table}, {what}{more}", []).append(item)
     return groups.items()
 
@@ -209,7 +223,7 @@ def _fill_verification(console: "Console", runs: TwoRuns, found: Verification, *
     grid.add_column("")
     for outcome in OUTCOMES:
         grid.add_column(outcome, justify="right")
-    for kind, name in _KINDS.items():
+    for kind, name in KINDS.items():
         if any(found.counts.get((kind, outcome)) for outcome in OUTCOMES):
             grid.add_row(name, *[str(found.counts.get((kind, outcome), 0)) for outcome in OUTCOMES])
     console.print(grid)
@@ -219,7 +233,7 @@ def _fill_verification(console: "Console", runs: TwoRuns, found: Verification, *
         for title, group in _group(found.select(outcome)):
             console.print()
             _fill_group(console, f"{outcome}: {title}", group, runs.names)
-    bad, good = (sum(found.counts.get((kind, outcome), 0) for kind in _KINDS) for outcome in (CONTRADICTED, CONFIRMED))
+    bad, good = (sum(found.counts.get((kind, outcome), 0) for kind in KINDS) for outcome in (CONTRADICTED, CONFIRMED))
     console.print(f"\n{bad or 'No'} results are contradicted, {good or 'none'} are confirmed.", style="bold")
 
 
@@ -237,15 +251,6 @@ def _fill_group(console: "Console", title: str, findings: Sequence[Finding], nam
         grid.add_column(heading, justify="right", overflow="fold")
     grid.add_column("")
     for item in findings:
-        cells = [_show(cell) for cell in (item.before, item.after, item.change)]
+        cells = [format_cell(cell) for cell in (item.before, item.after, item.change)]
         grid.add_row(printable(item.place.name), *cells, item.outcome)
     console.print(grid)
-
-
-def _show(cell: Cell | None) -> str:
-    """A value, its verdict, and its interval on a line of its own."""
-    if cell is None:
-        return format_value(None)
-    ends = [] if cell.low is None else [f"[{format_value(cell.low, '.4g')}, {format_value(cell.high, '.4g')}]"]
-    form = "" if isinstance(cell.value, str | bool) else ".4g"
-    return "\n".join([printable(f"{format_value(cell.value, form)} {cell.verdict}").strip(), *ends])

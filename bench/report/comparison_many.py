@@ -1,0 +1,234 @@
+"""What `ehrbench compare A B C` prints: a column per run, what tells the runs apart, and which ratios are stable."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.analysis import compare_many as many
+from bench.analysis.compare import ids_of
+from bench.analysis.compare_many import ALONE, DIFFERS, REVERSED, STABLE, Alike, Standing
+from bench.analysis.paired import HOLDS, UNRESOLVED, VIOLATED, judge_together
+from bench.errors import BenchError
+from bench.experiments.base import Column
+from bench.report.build import read_report
+from bench.report.comparison import KINDS, describe_run
+from bench.report.comparison_figure import write_figure
+from bench.report.comparison_two import format_cell, list_panels
+from bench.report.latex import latex_table
+from bench.report.load import read_content
+from bench.report.model import Report
+from bench.report.summary import banner_of, format_time
+from bench.report.terminal import printable, write_plain, write_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#: What text lists even without ``--all``.
+_TOLD: Final = (STABLE, DIFFERS, REVERSED, VIOLATED)
+_FACT_NAMES: Final = {"sha_ni": "SHA-NI", "packages.ehrbench": "ehrbench", "python": "Python", "cpu": ""}
+_LONG_FACT: Final = 28
+
+
+@dataclass(frozen=True, slots=True)
+class ManyRuns:
+    """Runs in groups of what they ran on, what they are called, and in what they differ."""
+
+    reports: tuple[Report, ...]
+    names: tuple[str, ...]
+    alike: Alike
+
+    def describe(self, place: int) -> str:
+        """A run by the facts that tell it apart, or by its id where it is like all others."""
+        words = [_describe_fact(fact.key, fact.values[place]) for fact in self.alike.facts
+                 if not fact.key.startswith("git.")]  # fmt: skip
+        return f"{self.names[place]}: {', '.join(words) or self.reports[place].manifest.run_id}"
+
+
+def _describe_fact(key: str, value: Any) -> str:
+    bare = key.split(".", 1)[1]
+    text = "unknown" if value is None else str(value)
+    text = text if len(text) <= _LONG_FACT else f"{text[:_LONG_FACT]}…"
+    name = _FACT_NAMES.get(bare, bare.replace("_", " "))
+    return f"{name} {text}".strip() if not text.startswith("OpenSSL") else f"{text} ({bare.removeprefix('openssl_')})"
+
+
+def read_many(folders: Sequence[Path], experiments: Sequence[str] = ()) -> ManyRuns:
+    """The runs with the named experiments (all if none), their intervals made to hold over all of them at once.
+
+    Raises `BenchError` for experiments that no two have, and where two asked different questions.
+    """
+    if not 1 < len(folders) <= len(_LETTERS):
+        raise BenchError(f"compare: expected 2 to {len(_LETTERS)} runs, found {len(folders)}")
+    with judge_together(len(folders)):
+        reports = [read_report(folder) for folder in folders]
+    counts = Counter(name for report in reports for name in ids_of(report))
+    common = [name for name, count in counts.items() if count > 1]
+    for name in experiments:
+        if name not in common:
+            raise BenchError(f"experiment: expected one of two runs or more ({', '.join(common)}), found {name!r}")
+    if not common:
+        raise BenchError(f"{folders[0]}: expected an experiment that another run has, too, found none")
+    kept = set(experiments or common)
+    reports = [
+        replace(report, sections=tuple(item for item in report.sections if item.experiment.id in kept))
+        for report in reports
+    ]
+    contents = [read_content(folder) for folder in folders]
+    many.refuse_unlike(reports, contents, [str(folder) for folder in folders])
+    order = [place for group in many.tell_apart(contents).groups for place in group]
+    reports, contents = [reports[place] for place in order], [contents[place] for place in order]
+    return ManyRuns(tuple(reports), tuple(_LETTERS[: len(order)]), many.tell_apart(contents))
+
+
+def print_many(
+    runs: ManyRuns, form: str, where: Sequence[str], tolerance: float, figure: Path | None, *, is_whole: bool
+) -> None:
+    """Print what all runs say, as ``form``; text and LaTeX list what is unresolved only if ``is_whole``."""
+    standings = many.choose_places(many.compare_many(runs.reports, runs.alike, tolerance), where)
+    caption = describe_many(runs, tolerance)
+    if figure is not None:
+        series = [runs.describe(place) for place in range(len(runs.names))]
+        places = [(item.place[:4], item.place.name, item.cells) for item in standings]
+        write_figure(figure, list_panels(places), series, caption, is_stacked=True)
+    if form == "text":
+        write_text(lambda console: _fill(console, runs, standings, caption, is_whole=is_whole))
+    elif form == "csv":
+        write_plain(_write_csv(runs, standings))
+    elif form == "json":
+        write_plain(_write_json(runs, standings, caption))
+    else:
+        write_plain(_write_latex(runs, [one for one in standings if is_whole or one.outcome in _TOLD], caption))
+
+
+def describe_many(runs: ManyRuns, tolerance: float) -> str:
+    """The caption: what is compared, for how much the intervals hold at once, what the outcomes mean."""
+    count = len(runs.names)
+    return (
+        f"Ratios that each of {count} runs has made within itself. Intervals hold at 95 % for each table over all "
+        f"{count} runs at once. Stable: the greatest over the least is within {tolerance * 100:g} %, with the widest "
+        "interval that the runs allow; differs: that interval lies wholly beyond; reversed: two runs resolved it the "
+        "other way round; unresolved otherwise, which is no claim that it is the same. Absolute values only where "
+        "machine and versions are the same."
+    )
+
+
+# -- for programs ------------------------------------------------------------------------------------------------
+
+
+def _write_csv(runs: ManyRuns, standings: Iterable[Standing]) -> str:
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    sides = [f"{name}{part}" for name in runs.names for part in ("", "_low", "_high", "_verdict")]
+    head = ["experiment", "table", "kind", "column", "row"]
+    writer.writerow([*head, *sides, "spread", "spread_low", "spread_high", "outcome"])
+    for item in standings:
+        row = ", ".join(f"{key}={value}" for key, value in item.place.row)
+        cells = [part for cell in item.cells for part in (cell or ("",) * 4)]
+        writer.writerow([*item.place[:4], row, *cells, *(item.spread or ("",) * 4)[:3], item.outcome])
+    return output.getvalue()
+
+
+def _write_json(runs: ManyRuns, standings: Iterable[Standing], caption: str) -> str:
+    content = {
+        "runs": {name: describe_run(report) for name, report in zip(runs.names, runs.reports, strict=True)},
+        "groups": [[runs.names[place] for place in group] for group in runs.alike.groups],
+        "absolute_values_comparable": [[runs.names[place] for place in group] for group in runs.alike.classes],
+        "differences": {fact.key: dict(zip(runs.names, fact.values, strict=True)) for fact in runs.alike.facts},
+        "other_differences": runs.alike.others,
+        "caption": caption,
+        "findings": [
+            {
+                **item.place._asdict(),
+                "row": dict(item.place.row),
+                "runs": {name: cell and cell._asdict() for name, cell in zip(runs.names, item.cells, strict=True)},
+                "spread": item.spread and item.spread._asdict(),
+                "outcome": item.outcome,
+            }
+            for item in standings
+        ],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _write_latex(runs: ManyRuns, standings: Sequence[Standing], caption: str) -> str:
+    columns = [Column(title) for title in ("Table", "Row", *runs.names, "Greatest/least", "Outcome")]
+    rows = [
+        [f"{item.place.table}, {item.place.column}", item.place.name,
+         *[format_cell(cell, " ", with_verdict=False) for cell in (*item.cells, item.spread)], item.outcome]
+        for item in standings
+    ]  # fmt: skip
+    named = ". ".join(runs.describe(place) for place in range(len(runs.names)))
+    numeric = [False, False, *[True] * (len(runs.names) + 1), False]
+    return latex_table("runs", f"{caption} {named}.", columns, rows, numeric)
+
+
+# -- for people --------------------------------------------------------------------------------------------------
+
+
+def _fill(console: "Console", runs: ManyRuns, standings: Sequence[Standing], caption: str, *, is_whole: bool) -> None:
+    _fill_head(console, runs)
+    groups: dict[tuple[str, ...], list[Standing]] = {}
+    for item in standings:
+        groups.setdefault(item.place[:4], []).append(item)
+    for (experiment, table, kind, column), found in groups.items():
+        counts = Counter(item.outcome for item in found)
+        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        shown = [item for item in found if is_whole or item.outcome in _TOLD]
+        _fill_group(console, f"{experiment}: {table}, {column} ({KINDS[kind]}): {said}", shown, runs.names)
+    console.print()
+    console.print(printable(caption), style="dim")
+    if not is_whole and any(item.outcome in {UNRESOLVED, ALONE, HOLDS} for item in standings):
+        console.print("What is unresolved, holds or stands in one run is counted; --all lists it.", style="dim")
+
+
+def _fill_head(console: "Console", runs: ManyRuns) -> None:
+    """The runs, group by group, and a line per fact that tells them apart."""
+    from rich import box
+    from rich.table import Table as Grid
+
+    for number, group in enumerate(runs.alike.groups, start=1):
+        for place in group:
+            manifest = runs.reports[place].manifest
+            facts = [manifest.run_id, format_time(manifest.started)]
+            among = f" (group {number})" if len(runs.alike.groups) > 1 else ""
+            console.print(printable(f"{runs.names[place]}{among}: {', '.join(facts)}"), style="bold")
+            for line in filter(None, [banner_of(manifest), *runs.reports[place].notices]):
+                console.print(printable(f"! {line}"), style="yellow")
+    digests = [report.manifest.record_sha256 for report in runs.reports]
+    if len(set(digests)) < len(digests):
+        console.print("! Two of them are one and the same run.", style="yellow")
+    if runs.alike.facts:
+        grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        for heading in ("what differs", *runs.names):
+            grid.add_column(heading, overflow="fold")
+        for fact in runs.alike.facts:
+            words = ["–" if value is None else printable(str(value))[:_LONG_FACT] for value in fact.values]
+            grid.add_row(fact.key, *words)
+        console.print(grid)
+    rest = f"{runs.alike.others} other values of their manifests differ, too" if runs.alike.others else ""
+    words = [] if runs.alike.facts else ["They ran the same code on the same machine, with the same versions"]
+    console.print(f"{'; '.join(filter(None, [*words, rest]))}.\n" if words or rest else "")
+
+
+def _fill_group(console: "Console", title: str, found: Sequence[Standing], names: Sequence[str]) -> None:
+    from rich import box
+    from rich.table import Table as Grid
+
+    console.print(printable(title), style="bold")
+    if not found:
+        return
+    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    grid.add_column("", overflow="fold")
+    for heading in (*names, "greatest/least"):
+        grid.add_column(heading, justify="right", overflow="fold")
+    grid.add_column("")
+    for item in found:
+        cells = [format_cell(cell) for cell in (*item.cells, item.spread)]
+        grid.add_row(printable(item.place.name), *cells, item.outcome)
+    console.print(grid)
