@@ -234,12 +234,14 @@ def compare(before: Path, after: Path, experiments: tuple[str, ...], form: str, 
     help="How much a ratio may change, as a share.",
 )
 @_FORMAT
-@click.option("--verbose", is_flag=True, help="List in the text what is unresolved, missing or new, too.")
+@click.option("--verbose", is_flag=True, help="List in the text every ratio and claim, not only what differs.")
 @_RESULTS
 def verify(folder: Path | None, against: Path, tolerance: float, form: str, *, verbose: bool, results: Path) -> None:
     """Say whether a run (the newest if none is named) confirms a reference: ratios and orders, never absolute times.
 
-    The exit code is 0 if nothing is contradicted, 1 if something is, 2 for bad input.
+    Results of which the two asked something else are not comparable, and it says why.  The runs' verdicts on the claims
+    stand below and decide nothing.  The exit code is 0 if something is confirmed and nothing is contradicted, 1 if not,
+    2 for bad input.
     """
     from bench.record import newest_run
     from bench.report.comparison import print_verification, read_runs
