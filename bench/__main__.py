@@ -18,6 +18,7 @@ from typing import Any
 import click
 import msgspec
 
+from bench.cli.appendix import appendix
 from bench.errors import BenchError
 from ehrcore import __version__
 from ehrcore.errors import EhrError
@@ -313,6 +314,9 @@ def errata(ids: tuple[str, ...], form: str | None) -> None:
         click.echo(render_text(outcomes, width=width, is_whole=bool(ids)), nl=False)
     if any(outcome.status == "not shown" for outcome in outcomes):
         sys.exit(1)
+
+
+app.add_command(appendix)
 
 
 def main(words: Sequence[str] | None = None) -> None:
