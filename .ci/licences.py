@@ -15,8 +15,8 @@ PAGE = ROOT / "THIRD-PARTY.md"
 #: How packages are used that are, in whole or in part, under the GPL; one that is not named here is refused.
 GPL = {
     "docutils": "a few of its files are; it renders documentation and is no part of what is measured or distributed",
-    "pymerkle": "a peer to measure Merkle trees beside, in the optional extra `peers` alone; nothing needs it, and "
-    "nothing of it is distributed",
+    "pymerkle": "a peer to measure Merkle trees beside, which the sessions install by the optional extra `peers`; neither "
+    "package needs it or is made with it, and nothing of it is distributed",
 }
 #: A longer text is the licence itself, not its name.
 SHORT = 60
@@ -120,7 +120,7 @@ def main() -> int:
         sys.stderr.write(f"licences: {error}\n")
         return 1
     PAGE.write_text(page, encoding="utf-8")
-    print(f"{PAGE.name}: {page.count(' | ')} cells")
+    print(f"{PAGE.name}: {len(read_rows(page)) - 1} packages")
     return 0
 
 
