@@ -15,8 +15,8 @@ PAGE = ROOT / "THIRD-PARTY.md"
 #: How packages are used that are, in whole or in part, under the GPL; one that is not named here is refused.
 GPL = {
     "docutils": "a few of its files are; it renders documentation and is no part of what is measured or distributed",
-    "pymerkle": "a peer to measure Merkle trees beside, which the sessions install by the optional extra `peers`; neither "
-    "package needs it or is made with it, and nothing of it is distributed",
+    "pymerkle": "a peer to measure Merkle trees beside, which the sessions install by the optional extra `peers`; "
+    "nothing here needs it or is made with it, and nothing of it is distributed",
 }
 #: A longer text is the licence itself, not its name.
 SHORT = 60
@@ -113,14 +113,14 @@ def _lines(pins: dict[str, tuple[list[str], list[str]]], licences: dict[str, str
 
 def main() -> int:
     """Write the page; 1 and one line if it cannot be complete."""
-    known = read_rows(PAGE.read_text("utf-8")) if PAGE.exists() else {}
+    pins, known = read_pins(ROOT / "locks"), read_rows(PAGE.read_text("utf-8")) if PAGE.exists() else {}
     try:
-        page = render(read_pins(ROOT / "locks"), known | find_installed())
+        page = render(pins, known | find_installed())
     except ValueError as error:
         sys.stderr.write(f"licences: {error}\n")
         return 1
     PAGE.write_text(page, encoding="utf-8")
-    print(f"{PAGE.name}: {len(read_rows(page)) - 1} packages")
+    print(f"{PAGE.name}: {len(pins)} packages")
     return 0
 
 
