@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 
 import nox
@@ -112,6 +113,27 @@ def bench(session: nox.Session) -> None:
     log_newest_run(session)
 
 
+@nox.session(venv_location=".nox/bench")
+def kick(session: nox.Session) -> None:
+    """Kick the tyres: all experiments, small, and the reference's verdicts again; under ten minutes with set-up."""
+    begin = time.monotonic()
+    install_with_project(session, "bench")
+    session.run("ehrbench", "run", "--profile", "smoke")
+    session.run("ehrbench", "claims", "results/reference", silent=True)
+    session.run("ehrbench", "errata", silent=True)
+    log_newest_run(session)
+    session.log(f"It works, {time.monotonic() - begin:.0f} s with set-up: every experiment ended, the verdicts of")
+    session.log("results/reference follow from its rows, every erratum shows.  Numbers of this profile mean nothing.")
+    session.log("Next: nox -s bench (under ten minutes), then nox -s verify; ARTIFACT-APPENDIX.md has the rest.")
+
+
+@nox.session(venv_location=".nox/bench")
+def ehrbench(session: nox.Session) -> None:
+    """Run any command of the suite: `ehrbench` with the words after `--`."""
+    install_with_project(session, "bench")
+    session.run("ehrbench", *session.posargs)
+
+
 @nox.session
 def report(session: nox.Session) -> None:
     """Write the report of a run again: `ehrbench report` with the words after `--`."""
@@ -126,7 +148,7 @@ def micro(session: nox.Session) -> None:
     session.run("pytest", "bench/micro", "-q", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_location=".nox/bench")
 def verify(session: nox.Session) -> None:
     """Say whether a run confirms the reference run: `ehrbench verify` with the words after `--`."""
     install_with_project(session, "bench")
@@ -146,6 +168,21 @@ def audit(session: nox.Session) -> None:
     """Look for known vulnerabilities of all that the locks name; what cannot be asked about is said, and no error."""
     install(session, "audit")
     session.run("python", ".ci/audit.py")
+
+
+@nox.session
+def licences(session: nox.Session) -> None:
+    """Write THIRD-PARTY.md: what the locks name and the data, with the licence of each."""
+    groups = nox.project.load_toml("pyproject.toml")["dependency-groups"]
+    for group in ("build", *(name for name in groups if name != "build")):
+        install(session, group)
+    session.run("python", ".ci/licences.py")
+
+
+@nox.session(venv_backend="none")
+def archive(session: nox.Session) -> None:
+    """Pack HEAD as one archive that can be deposited, below dist/; `-- --commit REF` packs another commit."""
+    session.run(sys.executable, ".ci/archive.py", *session.posargs)
 
 
 @nox.session

@@ -18,6 +18,7 @@ from typing import Any
 import click
 import msgspec
 
+from bench.cli.appendix import appendix
 from bench.cli.compare import compare
 from bench.cli.export import export
 from bench.errors import BenchError
@@ -219,12 +220,14 @@ def claims(
     help="How much a ratio may change, as a share.",
 )
 @_FORMAT
-@click.option("--verbose", is_flag=True, help="List in the text what is unresolved, missing or new, too.")
+@click.option("--verbose", is_flag=True, help="List in the text every ratio and claim, not only what differs.")
 @_RESULTS
 def verify(folder: Path | None, against: Path, tolerance: float, form: str, *, verbose: bool, results: Path) -> None:
     """Say whether a run (the newest if none is named) confirms a reference: ratios and orders, never absolute times.
 
-    The exit code is 0 if nothing is contradicted, 1 if something is, 2 for bad input.
+    Results of which the two asked something else are not comparable, and it says why.  The runs' verdicts on the claims
+    stand below and decide nothing.  The exit code is 0 if something is confirmed and nothing is contradicted, 1 if not,
+    2 for bad input.
     """
     from bench.record import newest_run
     from bench.report.comparison import print_verification, read_runs
@@ -300,6 +303,7 @@ def errata(ids: tuple[str, ...], form: str | None) -> None:
 
 app.add_command(compare)
 app.add_command(export)
+app.add_command(appendix)
 
 
 def main(words: Sequence[str] | None = None) -> None:

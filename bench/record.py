@@ -23,7 +23,7 @@ from bench.files import append_durably, write_atomic
 #: A reader takes its own version and older ones.  A change that an older reader would misread makes a new version.
 SCHEMA_VERSION: Final = 2
 #: What a report writes; everything else was measured.
-DERIVED: Final = ("tables/", "figures/", "report.", "claims.json")
+DERIVED: Final = ("tables/", "figures/", "report.", "claims.json", "ro-crate-metadata.json")
 Status = Literal["running", "complete", "interrupted", "failed"]
 #: What may have become of a case, or of one observation of it.
 ROW_STATUSES: Final = ("ok", "failed", "timeout", "void", "skipped")
@@ -101,9 +101,20 @@ class RunDirectory:
         self.save()
 
     def seal_derived(self) -> None:
-        """Record the digests of what a report has written; those of what was measured stay as they were taken."""
+        """Record the digests of what a report has written; those of what was measured stay as they were taken.
+
+        The run's crate describes all files, so it is written here, after all others.
+        """
+        from bench.report.crate import FILE, write_crate
+
+        paths = self._files()
+        paths.pop(FILE, None)
         measured = {name: digest for name, digest in self.manifest["files"].items() if not is_derived(name)}
-        derived = {name: _digest(path) for name, path in self._files().items() if is_derived(name)}
+        derived = {name: _digest(path) for name, path in paths.items() if is_derived(name)}
+        # Of a run that was killed nothing is sealed, and the crate has what is there.
+        found = measured or {name: _digest(path) for name, path in paths.items() if not is_derived(name)}
+        write_crate(self.folder, self.manifest, {**found, **derived})
+        derived[FILE] = _digest(self.folder / FILE)
         self.manifest["files"] = dict(sorted({**measured, **derived}.items()))
         self.save()
 

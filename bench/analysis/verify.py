@@ -3,17 +3,19 @@
 A ratio is *confirmed* if both runs resolved it with the same verdict and it changed by no more than the tolerance;
 *contradicted* if they resolved it with opposite verdicts, or if the whole interval of its change lies beyond the
 tolerance; *unresolved* otherwise.  Controls have to hold in both.  Rows of one table that differ in one key,
-and that both runs can tell apart, have to be in the same order.
+and that both runs can tell apart, have to be in the same order.  Where the two runs asked something else, a result is
+*not comparable*, whatever it says.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bench.analysis.alike import Difference, find_conflicts
+from bench.analysis.claims import UNTESTED
 from bench.analysis.compare import (
     SAME,
     Cell,
@@ -25,26 +27,54 @@ from bench.analysis.compare import (
     rank_rows,
 )
 from bench.analysis.paired import HOLDS, UNRESOLVED, VIOLATED
+from bench.experiments.base import Experiment
+from bench.experiments.processes import MASKED, NO_SHA_NI, SHA_NI
 
 if TYPE_CHECKING:
+    from bench.analysis.verdicts import Verdict
     from bench.report.model import Report
 
 CONFIRMED: Final = "confirmed"
 CONTRADICTED: Final = "contradicted"
 MISSING: Final = "missing"
 NEW: Final = "new"
-SKIPPED: Final = "skipped"
-OUTCOMES: Final = (CONFIRMED, CONTRADICTED, UNRESOLVED, MISSING, NEW, SKIPPED)
+UNLIKE: Final = "not comparable"
+OUTCOMES: Final = (CONFIRMED, CONTRADICTED, UNRESOLVED, MISSING, NEW, UNLIKE)
+SAME_VERDICT: Final = "same verdict"
+OTHER_VERDICT: Final = "another verdict"
+NOT_JUDGED: Final = "not judged in both"
+#: Lists that say which rows there are: a row that both runs have asks the same in both.
+_ROWS: Final = frozenset(
+    f"scenario.{key}"
+    for key in (
+        *("hashes.suites", "hashes.sizes_bytes", "signatures.libraries", "merkle.leaves"),
+        *("variants.suites", "variants.difficulty_bits", "variants.extrapolate_bits"),
+    )
+)
+#: What says how much is measured, of a kind of thing that is the same: intervals get wider or narrower by it, exact
+#: values become others.  The factors of `variants` are a design of their own, beside its ratios.
+_AMOUNTS: Final = frozenset(
+    {
+        "workload.digest",
+        *(f"scenario.table1.{key}transactions" for key in ("", "latency_", "calibrated_")),
+        *(f"scenario.variants.{key}" for key in ("transactions", "repeats", "risk_repeats", "equal_risk_bits")),
+    }
+)
+_DESIGNS: Final = ("scenario.variants.factors.", "scenario.energy_windows.")
 #: Of fewer rows, two neighbours that change places are enough to bring rho below 0.9.
 _LEAST_RANKED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """``counts`` by kind and outcome; of orders, which are many, ``findings`` holds the contradicted ones alone."""
+    """``counts`` by kind and outcome; of orders, which are many, ``findings`` holds the contradicted ones alone.
+
+    ``obstacles`` says why results are not comparable: the differences, by what is not.
+    """
 
     findings: tuple[Finding, ...]
     counts: Mapping[tuple[str, str], int]
+    obstacles: Mapping[str, Sequence[Difference]] = field(default_factory=dict)
 
     def select(self, outcome: str) -> list[Finding]:
         """The findings with this outcome."""
@@ -55,31 +85,95 @@ def verify_runs(
     reference: "Report", run: "Report", differences: Sequence[Difference], tolerance: float
 ) -> Verification:
     """What ``run`` says of each result of ``reference``; ``tolerance`` (above 0) is a share, such as 0.25."""
-    unlike = {
-        section.experiment.id
-        for section in run.sections
-        if find_conflicts(differences, section.experiment) or any(item.key == "seed" for item in differences)
-    }
-    pairs = [pair for pair in pair_cells(reference, run) if pair[0].kind != "value"]
-    ranks = [_judge_rank(finding) for finding in rank_rows(pairs)]
-    findings = [_judge(*pair, tolerance, unlike) for pair in pairs if pair[0].kind != "rank"] + ranks
-    orders = list(_judge_orders(pairs))
+    experiments = {section.experiment.id: section.experiment for section in run.sections}
+    judge = _Judge(tolerance, experiments, differences)
+    pairs = [pair for pair in _equate_masks(pair_cells(reference, run)) if pair[0].kind != "value"]
+    findings = [judge.judge(*pair) for pair in pairs if pair[0].kind != "rank"]
+    findings += [judge.judge_rank(finding) for finding in rank_rows(pairs)]
+    orders = [judge.judge_order(finding) for finding in _find_orders(pairs)]
     counts = Counter((item.place.kind, item.outcome) for item in [*findings, *orders])
     kept = (*findings, *(item for item in orders if item.outcome == CONTRADICTED))
-    return Verification(kept, counts)
+    return Verification(kept, counts, judge.obstacles)
 
 
-def _judge(place: Place, before: Cell | None, after: Cell | None, tolerance: float, unlike: set[str]) -> Finding:
-    if before is None or after is None:
-        return Finding(place, before, after, None, NEW if before is None else MISSING)
-    if place.kind == "exact":
-        outcome = CONFIRMED if before.value == after.value else CONTRADICTED
-        return Finding(place, before, after, None, SKIPPED if place.experiment in unlike else outcome)
-    change = divide(after, before)
-    if place.kind == "control":
-        words = {HOLDS: CONFIRMED, VIOLATED: CONTRADICTED}
-        return Finding(place, before, after, change, words.get(judge_controls(before, after), UNRESOLVED))
-    return Finding(place, before, after, change, judge_ratio(before, after, change, tolerance))
+def find_obstacles(
+    differences: Sequence[Difference], experiment: Experiment, *, is_exact: bool = False
+) -> list[Difference]:
+    """The differences because of which two results of ``experiment`` answer different questions.
+
+    Ratios and orders stand whatever the number of repeats and records; values that the seed determines do not.
+    """
+    conflicts = [item for item in find_conflicts(differences, experiment) if item.key not in _ROWS]
+    if is_exact:
+        return conflicts + [item for item in differences if item.key == "seed"]
+    return [item for item in conflicts if item.key not in _AMOUNTS and not item.key.startswith(_DESIGNS)]
+
+
+def _equate_masks(
+    pairs: Sequence[tuple[Place, Cell | None, Cell | None]],
+) -> list[tuple[Place, Cell | None, Cell | None]]:
+    """Rows of a processor without SHA-NI beside those of one whose SHA-NI was masked: OpenSSL does the same in both."""
+    if not any(("instructions", MASKED) in place.row for place, _, _ in pairs):
+        return list(pairs)
+    found: dict[Place, tuple[Cell | None, Cell | None]] = {}
+    for place, before, after in pairs:
+        row = tuple((key, MASKED if (key, value) == ("instructions", NO_SHA_NI) else value) for key, value in place.row)
+        held = found.get(place._replace(row=row), (None, None))
+        found[place._replace(row=row)] = (held[0] or before, held[1] or after)
+    return [(place, *cells) for place, cells in found.items()]
+
+
+class _Judge:
+    """Judges results, and remembers why some cannot be held against each other."""
+
+    def __init__(
+        self, tolerance: float, experiments: Mapping[str, Experiment], differences: Sequence[Difference]
+    ) -> None:
+        self._tolerance, self._experiments, self._differences = tolerance, experiments, differences
+        self._known: dict[str, Sequence[Difference]] = {}
+        self.obstacles: dict[str, Sequence[Difference]] = {}
+
+    def _is_unlike(self, place: Place) -> bool:
+        if place.kind == "control":
+            return False
+        what = place.experiment + (", exact values" if place.kind == "exact" else "")
+        if what not in self._known:
+            experiment = self._experiments[place.experiment]
+            self._known[what] = find_obstacles(self._differences, experiment, is_exact=place.kind == "exact")
+        found = self._known[what]
+        if not found and ("instructions", SHA_NI) in place.row:
+            found = [item for item in self._differences if item.key == "machine.sha_ni"]
+            what += f", {SHA_NI}"
+        if found:
+            self.obstacles[what] = found
+        return bool(found)
+
+    def judge(self, place: Place, before: Cell | None, after: Cell | None) -> Finding:
+        if before is None or after is None:
+            return Finding(place, before, after, None, NEW if before is None else MISSING)
+        change = None if place.kind == "exact" else divide(after, before)
+        if self._is_unlike(place):
+            outcome = UNLIKE
+        elif place.kind == "exact":
+            outcome = CONFIRMED if before.value == after.value else CONTRADICTED
+        elif place.kind == "control":
+            outcome = {HOLDS: CONFIRMED, VIOLATED: CONTRADICTED}.get(judge_controls(before, after), UNRESOLVED)
+        else:
+            outcome = judge_ratio(before, after, change, self._tolerance)
+        return Finding(place, before, after, change, outcome)
+
+    def judge_rank(self, finding: Finding) -> Finding:
+        rows = finding.place.row[0][1]
+        if self._is_unlike(finding.place):
+            outcome = UNLIKE
+        elif finding.change is None or (finding.outcome != SAME and rows < _LEAST_RANKED):
+            outcome = UNRESOLVED
+        else:
+            outcome = CONFIRMED if finding.outcome == SAME else CONTRADICTED
+        return Finding(finding.place, None, None, finding.change, outcome)
+
+    def judge_order(self, finding: Finding) -> Finding:
+        return replace(finding, outcome=UNLIKE) if self._is_unlike(finding.place) else finding
 
 
 def judge_ratio(before: Cell, after: Cell, change: Cell | None, tolerance: float) -> str:
@@ -96,16 +190,7 @@ def judge_ratio(before: Cell, after: Cell, change: Cell | None, tolerance: float
     return CONFIRMED if are_resolved and is_near else UNRESOLVED
 
 
-def _judge_rank(finding: Finding) -> Finding:
-    rows = finding.place.row[0][1]
-    if finding.change is None or (finding.outcome != SAME and rows < _LEAST_RANKED):
-        outcome = UNRESOLVED
-    else:
-        outcome = CONFIRMED if finding.outcome == SAME else CONTRADICTED
-    return Finding(finding.place, None, None, finding.change, outcome)
-
-
-def _judge_orders(pairs: Iterable[tuple[Place, Cell | None, Cell | None]]) -> Iterator[Finding]:
+def _find_orders(pairs: Iterable[tuple[Place, Cell | None, Cell | None]]) -> Iterator[Finding]:
     """Of each two rows of a table that differ in one key, whether both runs have them in the same order."""
     groups: dict[tuple[str, ...], list[tuple[Place, Cell, Cell]]] = {}
     for place, before, after in pairs:
@@ -125,3 +210,25 @@ def _find_order(one: Cell, other: Cell) -> int:
     if one.low is None or one.high is None or other.low is None or other.high is None:
         return 0
     return (one.low > other.high) - (one.high < other.low)
+
+
+class Match(NamedTuple):
+    """What two runs say of one claim; ``outcome`` is that of the pair."""
+
+    id: str
+    reference: str
+    run: str
+    outcome: str
+
+
+def match_verdicts(reference: Sequence["Verdict"], run: Sequence["Verdict"]) -> list[Match]:
+    """The verdicts of both runs on each claim of ``run``, by one set of rules."""
+    before = {item.id: item.verdict for item in reference}
+    return [_match(item.id, before.get(item.id, UNTESTED), item.verdict) for item in run]
+
+
+def _match(claim: str, before: str, after: str) -> Match:
+    is_judged = UNTESTED not in {before, after}
+    return Match(
+        claim, before, after, (SAME_VERDICT if before == after else OTHER_VERDICT) if is_judged else NOT_JUDGED
+    )

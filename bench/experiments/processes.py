@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SHA_NI: Final = "SHA-NI"
 MASKED: Final = "SHA-NI masked"
+NO_SHA_NI: Final = "no SHA-NI"
 #: OpenSSL's mask for the processor's features; it counts at start-up only.  Bit 29 of the third word is SHA-NI.
 #: The words after it are given too, as they are: some versions switch off what is in a word that is not given.
 MASK: Final = {"OPENSSL_ia32cap": ":~0x20000000:~0:~0:~0"}
@@ -35,7 +36,7 @@ def find_instructions(flags: set[str] | None = None, machine: str | None = None)
 
         flags = find_flags()
     if (machine or platform.machine()).lower() in {"x86_64", "amd64"} and flags:
-        return SHA_NI if "sha_ni" in flags else "no SHA-NI"
+        return SHA_NI if "sha_ni" in flags else NO_SHA_NI
     return "ARMv8 SHA2" if "sha2" in flags else "as is"
 
 

@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from bench.measure.archive import describe_archive
 from bench.measure.energy import NoCountersError, find_packages
 from bench.measure.kernel import ROOT as SYSTEM
 from bench.measure.kernel import find_quota, read_number, read_text
@@ -225,7 +226,7 @@ def describe_variables(variables: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def describe_source() -> dict[str, Any]:
-    """Commit and whether the tree was changed (None where there is no git), and the digests of the lock files.
+    """Commit or, where there is no git, ``archive``; whether the tree was changed since; the digests of the lock files.
 
     ``lock_sha256`` is that of what the suite itself runs on, ``all_locks_sha256`` covers the others too.
     """
@@ -233,9 +234,12 @@ def describe_source() -> dict[str, Any]:
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in locks.items()}
     whole = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
     status = _git("status", "--porcelain", "--untracked-files=no")
+    unpacked = {} if (ROOT / ".git").exists() else describe_archive(ROOT)
     return {
         "commit": _git("rev-parse", "HEAD"),
+        "archive": None,
         "is_dirty": None if status is None else bool(status),
+        **unpacked,
         "lock_sha256": digests.get("bench"),
         "all_locks_sha256": hashlib.sha256(whole.encode()).hexdigest() if digests else None,
     }

@@ -22,6 +22,7 @@ from bench.report.model import Report
 from bench.report.summary import banner_of, format_time
 from bench.report.tables import format_value
 from bench.report.terminal import printable, write_plain, write_text
+from bench.report.verification import as_json, fill_matches, fill_obstacles, match_runs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,10 +90,14 @@ def print_verification(runs: TwoRuns, tolerance: float, form: str, *, is_whole: 
     if not {outcome for _, outcome in found.counts} - {MISSING, NEW}:
         raise BenchError(f"{runs.after.folder}: expected results that {runs.before.folder} has, too, found none")
     counts = {f"{kind} {outcome}": count for (kind, outcome), count in sorted(found.counts.items())}
-    more = {"tolerance": tolerance, "counts": counts}
-    _print(
-        runs, found.findings, form, lambda console: _fill_verification(console, runs, found, is_whole=is_whole), more
-    )
+    matches = match_runs(runs.before, runs.after)
+    more = {"tolerance": tolerance, "counts": counts, **as_json(found, matches)}
+
+    def fill(console: "Console") -> None:
+        _fill_verification(console, runs, found, is_whole=is_whole)
+        fill_matches(console, matches, runs.names, is_whole=is_whole)
+
+    _print(runs, found.findings, form, fill, more)
     # A run in which nothing is resolved contradicts nothing, and confirms nothing either.
     return not found.select(CONTRADICTED) and any(outcome == CONFIRMED for _, outcome in found.counts)
 
@@ -227,9 +232,8 @@ def _fill_verification(console: "Console", runs: TwoRuns, found: Verification, *
         if any(found.counts.get((kind, outcome)) for outcome in OUTCOMES):
             grid.add_row(name, *[str(found.counts.get((kind, outcome), 0)) for outcome in OUTCOMES])
     console.print(grid)
-    if any(outcome == verify.SKIPPED for _, outcome in found.counts):
-        console.print("Exact values are skipped where scenario, records or seed differ.", style="dim")
-    for outcome in (CONTRADICTED, *((UNRESOLVED, MISSING, NEW) if is_whole else ())):
+    fill_obstacles(console, found)
+    for outcome in (CONTRADICTED, *((CONFIRMED, UNRESOLVED, verify.UNLIKE, MISSING, NEW) if is_whole else ())):
         for title, group in _group(found.select(outcome)):
             console.print()
             _fill_group(console, f"{outcome}: {title}", group, runs.names)

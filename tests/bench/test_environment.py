@@ -219,7 +219,7 @@ def test_a_report_shows_it_in_words() -> None:
 
 # -- source ------------------------------------------------------------------------------------------------------------
 
-UNKNOWN = {"commit": None, "is_dirty": None, "lock_sha256": None, "all_locks_sha256": None}
+UNKNOWN = {"commit": None, "archive": None, "is_dirty": None, "lock_sha256": None, "all_locks_sha256": None}
 
 
 def _git(folder: Path, *words: str) -> str:

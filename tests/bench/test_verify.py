@@ -1,19 +1,38 @@
 """Does a run confirm a reference?  Ratios and orders, never absolute times; what contradicts it is always caught."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.__main__ import main
-from bench.analysis.compare import Cell, divide
+from bench.analysis.alike import Difference, find_differences
+from bench.analysis.claims import Claim
+from bench.analysis.compare import Cell, Place, divide
 from bench.analysis.paired import judge
-from bench.analysis.verify import Verification, judge_ratio, verify_runs
+from bench.analysis.verdicts import Verdict
+from bench.analysis.verify import (
+    _AMOUNTS,
+    _DESIGNS,
+    _ROWS,
+    UNLIKE,
+    Verification,
+    _equate_masks,
+    _Judge,
+    find_obstacles,
+    judge_ratio,
+    match_verdicts,
+    verify_runs,
+)
 from bench.errors import BenchError
+from bench.experiments import find_experiment
 from bench.report.comparison import print_verification, read_runs
+from bench.scenario import load_scenario
 
 
 def verify(reference: Path, run: Path, tolerance: float = 0.25) -> Verification:
@@ -144,16 +163,104 @@ def test_machines_that_differ_are_no_obstacle(two_runs: Any) -> None:
     assert not contradicted(verify(two_runs.write("a"), two_runs.write("b", **changes)))
 
 
-@pytest.mark.parametrize("changes", [{"seed": "another"}, {"scenario": {"pair": {"size": 2}}}])
-def test_exact_values_are_skipped_and_said_where_the_question_differs(
-    two_runs: Any, changes: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    one, other = two_runs.write("a"), two_runs.write("b", facts={2: (21, 14.0)}, **changes)
+def test_exact_values_are_not_comparable_under_another_seed(two_runs: Any, capsys: Any) -> None:
+    one, other = two_runs.write("a"), two_runs.write("b", facts={2: (21, 14.0)}, seed="another")
     found = verify(one, other)
-    assert found.counts["exact", "skipped"] == 6
+    assert found.counts["exact", UNLIKE] == 6
+    assert found.counts["ratio", "confirmed"] == 3
     assert not contradicted(found)
     assert code_of(str(other), "--against", str(one)) == 0
-    assert "Exact values are skipped where scenario, records or seed differ." in capsys.readouterr().out
+    assert "Not comparable: pair, exact values, for seed: a seed -> another." in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_where_the_question_differs_nothing_but_controls_is_comparable_and_it_says_why(
+    two_runs: Any, capsys: Any
+) -> None:
+    """Not even what agrees: it would be chance."""
+    one = two_runs.write("a", scenario={"pair": {"topology": [1]}})
+    other = two_runs.write("b", {("slow", 1024): (6.0, 5.9, 6.1)}, scenario={"pair": {"topology": [2]}})
+    found = verify(one, other)
+    assert {outcome for kind, outcome in found.counts if kind != "control"} == {UNLIKE}
+    assert found.counts["control", "confirmed"] == 1
+    assert code_of(str(other), "--against", str(one), "--format", "json") == 0
+    told = json.loads(capsys.readouterr().out)["not_comparable"]
+    assert told == {name: ["scenario.pair.topology: -1 +2"] for name in ("pair", "pair, exact values")}
+
+
+DIFFERENCES = {
+    "which sizes": ("hashes", "scenario.hashes.sizes_bytes", False, False),
+    "which rules' difficulties": ("variants", "scenario.variants.difficulty_bits", False, False),
+    "how many repeats": ("variants", "scenario.variants.repeats", False, True),
+    "how many transactions": ("table1", "scenario.table1.transactions", False, True),
+    "another design": ("variants", "scenario.variants.factors.blocks", False, True),
+    "longer windows": ("energy", "scenario.energy_windows.uncounted.seconds", False, True),
+    "other records": ("table1", "workload.digest", False, True),
+    "another seed": ("merkle", "seed", False, True),
+    "another topology": ("variants", "scenario.variants.topology", True, True),
+    "a slower network": ("table1", "scenario.network.latency_us", True, True),
+    "another curve": ("variants", "scenario.curve", True, True),
+    "another machine": ("table1", "machine.cpu", False, False),
+    "another experiment's": ("hashes", "scenario.variants.topology", False, False),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_what_makes_two_results_answers_to_different_questions(name: str) -> None:
+    experiment, key, is_obstacle, is_obstacle_of_exact = DIFFERENCES[name]
+    differences = [Difference(key, 1, 2)]
+    found = find_experiment(experiment)
+    assert bool(find_obstacles(differences, found)) == is_obstacle
+    assert bool(find_obstacles(differences, found, is_exact=True)) == is_obstacle_of_exact
+
+
+def test_every_key_that_is_named_is_one_of_a_scenario() -> None:
+    """A key that is renamed would silently become an obstacle."""
+    known = {item.key for item in find_differences({}, {"scenario": msgspec.to_builtins(load_scenario("paper"))})}
+    assert known >= {key for key in _ROWS | _AMOUNTS if key != "workload.digest"}
+    assert all(any(key.startswith(prefix) for key in known) for prefix in _DESIGNS)
+
+
+def hash_rows(**rows: float) -> list[tuple[Place, Cell | None, Cell | None]]:
+    """A ratio per set of instructions: before, after, or (both) in both."""
+    made = []
+    for name, value in rows.items():
+        side, _, kind = name.partition("_")
+        row = (("instructions", {"on": "SHA-NI", "masked": "SHA-NI masked", "none": "no SHA-NI"}[kind]), ("size", 64))
+        one = cell(value, value * 0.99, value * 1.01)
+        place = Place("hashes", "hashes", "ratio", "ratio", row)
+        made.append((place, one if side != "after" else None, one if side != "before" else None))
+    return made
+
+
+def judge_rows(rows: Any, *differences: Difference) -> dict[str, str]:
+    judge = _Judge(0.25, {"hashes": find_experiment("hashes")}, differences)
+    return {str(place.row[0][1]): judge.judge(place, *cells).outcome for place, *cells in _equate_masks(rows)}
+
+
+def test_a_processor_without_the_instructions_confirms_what_was_measured_with_them_masked() -> None:
+    rows = hash_rows(before_on=2.0, before_masked=0.5, after_none=0.51)
+    assert judge_rows(rows) == {"SHA-NI": "missing", "SHA-NI masked": "confirmed"}
+    assert judge_rows([(place, after, before) for place, before, after in rows])["SHA-NI masked"] == "confirmed"
+    assert judge_rows(hash_rows(both_none=0.5)) == {"no SHA-NI": "confirmed"}
+
+
+def test_instructions_that_the_user_has_masked_are_no_contradiction() -> None:
+    rows = hash_rows(both_on=2.0, both_masked=0.5)
+    masked = Difference("machine.sha_ni", "on", "masked")
+    assert judge_rows(rows, masked) == {"SHA-NI": UNLIKE, "SHA-NI masked": "confirmed"}
+
+
+VERDICTS = ("supported", "contradicted", "not tested in this run")
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(VERDICTS, repeat=2)))
+def test_the_verdicts_of_both_runs_stand_side_by_side(before: str, after: str) -> None:
+    claim = Claim(says="?", place="?")
+    (found,) = match_verdicts([Verdict("C01", claim, before, "")], [Verdict("C01", claim, after, "")])
+    expected = "same verdict" if before == after else "another verdict"
+    assert found == ("C01", before, after, "not judged in both" if VERDICTS[2] in {before, after} else expected)
 
 
 def test_rows_of_one_run_alone_are_missing_or_new(two_runs: Any) -> None:
@@ -248,7 +355,7 @@ def test_a_tolerance_that_is_none_is_refused(two_runs: Any, capsys: Any, toleran
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("outcome", "code"), [("unresolved", 1), ("missing", 1), ("skipped", 1), ("confirmed", 0)])
+@pytest.mark.parametrize(("outcome", "code"), [("unresolved", 1), ("missing", 1), (UNLIKE, 1), ("confirmed", 0)])
 def test_a_run_that_confirms_nothing_does_not_pass(
     two_runs: Any, monkeypatch: pytest.MonkeyPatch, outcome: str, code: int
 ) -> None:
