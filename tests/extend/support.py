@@ -54,8 +54,10 @@ def build(backend: str = "cryptography", administrators: int = 4, **changes: Any
 def simulate(network: Network, count: int, ledgers: dict[str, Ledger] | None = None) -> LoadedSimulation:
     """So many transactions, from visitors to every ledger."""
     made = LoadedSimulation(network, SimSetup("examples", EXAMPLE), RECORDS, ledgers)
-    made.close_loop(min(count, 3))
-    made.run_until_finished(count, 60 * SECOND)
+    for number in range(count):
+        made.request(number * SECOND)
+    made.simulation.run((count + 60) * SECOND)
+    assert made.collector.finished == count
     return made
 
 
