@@ -9,16 +9,23 @@ import pytest
 from bench.experiments.variants_rows import list_rules
 from ehrcore.consensus import add_rule
 from ehrcore.consensus.pos import ProofOfStake
+from ehrcore.effects import Persist
 from ehrcore.faults.search import Search, run_seed
-from ehrcore.types import Role
+from ehrcore.ledger import MemoryLedger
 from tests.extend.support import EXAMPLES, build, call, simulate
 
 
 def test_authorities_propose_in_turn(load) -> None:
     load("consensus_rule")
-    loaded = simulate(build("modelled", is_modelled=True, consensus="poa"), 15)
-    names = [name for name, role in loaded.simulation.network.roles.items() if role is Role.ADMINISTRATOR]
-    assert loaded.collector.decided >= 5 * len(names)
+    proposers: dict[int, str] = {}
+
+    class Keep(MemoryLedger):
+        def append(self, persist: Persist) -> None:
+            proposers[persist.block.header.height] = persist.block.header.proposer
+
+    simulate(build("modelled", is_modelled=True, consensus="poa"), 9, {"contributor-0": Keep()})
+    assert len(proposers) >= 4
+    assert proposers == {height: f"administrator-{height % 4}" for height in proposers}
     assert ("poa", None) in list_rules([10])
 
 
