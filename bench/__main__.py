@@ -51,8 +51,21 @@ _FORMAT = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ehrbench", message="%(prog)s %(version)s")
-def app() -> None:
+@click.option(
+    "--extend",
+    "extensions",
+    type=_FOLDER,
+    multiple=True,
+    envvar="EHR_EXTEND",
+    metavar="FILE",
+    help="A Python file that adds a hash, a library, a rule, records or an experiment; may be given again.",
+)
+def app(extensions: tuple[Path, ...]) -> None:
     """Reproduce and question the numbers of a blockchain for health records."""
+    if extensions:
+        from ehrcore.drive.extensions import load_extensions
+
+        load_extensions(extensions)
 
 
 @app.command("list")

@@ -86,7 +86,7 @@ class RunDirectory:
 
     def list_artefacts(self) -> list[str]:
         """Measured files besides raw rows, by relative path, sorted: what engines keep in the run's folder."""
-        return sorted(name for name in self._files() if not name.startswith((*DERIVED, "raw/")))
+        return sorted(name for name in self._files() if not name.startswith((*DERIVED, "raw/", "extensions/")))
 
     def reopen(self) -> None:
         """Let a run that was stopped go on: it is not sealed any more."""

@@ -19,6 +19,7 @@ from bench.engines.base import Context
 from bench.errors import BenchError
 from bench.experiments import Experiment, find_experiment
 from bench.experiments.base import Row
+from bench.extensions import describe_extensions, keep_copies
 from bench.record import SCHEMA_VERSION, RunDirectory, require_writable
 from bench.sitting import Clock, Outcome, Progress, Sitting, new_summary
 
@@ -55,6 +56,7 @@ def execute(
         "experiments": {experiment.id: new_summary() for experiment in experiments},
     }
     run = RunDirectory.create(results, scenario.name, content)
+    keep_copies(run.folder)
     return Sitting(run, Context(scenario, workload, run.folder), experiments, progress, clock, begin).execute()
 
 
@@ -97,6 +99,7 @@ def _go_on(run: RunDirectory, records: Path | None, progress: Progress, clock: C
     _require_alike(folder, run.manifest, {"workload": {"digest": workload.digest}})
     context = Context(scenario, workload, run.folder, _load_calibrations(run))
     done = _take_up(run, progress.say)
+    keep_copies(folder)
     spent_s = sum(sitting["seconds"] for sitting in run.manifest["sittings"])
     return Sitting(run, context, experiments, progress, clock, begin, done, spent_s).execute()
 
@@ -158,17 +161,24 @@ def load_workload(
     is_strict: bool,
     say: Callable[[str], None],
 ) -> "Workload":
-    """The run's records: those of a folder, or synthetic patients; sensor readings besides.  Each kind in turn."""
-    from bench.workload import build_workload, load_folder, synthesise, vital_signs
+    """The run's records: a folder's, a generator's, or synthetic patients; sensor readings besides.
+
+    Each kind in turn.
+    """
+    from bench.workload import build_workload, find_source, load_folder, synthesise, vital_signs
 
     plan = scenario.workload
+    if records is not None and plan.source is not None:
+        raise BenchError(f"--records: expected it without a source in [workload], found {plan.source!r}")
     if records is not None:
         base = load_folder(records, strict=is_strict)
-    elif any(experiment.needs_records for experiment in experiments):
+    elif not any(experiment.needs_records for experiment in experiments):
+        base = build_workload((), "none")
+    elif plan.source is not None:
+        base = build_workload(find_source(plan.source)(plan), f"{plan.source}: seed {plan.seed}")
+    else:
         say(f"Records of {plan.population} synthetic patients (made once, then cached) ...")
         base = synthesise(plan.population, plan.seed, plan.reference_date, warn=say)
-    else:
-        base = build_workload((), "none")
     for skipped in base.skipped[:10]:
         say(f"skipped {skipped.path}: {skipped.reason}")
     if len(base.skipped) > 10:
@@ -219,7 +229,8 @@ def describe_environment() -> dict[str, Any]:
     from bench.measure.environment import describe_machine, describe_source, describe_versions
 
     source = {**describe_source(), "code_sha256": _digest_code()}
-    return {"machine": describe_machine(), "versions": describe_versions(), "git": source}
+    known = {"machine": describe_machine(), "versions": describe_versions(), "git": source}
+    return {**known, "extensions": describe_extensions()}
 
 
 def _digest_code() -> str:

@@ -7,7 +7,7 @@ scenarios that ship with the suite; ``--config`` overlays one with a file of the
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,15 +21,14 @@ from bench.net.sections import Abuse, Agree, Faults, Identity, Load, Net
 from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
 from ehrcore.errors import EhrError
 from ehrcore.hashing import SUITES, find_suite
-from ehrcore.params import ConsensusRule
+from ehrcore.params import FAMILIES
 from ehrcore.signing import CURVES, SCHEMES
-
-RULES: Final = tuple(rule.value for rule in ConsensusRule)
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where records come from: synthetic patients, or a folder given on the command line."""
+    """Where records come from: synthetic patients, a source of an extension, or a folder given on the command line."""
 
+    source: str | None = None
     population: Count = 3
     seed: int = 20220719
     reference_date: Annotated[str, msgspec.Meta(pattern=r"^\d{8}\Z")] = "20220719"
@@ -210,7 +209,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def net_variants(self) -> list[str]:
         """Variants, as ``rule/suite``, that are measured over a real network."""
-        every = [f"{rule}/{suite}" for rule in RULES for suite in self.variants.suites]
+        every = [f"{rule}/{suite}" for rule in FAMILIES for suite in self.variants.suites]
         return {"sim": [], "net": every}.get(self.engine or "", self.net.variants)
 
     @property
@@ -254,7 +253,7 @@ def convert_scenario(content: dict[str, Any], source: str) -> Scenario:
     try:
         scenario = msgspec.convert(content, Scenario)
         _validate(scenario)
-    except (msgspec.ValidationError, EhrError) as error:
+    except (msgspec.ValidationError, BenchError, EhrError) as error:
         raise BenchError(f"{source}: {error}") from None
     return scenario
 
@@ -310,9 +309,13 @@ def _validate(scenario: Scenario) -> None:
                 raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.{key}`")
     for name in scenario.net.variants:
         rule, _, suite = name.partition("/")
-        if rule not in RULES or suite not in SUITES:
-            expected = f"one of {', '.join(RULES)} with a suite, such as {RULES[0]}/{next(iter(SUITES))}"
+        if rule not in FAMILIES or suite not in SUITES:
+            expected = f"one of {', '.join(FAMILIES)} with a suite, such as {next(iter(FAMILIES))}/{next(iter(SUITES))}"
             raise msgspec.ValidationError(f"Expected {expected}, got {name!r} - at `$.net.variants`")
+    if scenario.workload.source is not None:
+        from bench.workload.sources import find_source
+
+        find_source(scenario.workload.source)
     _validate_names(scenario)
     if sorted(scenario.load.shares) != scenario.load.shares:
         raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")

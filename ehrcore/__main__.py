@@ -11,8 +11,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ehrcore.cli.parser import build_parser
+from ehrcore.cli.words import extend
 from ehrcore.errors import EhrError
 
 
@@ -20,6 +22,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Entry point."""
     try:
         try:
+            if given := os.environ.get("EHR_EXTEND"):
+                extend(map(Path, given.split(os.pathsep)))
             options = build_parser().parse_args(words)
             _choose_passphrase(options)
             module, _, name = options.run.partition(":")

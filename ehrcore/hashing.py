@@ -6,13 +6,17 @@ variants only); the others are what a new design would weigh.  Sources: FIPS 180
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from ehrcore.errors import ParameterError
+from ehrcore.registry import register
 
+#: Sizes of digests that the chain takes, in bytes: from MD5's to a signature's.
+LEAST_DIGEST: Final = 16
+MOST_DIGEST: Final = 32
 #: Below this a function must not be relied on (NIST SP 800-131A).
 LEAST_COLLISION_BITS: Final = 112
 
@@ -96,3 +100,34 @@ def find_suite(name: str) -> HashSuite:
         except ImportError:
             raise ParameterError(f"hash suite {name}: the optional package '{name}' is not installed") from None
     return suite
+
+
+def add_suite(suite: HashSuite, vectors: Mapping[bytes, str]) -> None:
+    """Add a suite of one's own, for whatever takes a suite by name.
+
+    ``vectors`` are messages with their published digests in hex, at least one.  What ``suite.new`` returns needs
+    ``update``, ``copy`` and ``digest``: trees and searches go on from copies of a state.  `ParameterError` names what
+    does not hold.
+    """
+    bits = 4 * suite.digest_size
+    for what, expected, found, is_right in (
+        ("digest", f"{LEAST_DIGEST} to {MOST_DIGEST} bytes", suite.digest_size,
+         LEAST_DIGEST <= suite.digest_size <= MOST_DIGEST),
+        ("collision_bits", f"0 to {bits}", suite.collision_bits, 0 <= suite.collision_bits <= bits),
+        ("vectors", "at least one", len(vectors), bool(vectors)),
+        *(check for message, digest in vectors.items() for check in _check_vector(suite, message, digest)),
+    ):  # fmt: skip
+        if not is_right:
+            raise ParameterError(f"hash suite {suite.name}: {what}: expected {expected}, found {found}")
+    register("hash suite", SUITES, suite.name, suite)
+
+
+def _check_vector(suite: HashSuite, message: bytes, digest: str) -> Iterator[tuple[str, str, object, bool]]:
+    """What is asked about a vector, what is expected and found, and whether it is right."""
+    begun = suite.new(message[:1])
+    went_on = begun.copy()
+    went_on.update(message[1:])
+    for found in (suite.new(message).digest(), suite.hash(message), went_on.digest()):
+        yield f"digest of {message!r}", digest, found.hex(), found.hex() == digest
+    yield "copy", "a state of its own", "a shared one", begun.digest() == suite.hash(message[:1])
+    yield "digest", f"{suite.digest_size} bytes", len(digest) // 2, 2 * suite.digest_size == len(digest)

@@ -4,7 +4,7 @@ A variant of the framework is a value here (hash suite, curve, consensus rule, p
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -21,6 +21,17 @@ class ConsensusRule(StrEnum):
     PROOF_OF_WORK = "pow"
     SINGLE_ORDERER = "single"
     LEADER = "leader"
+
+
+#: Every rule by name, with its family: the one of ours whose certificates it makes and whose promises it keeps.
+FAMILIES: Final[dict[str, ConsensusRule]] = {rule.value: rule for rule in ConsensusRule}
+
+
+def family_of(rule: str) -> ConsensusRule:
+    """The family of the rule called ``rule``, for ours the rule itself; `ParameterError` if there is none."""
+    if rule not in FAMILIES:
+        raise ParameterError(f"consensus rule: expected one of {', '.join(FAMILIES)}, found {rule!r}")
+    return FAMILIES[rule]
 
 
 class Dissemination(StrEnum):
@@ -105,7 +116,7 @@ class ChainParams(msgspec.Struct, frozen=True, array_like=True):
     hash_suite: str = "sha256"
     curve: str = "p256"
     is_modelled: bool = False
-    consensus: ConsensusRule = ConsensusRule.PROOF_OF_STAKE
+    consensus: str = ConsensusRule.PROOF_OF_STAKE
     dissemination: Dissemination = Dissemination.ALL
     fanout: int = 2
     limits: Limits = Limits()
@@ -113,6 +124,14 @@ class ChainParams(msgspec.Struct, frozen=True, array_like=True):
     work: WorkRule = WorkRule()
     authority_key: bytes = b""
     genesis_time: Nanos = 0
+
+    def __post_init__(self) -> None:
+        family_of(self.consensus)  # here, too, so that no bytes decode to a rule that nobody knows
+
+    @property
+    def family(self) -> ConsensusRule:
+        """What of ours the consensus rule is like: see `FAMILIES`."""
+        return family_of(self.consensus)
 
     def validate(self) -> None:
         """Raise `ParameterError` that names the first parameter outside its domain."""

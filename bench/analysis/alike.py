@@ -12,7 +12,7 @@ from typing import Any, Final
 from bench.experiments.base import Experiment
 
 #: Sections of a manifest that are compared; of the records their digest says all.
-SECTIONS: Final = ("machine", "versions", "git", "seed", "workload", "scenario")
+SECTIONS: Final = ("machine", "versions", "git", "extensions", "seed", "workload", "scenario")
 #: What is measured anew each time, what says how much was asked for and not what, and what is there twice.
 _IGNORED: Final = {
     "machine.clock_step_ns",

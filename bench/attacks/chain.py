@@ -148,7 +148,7 @@ class Scribe:
         """The header of a block after ``state``'s last one."""
         validators, height = state.stakes.validators, state.height + 1
         root = self.crypto.merkle_tree(tuple(map(leaf_bytes, transactions))).root
-        difficulty = UNSIGNED.difficulty if self.network.params.consensus is ConsensusRule.PROOF_OF_WORK else 0
+        difficulty = UNSIGNED.difficulty if self.network.params.family is ConsensusRule.PROOF_OF_WORK else 0
         return Header(
             self.chain, height, state.tip, root, len(transactions), timestamp,
             validators.proposer(self.crypto, self.chain, height, 0).node,
@@ -157,7 +157,7 @@ class Scribe:
 
     def certify(self, header: Header, voters: Sequence[str] | None = None) -> CommitCertificate:
         """The certificate that ``voters`` (all administrators) can make: nothing at all where nobody has to sign."""
-        if self.network.params.consensus is ConsensusRule.PROOF_OF_WORK:
+        if self.network.params.family is ConsensusRule.PROOF_OF_WORK:
             return WorkCertificate(())
         body = VoteBody(self.chain, header.height, 0, PRECOMMIT, header_hash(self.crypto, header))
         names = self.names(Role.ADMINISTRATOR) if voters is None else voters

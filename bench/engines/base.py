@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from bench.errors import BenchError
 from bench.experiments.base import Case, Row
+from ehrcore.registry import register
 
 if TYPE_CHECKING:
     from bench.measure.calibrate import Calibration
@@ -47,7 +48,7 @@ class Context:
 Engine = Callable[[Context, Case], list[Row]]
 
 #: Engine name -> module and function; a new engine is a function and a row.
-ENGINES: Final = {
+ENGINES: Final[dict[str, tuple[str, str] | Engine]] = {
     "framework": ("bench.engines.framework", "run_framework"),
     "configuration": ("bench.engines.simulate", "run_configuration"),
     "paper-calibrated": ("bench.engines.simulate", "run_paper_calibrated"),
@@ -94,5 +95,12 @@ def find_engine(name: str) -> Engine:
     """The engine called ``name``, loaded at first use; `BenchError` for an unknown name."""
     if name not in ENGINES:
         raise BenchError(f"engine: expected one of {', '.join(ENGINES)}, found {name!r}")
-    module, function = ENGINES[name]
+    if callable(engine := ENGINES[name]):
+        return engine
+    module, function = engine
     return cast("Engine", getattr(import_module(module), function))
+
+
+def add_engine(name: str, run: Engine) -> None:
+    """Add an engine of one's own; `ParameterError` for a name that is taken."""
+    register("engine", ENGINES, name, run)

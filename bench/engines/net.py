@@ -18,7 +18,7 @@ from bench.files import write_atomic
 from bench.measure.environment import count_cores
 from bench.net.measurement import measure_network
 from bench.net.step import Moment
-from ehrcore.params import ConsensusRule, Limits
+from ehrcore.params import Limits
 from ehrcore.types import SECOND
 
 #: Columns of the instants that are kept of each transaction, in microseconds from the step's begin.
@@ -93,7 +93,7 @@ def run_variant_net(context: Context, case: Case) -> list[Row]:
     plan, settings = context.scenario.variants, case.settings
     fill_s = 2 * Limits().max_transactions / plan.offered_per_second
     variant = {
-        "consensus": ConsensusRule(settings["rule"]),
+        "consensus": settings["rule"],
         "hash_suite": settings["suite"],
         "difficulty_bits": settings["difficulty_bits"] or 0,
         "confirmations": settings["confirmations"] or 0,

@@ -5,28 +5,23 @@ Settings that a case does not give are the scenario's: ``curve``, ``block_transa
 
 from bench.engines.base import Context
 from bench.engines.simulate import add_energy, chain_params, forks, load_network, offer, saturate
-from bench.errors import BenchError
 from bench.experiments.base import Case, Row
-from ehrcore.params import ChainParams, ConsensusRule, Limits, Topology, WorkRule
+from ehrcore.params import ChainParams, Limits, Topology, WorkRule
 
 #: The paper's 30,720 bytes for 15 transactions: where a block holds more of them, it holds as many more bytes.
 _BYTES_PER_TRANSACTION = 2_048
 
 
 def build_params(context: Context, case: Case) -> ChainParams:
-    """The chain that a case's settings describe; `BenchError` for a rule that there is not."""
+    """The chain that a case's settings describe; `ParameterError` for a rule that there is not."""
     settings = case.settings
-    try:
-        rule = ConsensusRule(settings["rule"])
-    except ValueError:
-        raise BenchError(f"consensus rule: expected one of {[*ConsensusRule]}, found {settings['rule']!r}") from None
     limits = Limits()
     if (size := int(settings.get("block_transactions", limits.max_transactions))) != limits.max_transactions:
         limits = Limits(max_transactions=size, max_block_bytes=_BYTES_PER_TRANSACTION * size)
     return chain_params(
         "variants",
         Topology(*settings.get("topology", context.scenario.variants.topology)),
-        consensus=rule,
+        consensus=settings["rule"],
         hash_suite=settings["suite"],
         curve=settings.get("curve", context.scenario.curve),
         work=WorkRule(

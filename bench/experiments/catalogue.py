@@ -3,7 +3,7 @@
 from typing import Final
 
 #: Experiment id -> what it asks; the order is that of reports.  Each lives in the module of its name.
-QUESTIONS: Final = {
+QUESTIONS: Final[dict[str, str]] = {
     "framework": "Do records go through all five roles into a ledger that verifies, the same way twice?",
     "table1": "Do the paper's 18 configurations rank and behave as its Table 1 says?",
     "variants": "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",

@@ -16,7 +16,7 @@ from bench.experiments.variants_extrapolation import EXTRAPOLATION, EXTRAPOLATIO
 from bench.experiments.variants_factors import FACTORS_FIGURE, FACTORS_TABLE, LEVELS_TABLE, declare_cells
 from bench.experiments.variants_figures import draw_difficulty
 from bench.experiments.variants_net import NETWORKS, declare_networks
-from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, KEYS, NAMES, SIGNING, in_order, list_rules
+from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, KEYS, SIGNING, in_order, list_rules, name_rules
 from bench.experiments.variants_security import FINALITY_COLUMNS, SECURITY, declare_risks, describe_finality
 from bench.experiments.variants_traffic import TRAFFIC_TABLES
 
@@ -84,7 +84,7 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
     depth = groups["confirmations"].first().to_numpy()
     finality = [describe_finality(*pair) for pair in zip(frame["rule"], depth, strict=True)]
     frame = frame.assign(confirmations=depth, **{name: [row[name] for row in finality] for name in FINALITY_COLUMNS})
-    frame["rule"] = frame["rule"].map(NAMES)
+    frame["rule"] = frame["rule"].map(name_rules())
     frame["is_control"] = frame["is_control"].astype(bool)
     return frame[list(MAIN_COLUMNS)]
 
@@ -136,7 +136,7 @@ def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
     families = {control: sum(bool(key[3]) is control for key in paired) * len(RATIOS) for control in (False, True)}
     rows: list[dict[str, object]] = []
     for (rule, bits, suite, is_control), group in paired.items():
-        row: dict[str, object] = {"rule": NAMES[str(rule)], "difficulty_bits": bits, "suite": suite}
+        row: dict[str, object] = {"rule": name_rules()[str(rule)], "difficulty_bits": bits, "suite": suite}
         row |= {"is_control": bool(is_control), "pairs": len(group)}
         for name, (column, words) in RATIOS.items():
             pairs = zip(group[column], base.loc[group.index, column], strict=True)

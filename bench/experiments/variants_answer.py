@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.experiments.variants_factors import WITHOUT_WORK
-from bench.experiments.variants_rows import BASE_SUITE, NAMES
+from bench.experiments.variants_rows import BASE_SUITE, name_rules
 from bench.experiments.variants_security import AS_RUN, ATTACKERS, RISK_LEVEL
 from ehrcore.hashing import SUITES
+from ehrcore.params import ConsensusRule, family_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 #: Less of the variance is not told apart.
 _LEAST_SHARE = 0.001
-_STAKE, _WORK = NAMES["pos"], NAMES["pow"]
+_STAKE, _WORK = (name_rules()[rule] for rule in ("pos", "pow"))
 
 
 def answer(tables: "Tables") -> list[str]:
@@ -56,9 +57,9 @@ def _equal_risk(tables: "Tables") -> Iterator[str]:
 
 def _agreement(tables: "Tables") -> Iterator[str]:
     frame = tables["variants_ratios"]
-    for rule in NAMES.values():
+    for rule in (title for name, title in name_rules().items() if family_of(name) is not ConsensusRule.PROOF_OF_STAKE):
         found = frame[(frame["rule"] == rule) & (frame["suite"] == BASE_SUITE) & ~frame["is_control"]]
-        if rule in {_STAKE, _WORK} or found.empty or math.isnan(found.iloc[0]["cpu_ratio"]):
+        if rule == _WORK or found.empty or math.isnan(found.iloc[0]["cpu_ratio"]):
             continue
         row = found.iloc[0]
         article = "an" if rule[0] in "aeiou" else "a"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Column, Figure, Table
-from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, NAMES, in_order
+from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, in_order, name_rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axis.plot(known["difficulty_bits"], known["simulated"], "o", color=COLOURS[0], label="simulated")
         if len(known):
             level = float((known["simulated"] / known["over_stake"]).iloc[0])
-            axis.axhline(level, color="black", linewidth=0.9, label=NAMES[BASE_RULE])
+            axis.axhline(level, color="black", linewidth=0.9, label=name_rules()[BASE_RULE])
             axis.axvspan(float(known["difficulty_bits"].min()), float(known["difficulty_bits"].max()), color="#eeeeee")
             drawn = [level, *part["model"], *known["simulated"]]
             axis.set_ylim(min(drawn) / 1.5, max(drawn) * 1.5)

@@ -1,16 +1,17 @@
 """The figure of experiment variants, drawn from its tables."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
-from bench.experiments.variants_rows import BASE_SUITE, NAMES
+from bench.experiments.variants_rows import BASE_SUITE, name_rules
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MplFigure
 
 #: Line styles of the other rules, in their order: wide and pale below, or who lies below could not be seen.
-_LEVELS: Final = (("--", "black", 1.2), ("-", "#b0b0b0", 2.6), ("-.", "black", 0.9))
+_LEVELS: Final = (("--", "black", 1.2), ("-", "#b0b0b0", 2.6), ("-.", "black", 0.9), (":", "black", 1.6))
 
 
 def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
@@ -21,6 +22,7 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     frame = frame[~frame["is_control"]]
     suites = list(dict.fromkeys(frame["suite"]))
     colours, shapes = palette(suites), markers(suites)
+    names = name_rules()
     figure, axes = new_figure("page", 3.0, ncols=3)
     panels = (
         ("saturated_tx_per_s", "Saturated throughput [tx / s]"),
@@ -32,15 +34,16 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         if (values := frame[key].dropna()).size:  # values that are all alike have no range of their own
             axis.set_ylim(values.min() / 1.2, values.max() * 1.2)
         for place, suite in enumerate(suites):
-            work = frame[(frame["suite"] == suite) & (frame["rule"] == NAMES["pow"])].sort_values("difficulty_bits")
+            work = frame[(frame["suite"] == suite) & (frame["rule"] == names["pow"])].sort_values("difficulty_bits")
             # Side by side, since the suites differ by less than a marker.
             bits = work["difficulty_bits"] + 0.3 * (place - (len(suites) - 1) / 2)
             axis.plot(bits, work[key], color=colours[suite], marker=shapes[suite], linewidth=0.8, label=f"PoW, {suite}")
-        for rule, (style, colour, width) in zip([rule for rule in NAMES if rule != "pow"], _LEVELS, strict=False):
-            level = frame[(frame["rule"] == NAMES[rule]) & (frame["suite"] == BASE_SUITE)][key]
+        others = [rule for rule in names if rule != "pow"]
+        for rule, (style, colour, width) in zip(others, cycle(_LEVELS), strict=False):
+            level = frame[(frame["rule"] == names[rule]) & (frame["suite"] == BASE_SUITE)][key]
             if len(level):
                 axis.axhline(float(level.iloc[0]), color=colour, linestyle=style, linewidth=width,
-                             label=f"{NAMES[rule]}, {BASE_SUITE}")  # fmt: skip
+                             label=f"{names[rule]}, {BASE_SUITE}")  # fmt: skip
         axis.set_xticks(sorted(set(frame["difficulty_bits"].dropna())))
         axis.set_xlabel("Proof-of-work difficulty [bits]")
         axis.set_ylabel(label)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Case, Column, Table
-from bench.experiments.variants_rows import NAMES, NET
+from bench.experiments.variants_rows import NET, name_rules
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def build_networks(raw: "pd.DataFrame") -> "pd.DataFrame":
         row |= {name: part[source].astype(float).median() * scale for name, (source, scale) in _SOURCES.items()}
         row |= {name: part[name].iloc[0] for name in ("energy_status", "bottleneck_saturated")}
         row |= {"networks": len(part), "failed": int(part["planned_networks"].iloc[0]) - len(part)}
-        rows.append(row | {"rule": NAMES[row["rule"]], "audited_tx": int(part["audited_tx"].sum())})
+        rows.append(row | {"rule": name_rules()[row["rule"]], "audited_tx": int(part["audited_tx"].sum())})
     return pd.DataFrame(rows, columns=list(NETWORK_COLUMNS)).astype({"difficulty_bits": float})
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ehrcore.params import ConsensusRule
+from ehrcore.params import FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,19 +11,20 @@ BASE_RULE: Final = "pos"
 BASE_SUITE: Final = "sha256"
 _TITLES: Final = {"pos": "PoS", "single": "single orderer", "leader": "elected leader", "pow": "PoW"}
 _ORDER: Final = ("pos", "leader", "single", "pow")
-#: Rule -> how tables and figures call it, in their order; a rule that has no title yet goes by its name.
-NAMES: Final = {
-    rule: _TITLES.get(rule, rule)
-    for rule in sorted(map(str, ConsensusRule), key=lambda rule: _ORDER.index(rule) if rule in _ORDER else len(_ORDER))
-}
 #: What the labels of cases begin with that are not the variants themselves.
 NET, CELL, RISK, SIGNING = "net-", "cell-", "risk-", "signing-"
 KEYS: Final = ["rule", "difficulty_bits", "suite", "is_control"]
 
 
+def name_rules() -> dict[str, str]:
+    """Rule -> how tables and figures call it, in their order; an extension's goes by its name, after ours."""
+    ranks = {rule: rank for rank, rule in enumerate(_ORDER)}
+    return {rule: _TITLES.get(rule, rule) for rule in sorted(FAMILIES, key=lambda rule: ranks.get(rule, len(ranks)))}
+
+
 def list_rules(difficulties: list[int]) -> list[tuple[str, int | None]]:
     """Every rule that there is, proof of work once per difficulty and last."""
-    rules: list[tuple[str, int | None]] = [(rule, None) for rule in NAMES if rule != "pow"]
+    rules: list[tuple[str, int | None]] = [(rule, None) for rule in name_rules() if rule != "pow"]
     return rules + [("pow", bits) for bits in sorted(set(difficulties))]
 
 
@@ -37,7 +38,7 @@ def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
     raw = raw[~raw["case"].str.startswith((NET, CELL, RISK, SIGNING))]
     ranks: dict[str, Any] = {
         "is_control": raw["is_control"].astype(bool),
-        "rule": raw["rule"].map({name: rank for rank, name in enumerate(NAMES)}),
+        "rule": raw["rule"].map({name: rank for rank, name in enumerate(name_rules())}),
         "difficulty_bits": raw["difficulty_bits"].fillna(0),
         "suite": raw["suite"] != BASE_SUITE,
     }
@@ -49,4 +50,5 @@ def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 def name_rule(rule: str, bits: float | None) -> str:
     """A rule with its difficulty, as one word of a table."""
-    return NAMES[rule] if rule != "pow" or bits is None else f"{NAMES[rule]}, {bits:.0f} bits"
+    title = name_rules()[rule]
+    return title if rule != "pow" or bits is None else f"{title}, {bits:.0f} bits"

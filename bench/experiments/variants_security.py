@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Case, Column, Table
-from bench.experiments.variants_rows import BASE_SUITE, NAMES, RISK, in_order, rows_of
+from bench.experiments.variants_rows import BASE_SUITE, RISK, in_order, name_rules, rows_of
 from ehrcore.consensus.reversal import confirmations_for, rule_risk
-from ehrcore.params import WorkRule
+from ehrcore.params import WorkRule, family_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,10 +67,11 @@ def describe_finality(rule: str, confirmations: float) -> dict[str, Any]:
     Under proof of stake an attacker below a third of the stake cannot revert.  Where nobody may lie there is no
     probability: a share of what?
     """
-    row: dict[str, Any] = {"guarantee": _GUARANTEES.get(rule, "see the rule")}
+    family = family_of(rule)
+    row: dict[str, Any] = {"guarantee": _GUARANTEES[family]}
     for share in ATTACKERS:
-        chance, needed = {"pos": (0.0, 0.0)}.get(rule, (float("nan"), float("nan")))
-        if rule == "pow":
+        chance, needed = {"pos": (0.0, 0.0)}.get(family, (float("nan"), float("nan")))
+        if family == "pow":
             chance = rule_risk(WorkRule(confirmations=int(confirmations)), share)
             needed = float(find_depth(share))
         row |= {f"reversal_{share * 100:.0f}": chance, f"needed_{share * 100:.0f}": needed}
@@ -91,7 +92,7 @@ def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
             continue
         for (rule, depth), group in part.groupby(["rule", "confirmations"], dropna=False, sort=False):
             bits = group["difficulty_bits"].iloc[0]
-            row: dict[str, Any] = {"rule": NAMES[str(rule)], "difficulty_bits": bits, "confirmations": depth}
+            row: dict[str, Any] = {"rule": name_rules()[str(rule)], "difficulty_bits": bits, "confirmations": depth}
             row["purpose"] = group["purpose"].iloc[0] if "purpose" in group else None
             row |= describe_finality(str(rule), float(str(depth))) | {"repeats": len(group)}
             if rule == "pow" and "stale_blocks" in group:
@@ -101,7 +102,7 @@ def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
                     for name, (source, scale) in _SOURCES.items()}  # fmt: skip
             found.append(row)
     frame = pd.DataFrame(found, columns=[*SECURITY_COLUMNS][:-2])
-    stake = frame[frame["rule"] == NAMES["pos"]]
+    stake = frame[frame["rule"] == name_rules()["pos"]]
     for name, source in (("cpu_ratio", "cpu_ms_per_tx"), ("latency_ratio", "latency_p50_ms")):
         frame[name] = frame[source] / (float(stake[source].iloc[0]) if len(stake) else float("nan"))
     return frame.astype({"difficulty_bits": float, "confirmations": float})

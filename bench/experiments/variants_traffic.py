@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Column, Table
-from bench.experiments.variants_rows import BASE_SUITE, KEYS, NAMES, SIGNING, in_order, rows_of
+from bench.experiments.variants_rows import BASE_SUITE, KEYS, SIGNING, in_order, name_rules, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ def _base_variants(raw: "pd.DataFrame") -> "list[tuple[dict[str, Any], pd.DataFr
     rows = in_order(raw)
     rows = rows[(rows["suite"] == BASE_SUITE) & ~rows["is_control"].astype(bool)]
     groups = rows.groupby(["rule", "difficulty_bits"], dropna=False, sort=False)
-    return [({"rule": NAMES[str(rule)], "difficulty_bits": bits}, part) for (rule, bits), part in groups]
+    return [({"rule": name_rules()[str(rule)], "difficulty_bits": bits}, part) for (rule, bits), part in groups]
 
 
 def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -70,7 +70,7 @@ def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
     rows = rows[~rows["is_control"].astype(bool)]
     found = []
     for keys, part in rows.groupby(KEYS[:3], dropna=False, sort=False):
-        row: dict[str, Any] = dict(zip(KEYS[:3], keys, strict=True)) | {"rule": NAMES[str(keys[0])]}
+        row: dict[str, Any] = dict(zip(KEYS[:3], keys, strict=True)) | {"rule": name_rules()[str(keys[0])]}
         for bound in ("low", "mid", "high"):
             row[f"active_mj_{bound}"] = part[f"energy_j_per_tx_{bound}"].median() * 1e3
         row["status"] = part["energy_status"].iloc[0]

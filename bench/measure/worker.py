@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
 from bench.measure.paired import Block, Group, PairedMeasurement, Plan, repeat_call, repeat_nothing
+from ehrcore.drive.extensions import load_inherited
 
 #: The group that every process measures besides: what the engine itself adds to a call.
 HARNESS: Final = "harness"
@@ -99,6 +100,7 @@ def describe_missing(group: Group) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Do the job that standard input describes."""
+    load_inherited()
     from bench.micro.groups import SUITES
 
     job = json.load(sys.stdin)

@@ -5,7 +5,7 @@ The paired engine compares the operations of a family with each other; pytest-be
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from bench.errors import BenchError
@@ -66,9 +66,12 @@ def choose(key: str, wanted: Iterable[str], known: Iterable[str]) -> tuple[str, 
 
 
 def describe_package(library: str) -> dict[str, str]:
-    """Version of the package ``library``, and of the OpenSSL that does its work ('' where none does)."""
+    """Version of the package ``library``, and of the OpenSSL that does its work ('' where there is none)."""
     if library != "cryptography":
-        return {"version": version(library), "openssl": ""}
+        try:
+            return {"version": version(library), "openssl": ""}
+        except PackageNotFoundError:  # an extension's own code
+            return {"version": "", "openssl": ""}
     from cryptography.hazmat.backends.openssl import backend
 
     return {"version": version(library), "openssl": str(backend.openssl_version_text())}

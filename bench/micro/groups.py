@@ -6,9 +6,10 @@ from typing import Any, Final
 from bench.measure.paired import Group
 from bench.micro import hashing, merkle, planted, signing
 from bench.micro.base import Family
+from ehrcore.registry import register
 
 #: Suite -> its families, from its options (keyword arguments).
-FAMILIES: Final[Mapping[str, Callable[..., list[Family]]]] = {
+FAMILIES: Final[dict[str, Callable[..., list[Family]]]] = {
     "hashes": hashing.build_families,
     "signatures": signing.build_families,
     "merkle": merkle.build_families,
@@ -27,3 +28,9 @@ def _bind(suite: str) -> Callable[[Mapping[str, Any]], list[Group]]:
 
 #: Suite -> its groups, from its options.
 SUITES: Final = {suite: _bind(suite) for suite in FAMILIES}
+
+
+def add_families(suite: str, build: Callable[..., list[Family]]) -> None:
+    """Add a suite of one's own, built from its options; `ParameterError` for a name that is taken."""
+    register("measured suite", FAMILIES, suite, build)
+    SUITES[suite] = _bind(suite)

@@ -121,8 +121,11 @@ def describe_library(library: str, suite: str) -> dict[str, str]:
     if library != "hashlib":
         return describe_package(library)
     # Some functions of `hashlib` are CPython's own code; which, depends on how it was built.
-    is_openssl = type(SUITES[suite].new(b"")).__module__ == "_hashlib"
-    return {"version": platform.python_version(), "openssl": ssl.OPENSSL_VERSION if is_openssl else ""}
+    module = type(SUITES[suite].new(b"")).__module__
+    # Code of an extension is measured beside them, for it is called as they are, and has no version that we know.
+    is_own = module == "_hashlib" or module.startswith(("_sha", "_md5", "_blake2"))
+    version = platform.python_version() if is_own else ""
+    return {"version": version, "openssl": ssl.OPENSSL_VERSION if module == "_hashlib" else ""}
 
 
 def build_families(

@@ -16,8 +16,11 @@ DIGEST: Final = bytes(range(32))
 OPERATIONS: Final = ("sign", "verify", "load")
 #: The default library, which the others are compared with.
 BASE: Final = "cryptography"
-REAL: Final = tuple(name for name in SCHEMES if not name.endswith("/modelled"))
-LIBRARIES: Final = tuple(dict.fromkeys(name.partition("/")[2] for name in REAL))
+
+
+def list_libraries() -> tuple[str, ...]:
+    """Every library that really signs, those of extensions too."""
+    return tuple(dict.fromkeys(name.partition("/")[2] for name in SCHEMES if not name.endswith("/modelled")))
 
 
 def build_operation(name: str, operation: str) -> Operation:
@@ -55,11 +58,11 @@ def build_families(libraries: Iterable[str] = ()) -> list[Family]:
     Those are the other curve, and the library that has no other: it is so fast that among the slow ones it would set
     them a loop count that takes minutes.  Nothing chosen means all libraries; the default one is always among them.
     """
-    places = tuple(dict.fromkeys((BASE, *choose("libraries", libraries, LIBRARIES))))
+    places = tuple(dict.fromkeys((BASE, *choose("libraries", libraries, list_libraries()))))
     families = []
     for operation in OPERATIONS:
         for curve in CURVES:
-            names = [f"{curve}/{library}" for library in places if library != "coincurve"]
+            names = [name for library in places if (name := f"{curve}/{library}") in SCHEMES and library != "coincurve"]
             families.append(_build_family("libraries", curve, names, operation))
         names = [f"secp256k1/{BASE}", f"p256/{BASE}", *(["secp256k1/coincurve"] if "coincurve" in places else [])]
         families.append(_build_family("curves", "curves", names, operation))

@@ -20,6 +20,7 @@ import msgspec
 from bench.measure.openloop import constant, poisson
 from bench.net.step import GENERATOR, Begin, Built, Command, Finish, Finished, Moment, Played, Reading, Step
 from bench.net.visitors import Visitors
+from ehrcore.drive.extensions import load_inherited
 from ehrcore.drive.net.local import LocalNetwork
 from ehrcore.drive.net.plan import NetworkFolder
 from ehrcore.drive.net.status import read_rss_bytes
@@ -197,6 +198,7 @@ def _answer(value: object) -> None:
 def main() -> None:
     """Serve; what the user can mend is one line and status 2."""
     try:
+        load_inherited()
         try:
             import uvloop
         except ImportError:

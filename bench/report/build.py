@@ -15,6 +15,7 @@ from bench import experiments
 from bench.analysis.claims import read_rules
 from bench.errors import BenchError
 from bench.experiments.base import Experiment, Figure, Row, Table
+from bench.extensions import require_extensions
 from bench.files import write_atomic
 from bench.record import SCHEMA_VERSION
 from bench.report.claims import FILE as CLAIMS_FILE
@@ -74,6 +75,7 @@ class _Builder:
 
     def build(self) -> Report:
         validate_record(self._folder, self._manifest)
+        self._notices += require_extensions(self._folder, self._manifest.extensions)
         self._notices += find_noise(self._manifest)
         sections = [self._build_section(name, progress) for name, progress in self._manifest.experiments.items()]
         present = tuple(section for section in sections if section is not None)

@@ -48,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True):
     calibration: dict[str, Any] = {}
     versions: dict[str, Any] = {}
     git: dict[str, Any] = {}
+    extensions: dict[str, dict[str, Any]] = {}
     files: dict[str, str] = {}
     record_sha256: str | None = None
 

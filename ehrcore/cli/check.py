@@ -9,7 +9,7 @@ from ehrcore.errors import ParameterError
 from ehrcore.faults.schedules import count_splits
 from ehrcore.faults.search import Search, compute_digest, default_nodes, run_controls, run_many, run_seed
 from ehrcore.faults.trial import Verdict
-from ehrcore.params import ConsensusRule
+from ehrcore.params import FAMILIES, ConsensusRule
 
 _SEEDS = 1_000
 _RULE = ConsensusRule.PROOF_OF_STAKE
@@ -43,10 +43,9 @@ def _search(options: argparse.Namespace) -> Search:
         first, end = options.seeds
     else:
         first, end = 0, count_splits(max(nodes, 1)) if options.splits else _SEEDS
-    rules = list(ConsensusRule)
-    if options.rule not in rules:
-        raise ParameterError(f"--rule: expected one of {', '.join(rules)}, found {options.rule!r}")
-    search = Search(first, end, nodes, ConsensusRule(options.rule), options.splits, options.mutant)
+    if options.rule not in FAMILIES:
+        raise ParameterError(f"--rule: expected one of {', '.join(FAMILIES)}, found {options.rule!r}")
+    search = Search(first, end, nodes, options.rule, options.splits, options.mutant)
     search.validate()
     if options.trace and end - first > 1:
         raise ParameterError(f"--trace: expected one seed (--seed N), found {end - first}")
@@ -103,7 +102,7 @@ def _summarise(search: Search, verdicts: list[Verdict]) -> None:
     what, asked = "splits" if search.is_split else "random schedules", search.end - search.first
     done = f"{len(verdicts)} of {asked}" if len(verdicts) < asked else f"{asked}"
     print(
-        f"{done} {what} of {search.nodes} nodes under {search.rule.value}: "
+        f"{done} {what} of {search.nodes} nodes under {search.rule}: "
         + (f"{len(broken)} broke an invariant" if broken else "all invariants held")
         + (f"; {len(reversals)} reversed final blocks, of {sum(reversals)} nodes" if reversals else "")
         + f"; {sum(verdict.heights for verdict in verdicts)} heights, at most"

@@ -107,7 +107,7 @@ def build_screen(local: LocalNetwork, history: History, width: int, height: int)
     head = Table.grid(expand=True)
     head.add_column(no_wrap=True)
     head.add_column(no_wrap=True, justify="right")
-    title = f"{plan.name}  chain {plan.chain[:16]}  {params.consensus.value}, {params.hash_suite}, {params.curve}"
+    title = f"{plan.name}  chain {plan.chain[:16]}  {params.consensus}, {params.hash_suite}, {params.curve}"
     state = Text(f"{total - len(down)} of {total} nodes up", style="bold red" if down else "green")
     head.add_row(Text(title, style="bold"), state.append(time.strftime("  %H:%M:%S"), style="default"))
     pace = Text("  ".join(history.pace()), style="cyan", no_wrap=True)

@@ -21,7 +21,7 @@ def verify(options: argparse.Namespace) -> None:
         if wanted is not None and wanted.lower() != found.hex():
             raise LedgerError(f"{path}: expected {name} {wanted}, found {found.hex()}")
     print(f"{path}: {state.height} blocks verified from genesis{f', records from {gone + 1} on' if gone else ''}")
-    print(f"chain  {state.chain.hex()} ({params.hash_suite}, {params.curve}, {params.consensus.value})")
+    print(f"chain  {state.chain.hex()} ({params.hash_suite}, {params.curve}, {params.consensus})")
     print(f"tip    {state.tip.hex()}")
     print(f"state  {state.digest.hex()}")
     _tell(gone)

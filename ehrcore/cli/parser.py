@@ -1,5 +1,6 @@
 """The words that `ehrcore` understands.  Each command names the function that carries it out as ``module:function``."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from ehrcore.cli.parser_records import add_records
 from ehrcore.cli.words import (
     CONSENSUS,
     ROLES,
+    Extend,
     Parser,
     add,
     add_citing,
@@ -25,6 +27,8 @@ from ehrcore.cli.words import (
 def build_parser() -> Parser:
     """The whole command line."""
     parser = Parser(prog="ehrcore", description="A permissioned chain for health records.")
+    text = "a Python file that adds a hash, a library or a rule, before the command; may be given again"
+    parser.add_argument("--extend", action=Extend, type=Path, metavar="FILE", default=argparse.SUPPRESS, help=text)
     parser.add_argument("--version", action="version", version=f"ehrcore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_network(commands)

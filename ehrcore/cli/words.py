@@ -4,12 +4,13 @@ Names are spelt out here, for what defines them takes long to import.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 FOLDER: Final = Path("ehr-network")
-#: The rules by name.
-CONSENSUS: Final = ("pos", "leader", "single", "pow")
+#: The rules by name; those of an extension join them when it is loaded.
+CONSENSUS: Final = ["pos", "leader", "single", "pow"]
 ROLES: Final = ("agents", "coordinators", "administrators", "contributors", "visitors")
 #: In the order of their numbers.
 KINDS: Final = ("medication", "diagnostic-report", "bill", "insurance", "birth", "death", "sensor")
@@ -17,6 +18,24 @@ ACTIONS: Final = ("read", "search", "write")
 PURPOSES: Final = ("TREAT", "ETREAT", "HPAYMT", "HOPERAT", "HRESCH", "PUBHLTH", "PATRQT")
 EMERGENCIES: Final = ("unconscious", "life-threatened", "unable-to-consent", "danger-to-others")
 CAUSES: Final = ("unspecified", "key-compromise", "affiliation-changed", "cessation", "privilege-withdrawn")
+
+
+class Extend(argparse.Action):
+    """Load an extension on the spot: the words after it may already name what it adds."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """As argparse asks for it."""
+        del parser, namespace, option_string
+        extend((values,))
+
+
+def extend(paths: Iterable[Path]) -> None:
+    """Load extensions, and know the rules that they add."""
+    from ehrcore.drive.extensions import load_extensions
+    from ehrcore.params import FAMILIES
+
+    load_extensions(paths)
+    CONSENSUS.extend(rule for rule in FAMILIES if rule not in CONSENSUS)
 
 
 class Parser(argparse.ArgumentParser):

@@ -40,7 +40,7 @@ def verify_certificate(
     ``recent`` holds the final headers before this one, oldest first, as far back as the retarget window;
     None if the caller does not know them: then a difficulty is checked against the least that the rule allows.
     """
-    rule = params.consensus
+    rule = params.family
     if rule is ConsensusRule.PROOF_OF_STAKE and isinstance(certificate, StakeCertificate):
         _verify_stake(crypto, validators, header, block_hash, certificate)
     elif rule is ConsensusRule.SINGLE_ORDERER and isinstance(certificate, OrdererCertificate):

@@ -6,7 +6,7 @@ from ehrcore.block import Evidence, Validator
 from ehrcore.consensus.evidence import statement_of
 from ehrcore.consensus.finality import header_hash
 from ehrcore.consensus.seam import Seat, Tip, validate_content
-from ehrcore.consensus.validators import ValidatorSet
+from ehrcore.consensus.validators import TURNS, ValidatorSet
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Propose, Vote
 
@@ -102,7 +102,13 @@ class HeightRecord:
 
     def proposer(self, round_: int) -> Validator:
         """Who proposes in a round."""
-        return self._seat.validators.proposer(self._seat.crypto, self._seat.chain, self.height, round_)
+        seat, validators = self._seat, self._seat.validators
+        if (turn := TURNS.get(seat.params.consensus)) is None:
+            return validators.proposer(seat.crypto, seat.chain, self.height, round_)
+        member = validators.find(turn({item.node: item.stake for item in validators.members}, self.height, round_))
+        if member is None:
+            raise AssertionError("a rule's turn is always that of somebody who votes")
+        return member
 
     def admit(self, message: Propose | Vote, latest: int) -> tuple[bool, Evidence | None]:
         """Verify and record a message of this height and of a round up to ``latest``.

@@ -39,7 +39,7 @@ class Stakes:
 
     def carry_out(self, order: StakeOrder, height: int) -> Reason:
         """Do what a transaction of the block at ``height`` says, or say why not; see `advance`."""
-        if self._params.consensus is not ConsensusRule.PROOF_OF_STAKE:
+        if self._params.family is not ConsensusRule.PROOF_OF_STAKE:
             return Reason.FIXED_ADMINISTRATORS
         node = order.offender if isinstance(order, Evidence) else order.node
         if node not in self._keys:

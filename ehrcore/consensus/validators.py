@@ -1,11 +1,17 @@
 """The administrators that may certify blocks, with their stakes and keys."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from ehrcore.block import Validator
 from ehrcore.crypto import Crypto
 from ehrcore.errors import ParameterError
 from ehrcore.identity import CertificateBody
+
+#: Whose turn it is to propose, from the stakes of those who vote (in order of name), the height and the round.
+Turn = Callable[[Mapping[str, int], int, int], str]
+#: By rule, where proposers are not drawn by stake.
+TURNS: Final[dict[str, Turn | None]] = {}
 
 
 class ValidatorSet:

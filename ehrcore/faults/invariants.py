@@ -59,7 +59,7 @@ class Invariants(Words):
     ) -> None:
         super().__init__(network, faulty, overlooked)
         self._roles = network.roles
-        self._is_certain = network.params.consensus is not ConsensusRule.PROOF_OF_WORK
+        self._is_certain = network.params.family is not ConsensusRule.PROOF_OF_WORK
         self._endorsed: dict[bytes, set[str]] = defaultdict(set)
         self._approved: dict[tuple[bytes, bytes], set[str]] = defaultdict(set)
         self._submitted: set[bytes] = set()

@@ -19,7 +19,7 @@ from ehrcore.faults.plan import (
     partition,
 )
 from ehrcore.faults.schedules import Schedule, administrators, late_load
-from ehrcore.params import ConsensusRule
+from ehrcore.params import ConsensusRule, family_of
 from ehrcore.types import MILLISECOND, SECOND, Role, node_id
 
 #: Faults begin within this (ns), and none but those for good lasts longer than the other.
@@ -32,17 +32,18 @@ _LOAD: Final = 14
 _ENOUGH_TO_RELAY: Final = 2
 
 
-def make_random(seed: int, nodes: int, rule: ConsensusRule) -> Schedule:
+def make_random(seed: int, nodes: int, rule: str) -> Schedule:
     """A seeded mixture of every kind of fault that the rule is to stand."""
-    chance = random.Random(f"{seed}|schedule|{nodes}|{rule.value}")
+    chance = random.Random(f"{seed}|schedule|{nodes}|{rule}")
+    family = family_of(rule)
     stakes = (1,) * nodes if _happens(chance, 0.5) else tuple(chance.randint(1, 5) for _ in range(nodes))
     load = tuple(sorted(chance.randrange(HORIZON_NS) for _ in range(_LOAD)))
     mixture = _Mixture(chance, stakes, load)
-    if rule is ConsensusRule.PROOF_OF_STAKE:
+    if family is ConsensusRule.PROOF_OF_STAKE:
         mixture.add_liars()
-    if rule is ConsensusRule.PROOF_OF_WORK:
+    if family is ConsensusRule.PROOF_OF_WORK:
         mixture.add_miner(random.Random(f"{seed}|miner|{nodes}"))
-    if rule is not ConsensusRule.SINGLE_ORDERER:
+    if family is not ConsensusRule.SINGLE_ORDERER:
         mixture.add_losses_for_good()
     for _ in range(chance.randint(1, 6)):
         mixture.add()

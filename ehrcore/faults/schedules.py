@@ -18,7 +18,7 @@ from ehrcore.faults.plan import (
     partition,
 )
 from ehrcore.network import Network, found_network
-from ehrcore.params import ChainParams, ConsensusRule, Limits, StakeRule, Topology, WorkRule
+from ehrcore.params import ChainParams, ConsensusRule, Limits, StakeRule, Topology, WorkRule, family_of
 from ehrcore.types import MILLISECOND, SECOND, Role, node_id
 
 ROUNDS: Final = 3
@@ -31,7 +31,7 @@ class Schedule(msgspec.Struct, frozen=True):
     """One run: the network, what it is asked (instants in ns), and what befalls it."""
 
     label: str
-    rule: ConsensusRule
+    rule: str
     stakes: tuple[int, ...]
     latency_ns: int
     jitter_ns: int
@@ -57,7 +57,7 @@ class Schedule(msgspec.Struct, frozen=True):
     def is_tolerable(self) -> bool:
         """Whether enough is left to decide: two thirds of the stake, or, with a leader, a majority of the nodes."""
         gone = self.plan.faulty | self.down
-        if self.rule is ConsensusRule.LEADER:
+        if family_of(self.rule) is ConsensusRule.LEADER:
             return not self.plan.faulty and 2 * len(gone & {*administrators(len(self.stakes))}) < len(self.stakes)
         held = dict(zip(administrators(len(self.stakes)), self.stakes, strict=True))
         lost = sum(stake for name, stake in held.items() if name in gone)
@@ -109,7 +109,7 @@ def count_splits(nodes: int) -> int:
     return (1 << ROUNDS * (nodes - 1)) * (2 * nodes + 1)
 
 
-def make_split(index: int, nodes: int, rule: ConsensusRule) -> Schedule:
+def make_split(index: int, nodes: int, rule: str) -> Schedule:
     """The ``index``-th way to split the nodes in two in each of the first three rounds (or in none of them).
 
     First all of them with honest nodes; then, for each node, all with it crashing in the second round; then, for each

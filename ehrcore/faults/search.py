@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import shlex
 import signal
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from ehrcore.drive.extensions import LOADED, load_inherited
 from ehrcore.errors import ParameterError
 from ehrcore.faults.mixtures import make_random
 from ehrcore.faults.mutants import MUTANTS, Mutant, find_mutant, planted
@@ -31,14 +33,14 @@ class Search(msgspec.Struct, frozen=True):
     first: int
     end: int
     nodes: int = _NODES
-    rule: ConsensusRule = ConsensusRule.PROOF_OF_STAKE
+    rule: str = ConsensusRule.PROOF_OF_STAKE
     is_split: bool = False
     mutant: str = ""
 
     def validate(self) -> None:
         """Raise `ParameterError` for what does not exist."""
-        if find_mutant(self.mutant) and self.rule is not ConsensusRule.PROOF_OF_STAKE:
-            raise ParameterError(f"rule: expected pos, which {self.mutant!r} is planted in, found {self.rule.value}")
+        if find_mutant(self.mutant) and self.rule != ConsensusRule.PROOF_OF_STAKE:
+            raise ParameterError(f"rule: expected pos, which {self.mutant!r} is planted in, found {self.rule}")
         require_count("nodes", self.nodes, 1)
         most = count_splits(self.nodes) if self.is_split else 1 << 53
         if not 0 <= self.first < self.end <= most:
@@ -55,11 +57,14 @@ class Search(msgspec.Struct, frozen=True):
         """What replays it, word for word."""
         given = (
             ("--nodes", self.nodes, default_nodes(self.mutant)),
-            ("--rule", self.rule.value, "pos"),
+            ("--rule", self.rule, "pos"),
             ("--mutant", self.mutant, ""),
         )
         words = [f"{flag} {value}" for flag, value, default in given if value != default]
-        return " ".join(["ehrcore check --seed", str(seed), *["--splits"] * self.is_split, *words, "--trace"])
+        files = [f"--extend {shlex.quote(str(item.path))}" for item in LOADED.values()]
+        return " ".join(
+            ["ehrcore", *files, "check --seed", str(seed), *["--splits"] * self.is_split, *words, "--trace"]
+        )
 
 
 def default_nodes(mutant: str) -> int:
@@ -93,9 +98,14 @@ def _in_processes(task: Callable[[_In], _Out], items: Iterable[_In], jobs: int) 
         yield from map(task, items)
         return
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C is for the parent alone, which keeps what it has.
-    with context.Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with context.Pool(jobs, _begin_worker) as pool:
         yield from pool.imap(task, items, _CHUNK)
+
+
+def _begin_worker() -> None:
+    """Ctrl-C is for the parent alone, which keeps what it has."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    load_inherited()
 
 
 class Control(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from ehrcore.faults.words import PREVOTE
 from ehrcore.ledger import Ledger, MemoryLedger
 from ehrcore.messages import Finalised, Mined, Missing, Propose, Vote
 from ehrcore.network import Network
-from ehrcore.params import ConsensusRule
+from ehrcore.params import ConsensusRule, family_of
 from ehrcore.records import ClinicalRecord, RecordKind
 from ehrcore.types import SECOND, Role
 
@@ -132,7 +132,7 @@ class Trial:
     def _is_done(self, before: dict[str, int]) -> bool:
         # Proof of work goes on for the sake of confirmations, with nothing to order.
         heights = {self.invariants.height(name) for name in self._live}
-        is_level = len(heights) <= 1 or self.schedule.rule is ConsensusRule.PROOF_OF_WORK
+        is_level = len(heights) <= 1 or family_of(self.schedule.rule) is ConsensusRule.PROOF_OF_WORK
         return is_level and self._is_live(before) and not self.invariants.waiting(self.schedule.down)
 
     def _complain(self, before: dict[str, int], late_ns: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from ehrcore.block import Bond, Evidence, Payload, Transaction, Unbond
 from ehrcore.codec import encode
+from ehrcore.consensus.validators import TURNS
 from ehrcore.crypto import Crypto
 from ehrcore.hashing import find_suite
 from ehrcore.network import Network
@@ -51,6 +52,8 @@ class Weights:
         return 3 * self._stake(nodes, height) > 2 * sum(self._weights[height].values())
 
     def _proposer(self, height: int, round_: int) -> str:
+        if (turn := TURNS.get(self._params.consensus)) is not None:
+            return turn(dict(self._weights[height]), height, round_)
         tickets = [name for name, stake in self._weights[height].items() for _ in range(stake)]
         return tickets[int.from_bytes(self._hash(("proposer", self._genesis, height, round_))) % len(tickets)]
 

@@ -15,14 +15,14 @@ from bench.experiments import find_experiment
 from bench.experiments import variants as experiment
 from bench.experiments.base import Case, Row
 from bench.experiments.variants_break_even import build_break_even, find_break_even
-from bench.experiments.variants_rows import NAMES, in_order
+from bench.experiments.variants_rows import in_order, name_rules
 from bench.scenario import Scenario, load_scenario
 from ehrcore.params import ConsensusRule
 
 EXPERIMENT = find_experiment("variants")
 GRIND_NS = 500
 #: Rules without a difficulty; whatever other one there is stands between stake and the single orderer.
-PLAIN = [rule for rule in NAMES if rule != "pow"]
+PLAIN = [rule for rule in name_rules() if rule != "pow"]
 
 
 def scenario_with(**changes: Any) -> Scenario:

@@ -14,7 +14,7 @@ from bench.experiments.base import Case, Row
 from bench.experiments.variants_answer import answer
 from bench.experiments.variants_extrapolation import build_extrapolation, fit
 from bench.experiments.variants_factors import FACTORS, RESPONSES, build_factors, build_levels, draw_factors
-from bench.experiments.variants_rows import CELL, NAMES, RISK, SIGNING
+from bench.experiments.variants_rows import CELL, RISK, SIGNING, name_rules
 from bench.experiments.variants_security import ATTACKERS, RISK_LEVEL, build_security, describe_finality, find_depth
 from bench.experiments.variants_traffic import build_energy, build_legs, build_roles, build_signing
 from bench.scenario import Scenario, load_scenario
@@ -93,7 +93,7 @@ def test_the_design_is_balanced_in_every_profile(profile: str) -> None:
     cells = [case for case in experiment.declare_cases(scenario) if case.label.startswith(CELL)]
     names = ("rule", "difficulty_bits", "suite", "curve", "block_transactions", "topology", "repeat")
     keys = [tuple(str(case.settings[name]) for name in names) for case in cells]
-    rules = len(NAMES) - 1 + len(plan.difficulty_bits)
+    rules = len(name_rules()) - 1 + len(plan.difficulty_bits)
     levels = (
         rules,
         len(plan.suites),
@@ -128,7 +128,7 @@ def test_planted_effects_come_out_and_what_was_not_planted_does_not(raw: pd.Data
     assert frame["without proof of work", "latency"]["block size"] == pytest.approx(1.0)
     cpu = frame["without proof of work", "CPU, active energy"]
     assert cpu["consensus rule"] + cpu["curve"] == pytest.approx(1.0), "logarithms of a product: no interaction"
-    spread = [math.log(DEAR.get(rule, 1e-3)) for rule in NAMES if rule != "pow"]
+    spread = [math.log(DEAR.get(rule, 1e-3)) for rule in name_rules() if rule != "pow"]
     middle = sum(spread) / len(spread)
     rule = sum((value - middle) ** 2 for value in spread) / len(spread)
     assert cpu["curve"] == pytest.approx((math.log(2) / 2) ** 2 / ((math.log(2) / 2) ** 2 + rule))
@@ -185,7 +185,10 @@ def test_only_work_has_odds_and_only_certificates_have_none() -> None:
 
 def test_work_is_shown_as_run_and_at_equal_risk_beside_every_other_rule(raw: pd.DataFrame) -> None:
     frame = build_security(raw)
-    assert list(frame["rule"]) == [NAMES[rule] for rule in NAMES if rule != "pow"] + [NAMES["pow"]] * 3
+    assert (
+        list(frame["rule"])
+        == [name_rules()[rule] for rule in name_rules() if rule != "pow"] + [name_rules()["pow"]] * 3
+    )
     work = frame[frame["rule"] == "PoW"]
     assert sorted(work["confirmations"]) == sorted({6.0, *map(float, map(find_depth, ATTACKERS))})
     assert set(work["purpose"]) == {"as run", "0.1% at 10%", "0.1% at 30%"}

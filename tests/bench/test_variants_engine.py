@@ -9,12 +9,12 @@ import pytest
 
 from bench.engines.base import Context, find_engine
 from bench.engines.variants import build_params, run_variant
-from bench.errors import BenchError
 from bench.experiments.base import Case, Row
 from bench.measure.calibrate import Calibration
 from bench.scenario import load_scenario
 from bench.workload import build_workload, vital_signs
 from ehrcore.drive.cost import EXAMPLE
+from ehrcore.errors import ParameterError
 from ehrcore.params import Topology
 
 SIGNING = {"p256/cryptography": (20_000, 50_000), "secp256k1/cryptography": (200_000, 300_000)}
@@ -48,7 +48,7 @@ def test_a_cell_describes_its_chain(context: Context) -> None:
     bare = Case("v", "variant", {name: cell().settings[name] for name in
                                  ("rule", "difficulty_bits", "confirmations", "suite", "repeat")})  # fmt: skip
     assert build_params(context, bare).topology == Topology(1, 1, 3, 1)
-    with pytest.raises(BenchError, match="consensus rule: expected one of .*, found 'paxos'"):
+    with pytest.raises(ParameterError, match="consensus rule: expected one of .*, found 'paxos'"):
         build_params(context, cell(rule="paxos"))
 
 

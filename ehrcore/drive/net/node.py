@@ -18,6 +18,7 @@ from aiohttp import web
 from ehrcore.block import Block, Genesis, Transaction
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
+from ehrcore.drive.extensions import load_inherited
 from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.custody import Custody
 from ehrcore.drive.net.files import read_secret
@@ -214,6 +215,7 @@ def main(words: list[str]) -> int:
         return 2
     folder, name = NetworkFolder(Path(words[0])), words[1]
     try:
+        load_inherited()
         plan = folder.read_plan()
         plan.url(name)
         with hold_lock(folder.node(name) / LOCK_FILE):

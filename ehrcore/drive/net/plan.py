@@ -86,7 +86,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     visitors: int = 1
     endorsements: int | None = None
     approvals: int | None = None
-    consensus: ConsensusRule = ConsensusRule.PROOF_OF_STAKE
+    consensus: str = ConsensusRule.PROOF_OF_STAKE
     dissemination: Dissemination = Dissemination.ALL
     hash_suite: str = "sha256"
     curve: str = "p256"
