@@ -10,7 +10,7 @@ from ehrcore import __version__
 project = "ehrbench"
 author = "The ehrbench contributors"
 release = __version__
-extensions = ["myst_parser", "sphinx_copybutton", "ehrdocs"]
+extensions = ["myst_parser", "sphinx_copybutton", "ehrdocs.site"]
 exclude_patterns = ["_build", "examples"]
 nitpicky = True
 

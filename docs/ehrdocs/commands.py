@@ -3,12 +3,16 @@
 import argparse
 import inspect
 from collections.abc import Iterator
+from typing import Final
 
 import click
 
 from bench.__main__ import app
 from ehrcore.cli.parser import build_parser
 from ehrdocs.markdown import code, table
+
+#: Options that every command on a network has; they are described once.
+COMMON: Final = ("folder", "passphrase_file", "passphrase_fd")
 
 
 def make_ehrbench() -> str:
@@ -19,15 +23,19 @@ def make_ehrbench() -> str:
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts += [f"## ehrbench {name}", f"```text\n{usage}\n```", _plain(inspect.cleandoc(command.help or ""))]
         records = [param.get_help_record(context) for param in command.params]
-        rows = [(code(record[0]), _plain(record[1])) for record in records if record is not None]
+        rows = [(code(record[0]), _plain(record[1])) for record in records if record is not None and record[1]]
         if rows:
             parts.append(table(("option", "meaning"), rows))
     return "\n\n".join(parts)
 
 
 def make_ehrcore() -> str:
-    """A section per command of `ehrcore`, in the order of its help."""
-    return "\n\n".join(part for command in _walk(build_parser(), "") for part in _describe(*command))
+    """A section per command of `ehrcore`, in the order of its help; what all have in common stands before them."""
+    (status,) = (parser for parser, _ in _walk(build_parser(), "") if parser.prog == "ehrcore status")
+    shared = [action for action in status._actions if action.dest in COMMON]  # noqa: SLF001 - as above
+    rows = [(code(_spell(action, is_whole=True)), _plain(_help(action))) for action in shared]
+    common = f"Commands on a network take these, too:\n\n{table(('option', 'meaning'), rows)}\n\n"
+    return common + "\n\n".join(part for command in _walk(build_parser(), "") for part in _describe(*command))
 
 
 def list_ehrcore() -> list[str]:
@@ -53,7 +61,8 @@ def _describe(parser: argparse.ArgumentParser, about: str) -> list[str]:
     has_options = any(action.option_strings and not action.required for action in actions)
     usage = " ".join([parser.prog, *(["[OPTIONS]"] if has_options else []), *needed, *places])
     text = _plain((about or parser.description or "").rstrip("."))
-    rows = [(code(_spell(action, is_whole=True)), _plain(_help(action))) for action in actions]
+    told = [action for action in actions if action.help and action.dest not in COMMON]
+    rows = [(code(_spell(action, is_whole=True)), _plain(_help(action))) for action in told]
     parts = [f"## {parser.prog}", f"```text\n{usage}\n```", f"{text[:1].upper()}{text[1:]}."]
     return [*parts, table(("argument or option", "meaning"), rows)] if rows else parts
 

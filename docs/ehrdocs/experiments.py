@@ -29,7 +29,7 @@ def make_tables() -> str:
         experiment = find_experiment(name)
         claims = ", ".join(map(link_claim, experiment.claims)) or "none of the paper's"
         source = f"[`bench/experiments/{name}.py`]({link_to(f'bench.experiments.{name}')})"
-        parts += [f"## {name}", f"{experiment.question} Claims: {claims}. Declared in {source}; run it with"]
+        parts += [f"## {name}", f"**{experiment.question}**", f"Claims: {claims}. Declared in {source}; run it with"]
         parts += [f"```console\n$ ehrbench run {name}\n```"]
         parts += [_describe(each) for each in experiment.tables]
         if experiment.figures:

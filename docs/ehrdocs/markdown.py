@@ -28,33 +28,21 @@ class Fence:
 
 def walk_lines(text: str) -> Iterator[tuple[str, bool]]:
     """Every line, and whether it belongs to a code block."""
-    fence = ""
-    for line in text.splitlines():
-        found = _FENCE.match(line)
-        if not fence:
-            fence = found[1] if found else ""
-            yield line, bool(fence)
-            continue
-        yield line, True
-        if found and found[1].startswith(fence) and not found[2].strip():
-            fence = ""
+    return ((line, part != "text") for line, part in _walk_parts(text))
 
 
 def list_fences(text: str) -> list[Fence]:
     """Every code block of a page, in order."""
     fences: list[Fence] = []
-    opened: tuple[str, tuple[str, ...], int] | None = None
-    body: list[str] = []
-    for number, (line, is_code) in enumerate([*walk_lines(text), ("", False)], start=1):
-        found = _FENCE.match(line)
-        if opened is None and is_code and found:
-            language, *words = found[2].split() or [""]
-            opened, body = (language, tuple(words), number), []
-        elif opened is not None and found and not found[2].strip():
-            fences.append(Fence(*opened[:2], "".join(f"{each}\n" for each in body), opened[2]))
-            opened = None
-        elif opened is not None:
-            body.append(line)
+    info, begin, body = "", 0, list[str]()
+    for number, (line, part) in enumerate(_walk_parts(text), start=1):
+        if part == "open":
+            info, begin, body = line.strip().lstrip("`~"), number, []
+        elif part == "body":
+            body.append(f"{line}\n")
+        elif part == "close":
+            language, *words = info.split() or [""]
+            fences.append(Fence(language, tuple(words), "".join(body), begin))
     return fences
 
 
@@ -125,6 +113,21 @@ def code(value: object) -> str:
 def anchor(name: str) -> str:
     """An explicit target, which other pages can name whatever its heading says."""
     return f"({name})="
+
+
+def _walk_parts(text: str) -> Iterator[tuple[str, str]]:
+    """Every line, and whether it is text, or opens, is in or closes a code block."""
+    fence = ""
+    for line in text.splitlines():
+        found = _FENCE.match(line)
+        if not fence:
+            fence = found[1] if found else ""
+            yield line, "open" if fence else "text"
+        elif found and found[1].startswith(fence) and not found[2].strip():
+            fence = ""
+            yield line, "close"
+        else:
+            yield line, "body"
 
 
 def _row(cells: Sequence[object]) -> str:

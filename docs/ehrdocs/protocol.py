@@ -2,12 +2,13 @@
 
 import ast
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
 from ehrcore import messages
-from ehrcore.identity import Reason
+from ehrcore.drive.net.web.problems import REASONS
 from ehrcore.messages import Approve, Endorse, Finalised, Propose, Receipt, Refused, Submit, Vote
 from ehrcore.params import ChainParams, Limits, StakeRule, WorkRule
 from ehrcore.types import Role
@@ -89,28 +90,28 @@ def make_seam() -> str:
 
 
 def make_parameters() -> str:
-    """All that the nodes of a chain agree on before it starts, with defaults."""
-    rows = []
+    """All that the nodes of a chain agree on before it starts, with defaults as the code writes them."""
+    parts: list[str] = []
     for struct in (ChainParams, Limits, StakeRule, WorkRule):
         kinds = list_fields("ehrcore.params", struct.__name__)
-        rows += [
-            (code(struct.__name__), code(field.name), code(kinds[field.name]), _default(struct, field))
+        rows = [
+            (code(field.name), code(kinds[field.name]), _default(struct, field))
             for field in msgspec.structs.fields(struct)
             if not isinstance(field.default, msgspec.Struct)
         ]
-    return table(("in", "parameter", "type", "default"), rows)
+        about = docstring_of(find_class("ehrcore.params", struct.__name__))
+        parts += [f"### `{struct.__name__}`", about, table(("parameter", "type", "default"), rows)]
+    return "\n\n".join(parts)
 
 
 def make_reasons() -> str:
-    """Every reason for which a transaction or a word is refused, as it stands in refusals and verdicts."""
-    lines = path_of("ehrcore.identity").read_text(encoding="utf-8").partition("ledger keepers alone")[2]
+    """Every reason for which a transaction or a word is refused, in words and as nodes answer it over HTTP."""
+    late = path_of("ehrcore.identity").read_text(encoding="utf-8").partition("ledger keepers alone")[2]
     rows = []
-    for reason in Reason:
-        if reason is not Reason.ACCEPTED:
-            is_late = f"    {reason.name} =" in lines
-            finder = "ledger keepers, at its place in the block" if is_late else "whoever checks it"
-            rows.append((code(reason.value), reason.name.lower().replace("_", " "), finder))
-    return table(("reason", "in words", "found by"), rows)
+    for reason, (status, words) in REASONS.items():
+        finder = "ledger keepers, at its place in the block" if f"    {reason.name} =" in late else "whoever checks it"
+        rows.append((code(reason.value), words, finder, status))
+    return table(("reason", "in words", "found by", "HTTP"), rows)
 
 
 def _name(role: Role) -> str:
@@ -150,6 +151,6 @@ def _default(struct: type[msgspec.Struct], field: msgspec.structs.FieldInfo) -> 
         return "to be given"
     for node in find_class("ehrcore.params", struct.__name__).body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == field.name and node.value is not None:
-            unit = " ns" if field.name.endswith("_ns") or field.name == "genesis_time" else ""
-            return f"{code(ast.unparse(node.value))}{unit}"
+            is_word = isinstance(field.default, StrEnum)
+            return code(repr(field.default.value) if is_word else ast.unparse(node.value))
     return code(field.default)

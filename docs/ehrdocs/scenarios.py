@@ -11,12 +11,14 @@ from msgspec import inspect as types
 from bench.experiments.catalogue import PROFILES
 from bench.scenario import Scenario, load_scenario
 from ehrdocs.markdown import code, table
-from ehrdocs.source import Constant, link_to, list_constants, path_of
+from ehrdocs.source import Constant, link_to, list_comments, list_constants, path_of
 
 #: Where the suite's method fixes what no scenario can change.
 METHOD: Final = ("bench/analysis", "bench/measure", "bench/net")
 #: More values than these are counted rather than listed; the profile's file has them.
 _MOST: Final = 8
+#: Longer texts are cut.
+_LONG: Final = 40
 
 
 def make_profiles() -> str:
@@ -31,7 +33,9 @@ def make_defaults() -> str:
     parts: list[str] = []
     for path, struct in _walk_sections("", Scenario):
         title = f"`[{path}]`" if path else "At the top"
-        rows = [_row(path, field, loaded) for field in types_of(struct) if not _is_section(field.type)]
+        rows = [_row(path, struct, field, loaded) for field in types_of(struct) if not _is_section(field.type)]
+        if not rows:
+            continue
         headings = ("key", "values", "default", *(f"`{name}`" for name in PROFILES))
         about = inspect.cleandoc(struct.__doc__ or "").replace("``", "`")
         parts += [f"## {title}", about, table(headings, rows)]
@@ -74,7 +78,7 @@ def _walk_sections(path: str, struct: type[msgspec.Struct]) -> Iterator[tuple[st
             yield from _walk_sections(f"{path}.{field.name}".lstrip("."), field.type.cls)
 
 
-def _row(path: str, field: types.Field, loaded: dict[str, Scenario]) -> tuple[str, ...]:
+def _row(path: str, struct: type[msgspec.Struct], field: types.Field, loaded: dict[str, Scenario]) -> tuple[str, ...]:
     default = _default_of(field)
     cells = []
     for scenario in loaded.values():
@@ -83,9 +87,11 @@ def _row(path: str, field: types.Field, loaded: dict[str, Scenario]) -> tuple[st
             section = getattr(section, name)
         value = getattr(section, field.name)
         shown = _show(value)
-        cells.append(shown if value == default else f"**{shown}**")
-    is_given = default is not msgspec.NODEFAULT
-    return (code(field.name), describe_type(field.type), _show(default) if is_given else "none", *cells)
+        cells.append(shown if field.required or value == default else f"**{shown}**")
+    shown_default = "to be given" if field.required else _show(default)
+    meaning = list_comments(struct.__module__, struct.__name__).get(field.name, "")
+    values = f"{describe_type(field.type)}. {meaning}" if meaning else describe_type(field.type)
+    return (code(field.name), values.replace("``", "`"), shown_default, *cells)
 
 
 def _default_of(field: types.Field) -> Any:
@@ -102,6 +108,8 @@ def _show(value: Any) -> str:
         return ", ".join(map(_show, value)) or "none"
     if value is None or value == "":
         return "–"
+    if isinstance(value, str) and len(value) > _LONG:
+        return f"“{value[:_LONG]}…”"
     return code(json.dumps(value, ensure_ascii=False))
 
 
@@ -128,6 +136,22 @@ def describe_type(kind: types.Type) -> str:
 
 
 def _range(kind: types.IntType | types.FloatType) -> str:
-    low = f" {kind.ge:,}" if kind.ge is not None else f" above {kind.gt:,}" if kind.gt is not None else ""
-    high = f" to {kind.le:,}" if kind.le is not None else f", below {kind.lt:,}" if kind.lt is not None else ""
+    low = (
+        f" from {_number(kind.ge)}"
+        if kind.ge is not None
+        else f" above {_number(kind.gt)}"
+        if kind.gt is not None
+        else ""
+    )
+    high = (
+        f" to {_number(kind.le)}"
+        if kind.le is not None
+        else f", below {_number(kind.lt)}"
+        if kind.lt is not None
+        else ""
+    )
     return low + high
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:,}"

@@ -73,6 +73,13 @@ def list_fields(module: str, name: str) -> dict[str, str]:
     return {ast.unparse(node.target): _bare_type(node.annotation) for node in found}
 
 
+def list_comments(module: str, name: str) -> dict[str, str]:
+    """What the comments right above a class's fields say of them, by field."""
+    lines = path_of(module).read_text(encoding="utf-8").splitlines()
+    body = [node for node in find_class(module, name).body if isinstance(node, ast.AnnAssign)]
+    return {ast.unparse(node.target): _comment_above(lines, node.lineno) for node in body}
+
+
 def list_public(module: str) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
     """Classes and functions of a module that others may use, in their order."""
     for node in read_module(module).body:
@@ -81,14 +88,14 @@ def list_public(module: str) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.As
 
 
 def list_constants(module: str) -> list[Constant]:
-    """Public constants of a module that are plain values with a comment of their own."""
+    """Constants of a module that are numbers, or made of them, with a comment of their own."""
     lines = path_of(module).read_text(encoding="utf-8").splitlines()
     found: list[Constant] = []
     for node in read_module(module).body:
         if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value):
             continue
         name, meaning = node.target.id, _comment_above(lines, node.lineno)
-        if name[0] != "_" and meaning and not _names_code(node.value):
+        if meaning and _is_number(node.value):
             found.append(Constant(name, ast.unparse(node.value), meaning, node.lineno))
     return found
 
@@ -112,11 +119,11 @@ def _comment_above(lines: list[str], number: int) -> str:
     return " ".join(words)
 
 
-def _names_code(value: ast.expr) -> bool:
-    """Whether a value refers to functions or classes, or is a text or table: nothing that a table of values shows."""
-    return any(
-        isinstance(node, ast.Call | ast.Dict | ast.Lambda | ast.Set | ast.comprehension) for node in ast.walk(value)
-    )
+def _is_number(value: ast.expr) -> bool:
+    """Whether a value is a number or arithmetic on numbers and units, such as ``3 * SECOND``."""
+    is_unit = isinstance(value, ast.Name) and value.id.isupper()
+    is_literal = isinstance(value, ast.Constant) and isinstance(value.value, int | float)
+    return is_unit or is_literal or (isinstance(value, ast.BinOp) and all(map(_is_number, (value.left, value.right))))
 
 
 def _bare_type(annotation: ast.expr) -> str:
