@@ -15,6 +15,7 @@ name: hashes are required, nothing is resolved, and nothing is built in isolatio
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -161,6 +162,17 @@ def speed(session: nox.Session) -> None:
     install_with_project(session, "speed")
     session.run("ehrbench", "run", "limits", *session.posargs)
     log_newest_run(session)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site in docs/_build/html and check it; words after `--` go to `sphinx-build`."""
+    install_with_project(session, "docs")
+    # Nothing is kept of an earlier build, so that the same files give the same bytes.
+    shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)
+    options = ("--quiet", "--fail-on-warning", "--keep-going", "--nitpicky", "--doctree-dir", "docs/_build/doctrees")
+    session.run("sphinx-build", *options, *session.posargs, "docs", "docs/_build/html")
+    session.log("The site is in docs/_build/html/index.html")
 
 
 @nox.session
