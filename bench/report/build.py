@@ -163,7 +163,7 @@ def _draw_figure(figure: Figure, tables: Sequence[BuiltTable], folder: Path) -> 
     frames = {built.table.name: built.frame.copy() for built in tables}
     with journal_style():
         made = figure.draw(frames)
-    svg, png = save_figure(made, folder, figure.name)
+    svg, png, _ = save_figure(made, folder, figure.name)
     return svg.read_bytes(), png.read_bytes(), float(made.get_figwidth())
 
 
