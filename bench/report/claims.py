@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -31,18 +31,23 @@ INTRODUCTION: Final = (
 
 def judge_report(report: "Report", rules: Rules | None = None) -> tuple[Verdict, ...]:
     """The verdicts of a report's tables, by the suite's rules unless others are given; `BenchError` as `read_rules`."""
+    return judge_claims(rules or read_rules(), find_rows(report))
+
+
+def find_rows(report: "Report") -> Callable[[str], Rows | None]:
+    """What gives the rows of a table by its name as its CSV has them, which is what everybody else can judge from."""
     frames = {built.table.name: built.frame for section in report.sections for built in section.tables}
     read: dict[str, Rows] = {}
 
     def find(name: str) -> Rows | None:
         if name not in frames:
             return None
-        if name not in read:  # as the CSV has it, which is what everybody else can judge from
+        if name not in read:
             text = frames[name].to_csv(index=False, lineterminator="\n")
             read[name] = list(csv.DictReader(io.StringIO(text)))
         return read[name]
 
-    return judge_claims(rules or read_rules(), find)
+    return find
 
 
 def count_verdicts(verdicts: Sequence[Verdict]) -> str:
