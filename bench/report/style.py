@@ -4,7 +4,7 @@ Figures are made on `matplotlib.figure.Figure`, without pyplot and so without gl
 from the same values is the same bytes: ids are salted with a constant, and no date and no program is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle
@@ -116,12 +116,23 @@ def save_figure(figure: "Figure", folder: Path, name: str) -> list[Path]:
 
     Raises `BenchError` if one cannot be written.
     """
-    paths = []
-    for suffix, metadata in _METADATA.items():
-        data = BytesIO()
-        with journal_style():
+    return save_files(render_figure(figure), folder, name)
+
+
+def render_figure(figure: "Figure") -> dict[str, bytes]:
+    """The figure as files, by their suffix."""
+    files = {}
+    with journal_style():
+        for suffix, metadata in _METADATA.items():
+            data = BytesIO()
             figure.savefig(data, format=suffix, dpi=PNG_DPI, metadata=metadata)
-        path = folder / f"{name}.{suffix}"
-        write_atomic(path, data.getvalue())
-        paths.append(path)
+            files[suffix] = data.getvalue()
+    return files
+
+
+def save_files(files: Mapping[str, bytes], folder: Path, name: str) -> list[Path]:
+    """Write what `render_figure` has given; as `save_figure`."""
+    paths = [folder / f"{name}.{suffix}" for suffix in files]
+    for path, data in zip(paths, files.values(), strict=True):
+        write_atomic(path, data)
     return paths

@@ -1,6 +1,7 @@
 """Tables as files and as markup: tidy CSV in full precision, and LaTeX, Markdown and HTML that a person reads.
 
-All readable forms show the same text: `format_rows` formats, the others only escape and lay out.
+All readable forms show the same text: `format_rows` formats, the others only escape and lay out.  LaTeX and print show
+the columns that tell.
 """
 
 import html
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.experiments.base import Column, Table
 from bench.files import write_atomic
 from bench.report.latex import latex_table
+from bench.report.layout import main_columns, print_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +32,11 @@ def write_table(table: Table, frame: "pd.DataFrame", folder: Path) -> list[Path]
     Raises `ValueError` if the frame's columns are not the table's, and `BenchError` if a file cannot be written.
     """
     check_columns(table, frame)
-    columns = list(table.columns.values())
     contents = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "tex": latex_table(table.name, table.caption, columns, format_rows(table, frame), numeric_columns(frame)),
+        "tex": latex_table(
+            table.name, table.caption, main_columns(table, print_columns(table, frame)), len(frame.columns)
+        ),
     }
     paths = {folder / f"{table.name}.{suffix}": content for suffix, content in contents.items()}
     for path, content in paths.items():

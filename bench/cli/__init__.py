@@ -1,0 +1,1 @@
+"""Commands of `ehrbench` that have a module each."""
