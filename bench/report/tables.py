@@ -7,8 +7,10 @@ the columns that tell.
 import html
 import math
 import re
+from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Column, Table
@@ -94,10 +96,13 @@ def markdown_table(table: Table, frame: "pd.DataFrame", limit: int | None = None
     return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rules, *rows])
 
 
-def html_table(table: Table, frame: "pd.DataFrame", limit: int | None = None) -> str:
+def html_table(
+    table: Table, frame: "pd.DataFrame", limit: int | None = None, engines: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The first ``limit`` rows (None for all) as an HTML ``<table>``.
 
-    Cells of numbers have the class ``num``; those of columns with sentences, ``long``.
+    Cells of numbers have the class ``num``; those of columns with sentences, ``long``.  Headings of columns that are in
+    ``engines`` say which engine theirs is.
     """
     rows = format_rows(table, frame)[:limit]
     kinds = [
@@ -105,9 +110,10 @@ def html_table(table: Table, frame: "pd.DataFrame", limit: int | None = None) ->
         for index, numeric in enumerate(numeric_columns(frame))
     ]
     classes = [f' class="{kind}"' if kind else "" for kind in kinds]
+    marks = [f' data-engine="{engines[name]}"' if name in engines else "" for name in table.columns]
     headings = "".join(
-        f'<th scope="col"{kind}>{_html_heading(column)}</th>'
-        for column, kind in zip(table.columns.values(), classes, strict=True)
+        f'<th scope="col"{kind}{mark}>{_html_heading(column)}</th>'
+        for column, kind, mark in zip(table.columns.values(), classes, marks, strict=True)
     )
     body = "\n".join(_html_row(row, classes) for row in rows)
     return f"<table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
