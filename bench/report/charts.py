@@ -43,7 +43,7 @@ def draw_table1(frames: Frames) -> Spec | None:
     """Ours against the paper's throughput, each configuration by name."""
     records: Records = []
     for row in list_rows(frames, "table1"):
-        shared = {"row": row["row"], "name": name_configuration(row), "flag": row["flag"] or "as printed"}
+        shared = {"row": row["row"], "name": name_configuration(row), "flag": round_number(row["flag"]) or "as printed"}
         for column, (engine, mode, factor) in _MODES.items():
             if (ours := round_number(row[column])) is not None:
                 printed = float(row["paper_tx_per_6min"])
