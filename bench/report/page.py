@@ -2,8 +2,8 @@
 
 It is complete without scripts; they add sorting, filters, the switch of engines, other runs and charts that answer.  A
 content security policy lets run what has the digests of our own scripts, and forbids whatever might slip through.
-`vega.js` is Vega-Embed with Vega and Vega-Lite in one file, as ``vl_convert.javascript_bundle()`` of vl-convert-python
-1.9.0 writes it (``vega.LICENSE`` has their licences); it is in a page only if the page has a chart.
+`vega.js` is Vega-Embed with Vega and Vega-Lite in one file, whose first lines say how it was made and on what terms;
+kept here, it is the same bytes for everybody.  It is in a page only if the page has a chart.
 """
 
 from base64 import b64encode

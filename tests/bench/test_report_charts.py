@@ -67,10 +67,10 @@ def test_every_field_of_a_chart_is_in_its_data_or_made_of_it(frames, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart_is_valid_vega_lite(frames, name):
-    import altair
+    import altair as alt
 
     spec = CHARTS[name](frames)
-    altair.Chart.from_dict({**spec, "data": {"values": spec["data"]["values"][:3]}}, validate=True)
+    alt.Chart.from_dict({**spec, "data": {"values": spec["data"]["values"][:3]}}, validate=True)
 
 
 def test_columns_and_tables_of_engines_are_declared():

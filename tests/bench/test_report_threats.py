@@ -68,7 +68,7 @@ def test_energy_is_told_by_how_it_was_found(fake_run, demo, monkeypatch):
     names = {"energy_mj": "extra", "energy_status": "library"}
     table = replace(
         demo.tables[1],
-        columns={name: demo.tables[1].columns["extra"] for name in names},
+        columns=dict.fromkeys(names, demo.tables[1].columns["extra"]),
         build=lambda raw: raw.assign(energy_mj=1.0, energy_status=["measured", "estimated", "estimated"])[[*names]],
     )
     changed = replace(demo, tables=(table,), figures=())
@@ -80,8 +80,8 @@ def test_the_abstract_of_a_run_without_verdicts_says_what_was_run(fake_run):
     aim, scope = write_abstract(read_report(fake_run.folder))
     assert f"{len(list_errata())} errata" in aim
     assert scope == (
-        "The run of profile smoke made 1 experiments and recorded 3 rows, 0 of them not ok, in 1 min 2 s on A <fast> CPU "
-        "with 8 GiB of memory."
+        "The run of profile smoke made 1 experiments and recorded 3 rows, 0 of them not ok, in 1 min 2 s on A <fast> "
+        "CPU with 8 GiB of memory."
     )
 
 
