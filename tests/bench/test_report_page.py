@@ -113,7 +113,7 @@ def test_page_needs_no_network(build):
 
 
 def test_the_policy_lets_our_scripts_run_and_nothing_else(build):
-    """By their digests: code in the page that is not ours, or was changed, is not run, and nothing makes code of text."""
+    """By their digests: what is not ours, or was changed, is not run, and nothing makes code of text."""
     _, checker = build()
     allowed = re.search(r"script-src ([^;]*)", checker.policy)[1].split()
     run = [code for kind, code in checker.scripts if kind != "application/json"]
@@ -153,7 +153,7 @@ def test_values_of_a_run_are_never_markup(build, fake_run):
 
 
 def test_the_drawing_library_is_the_one_that_was_taken_with_its_terms():
-    """What `vl_convert.javascript_bundle()` of vl-convert-python 1.9.0 returned, behind its licences; nothing between."""
+    """What `javascript_bundle()` of vl-convert-python 1.9.0 returned, behind its licences; nothing between."""
     path = Path(page_module.__file__).with_name("vega.js")
     head, end, code = path.read_text(encoding="utf-8").partition("*/\n")
     assert head.startswith("/*!\nVega 6.2.0, Vega-Lite 6.4.1")
