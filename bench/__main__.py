@@ -154,13 +154,20 @@ def _terminate_as_interrupt() -> Iterator[None]:
 
 @app.command(short_help="Write tables, figures and report of a run again.")
 @click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
+@click.option(
+    "--beside",
+    multiple=True,
+    type=_FOLDER,
+    metavar="RUN",
+    help="Another run, of another profile or machine, to which the page can switch; may be given again.",
+)
 @click.option("--check", "is_check", is_flag=True, help="Write nothing, and say what is not what the rows give.")
 @_RESULTS
-def report(folder: Path | None, *, is_check: bool, results: Path) -> None:
+def report(folder: Path | None, beside: tuple[Path, ...], *, is_check: bool, results: Path) -> None:
     """Write tables, figures and report of a run (the newest if none is named) again, from its raw rows.
 
-    With --check they are made elsewhere and compared file by file: the exit code is 1 if anything derived differs, is
-    missing or is too much.
+    With --beside the page holds the other runs, too, and so depends on their files.  With --check all are made
+    elsewhere and compared file by file: the exit code is 1 if anything derived differs, is missing or is too much.
     """
     from bench.record import RunDirectory, newest_run
     from bench.report import build_report, print_summary
@@ -168,11 +175,13 @@ def report(folder: Path | None, *, is_check: bool, results: Path) -> None:
 
     chosen = folder or newest_run(results)
     read_manifest(chosen)
+    if is_check and beside:
+        raise BenchError(f"--check: expected no --beside, for a run's own page is checked, found {beside[0]}")
     if is_check:
         _check_report(chosen)
         return
     held = RunDirectory.load(chosen)
-    build_report(chosen, lambda line: click.echo(line, err=True))
+    build_report(chosen, lambda line: click.echo(line, err=True), beside)
     held.seal_derived()
     print_summary(chosen)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from bench import experiments
-from bench.analysis.claims import read_rules
+from bench.analysis.claims import Rules, read_rules
 from bench.errors import BenchError
 from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.files import write_atomic
@@ -46,13 +46,16 @@ DIGITS: Final = 12
 PDF_FILE: Final = "report.pdf"
 
 
-def build_report(folder: Path, out: Callable[[str], None]) -> Path:
+def build_report(folder: Path, out: Callable[[str], None], beside: Sequence[Path] = ()) -> Path:
     """Write tables, figures, ``claims.json``, ``facts.json``, ``report.md`` and ``report.html``; path of the last.
 
-    A ``report.pdf`` that is there is written anew.  ``out`` is told, line by line, what a reader has to know.  Raises
-    `BenchError` for a directory that is not a run's and for files that cannot be read or written.
+    A ``report.pdf`` that is there is written anew.  ``out`` is told, line by line, what a reader has to know.  The page
+    can switch to the runs ``beside``, with the figures that their own reports have written; only then does it depend on
+    more than its run.  Raises `BenchError` for a directory that is not a run's and for files that cannot be read or
+    written.
     """
     rules = read_rules()
+    others = [_read_beside(other, folder, rules) for other in beside]
     report = _Builder(folder, read_manifest(folder), "write").build()
     report = replace(report, verdicts=judge_report(report, rules))
     for notice in report.notices:
@@ -65,7 +68,7 @@ def build_report(folder: Path, out: Callable[[str], None]) -> Path:
         document = latex_document(f"Tables and figures of the run {report.manifest.run_id}", tables, figures)
         write_atomic(folder / "tables" / "all.tex", document)
     write_atomic(folder / "report.md", render_markdown(report))
-    write_atomic(report.page, render_page(report))
+    write_atomic(report.page, render_page(report, others))
     if (folder / PDF_FILE).exists():
         write_atomic(folder / PDF_FILE, render_pdf(report))
     return report.page
@@ -77,6 +80,13 @@ def read_report(folder: Path, *, has_figures: bool = False) -> Report:
     Raises `BenchError` as above, and for figures that are not those that its report has written.
     """
     return _Builder(folder, read_manifest(folder), "load" if has_figures else "read").build()
+
+
+def _read_beside(folder: Path, first: Path, rules: Rules) -> Report:
+    if folder.resolve() == first.resolve():
+        raise BenchError(f"--beside: expected another run than {first}, found the same")
+    report = read_report(folder, has_figures=True)
+    return replace(report, verdicts=judge_report(report, rules))
 
 
 class _Builder:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import experiments
+from bench.errors import BenchError
 from bench.report import build_report, page_sections
 from bench.report import page as page_module
 from bench.report.build import read_report
@@ -218,6 +220,39 @@ def test_long_tables_are_cut_and_the_download_is_whole(build, fake_run):
     assert [row[3] for row in rest] == [f"note-{n}" for n in range(200, 250)], "a script shows the others"
     assert len(pd.read_csv(fake_run.folder / "tables" / "speeds.csv")) == 250
     assert "The first 200 of 250 rows." in (fake_run.folder / "report.md").read_text()
+
+
+def test_other_runs_are_beside_where_asked_and_only_there(build, fake_run, tmp_path):
+    """What is beside waits in a template, which is neither shown nor run until a script takes it."""
+    alone, _ = build()
+    other = tmp_path / "other"
+    shutil.copytree(fake_run.folder, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"run_id": "<b>other", "profile": "paper"}))
+    both = build_report(fake_run.folder, lambda _: None, [other]).read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(both)
+    assert checker.open == []
+    assert '<option value="1">&lt;b&gt;other (paper)</option>' in both
+    shown, _, beside = both.partition('<template class="run" data-run="1">')
+    assert shown.count("<main") == beside.count("<main") == 1
+    assert "<h1>&lt;b&gt;other</h1>" in beside
+    assert "<h1>&lt;b&gt;other</h1>" not in shown
+    build_report(fake_run.folder, lambda _: None)
+    assert (fake_run.folder / "report.html").read_text(encoding="utf-8") == alone
+
+
+def test_a_run_beside_itself_or_without_its_report_is_refused(fake_run, tmp_path):
+    build_report(fake_run.folder, lambda _: None)
+    with pytest.raises(BenchError, match="--beside: expected another run than .*, found the same"):
+        build_report(fake_run.folder, lambda _: None, [fake_run.folder / "raw" / ".."])
+    other = tmp_path / "other"
+    shutil.copytree(fake_run.folder, other)
+    (other / "figures" / "speeds.svg").unlink()
+    before = (fake_run.folder / "report.html").read_bytes()
+    with pytest.raises(BenchError, match=r"speeds\.svg: expected a file of a run, found"):
+        build_report(fake_run.folder, lambda _: None, [other])
+    assert (fake_run.folder / "report.html").read_bytes() == before
 
 
 def test_markdown_refers_to_files_that_exist(build, fake_run):
