@@ -137,9 +137,16 @@ def ehrbench(session: nox.Session) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Write the report of a run again: `ehrbench report` with the words after `--`."""
+    """Write the report of a run again, or `--check` it: `ehrbench report` with the words after `--`."""
     install_with_project(session, "bench")
     session.run("ehrbench", "report", *session.posargs)
+
+
+@nox.session
+def paper(session: nox.Session) -> None:
+    """Set the report of a run as an article, in PDF: `ehrbench paper` with the words after `--`."""
+    install_with_project(session, "bench")
+    session.run("ehrbench", "paper", *session.posargs)
 
 
 @nox.session

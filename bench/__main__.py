@@ -1,4 +1,4 @@
-"""The command line: `ehrbench list`, `run`, `report`, `claims`, `compare`, `verify`, `doctor`, `errata`.
+"""The command line: `ehrbench list`, `run`, `report`, `paper`, `claims`, `compare`, `verify`, `doctor`, `errata`.
 
 Bad input ends in one clear line and exit code 2; an interrupted run in 130; a bug in a traceback.  Code 1 says that a
 command did its work and that the answer is no.  Commands import what they need when they run, so that help and lists
@@ -21,6 +21,7 @@ import msgspec
 from bench.cli.appendix import appendix
 from bench.cli.compare import compare
 from bench.cli.export import export
+from bench.cli.paper import paper
 from bench.errors import BenchError
 from ehrcore import __version__
 from ehrcore.errors import EhrError
@@ -169,19 +170,51 @@ def _terminate_as_interrupt() -> Iterator[None]:
 
 @app.command(short_help="Write tables, figures and report of a run again.")
 @click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
+@click.option(
+    "--beside",
+    multiple=True,
+    type=_FOLDER,
+    metavar="RUN",
+    help="Another run, of another profile or machine, to which the page can switch; may be given again.",
+)
+@click.option("--check", "is_check", is_flag=True, help="Write nothing, and say what is not what the rows give.")
 @_RESULTS
-def report(folder: Path | None, results: Path) -> None:
-    """Write tables, figures and report of a run (the newest if none is named) again, from its raw rows."""
+def report(folder: Path | None, beside: tuple[Path, ...], *, is_check: bool, results: Path) -> None:
+    """Write tables, figures and report of a run (the newest if none is named) again, from its raw rows.
+
+    With --beside the page holds the other runs, too, and so depends on their files.  With --check all are made
+    elsewhere and compared file by file: the exit code is 1 if anything derived differs, is missing or is too much.
+    """
     from bench.record import RunDirectory, newest_run
     from bench.report import build_report, print_summary
     from bench.report.load import read_manifest
 
     chosen = folder or newest_run(results)
     read_manifest(chosen)
+    if is_check and beside:
+        raise BenchError(f"--check: expected no --beside, for a run's own page is checked, found {beside[0]}")
+    if is_check:
+        _check_report(chosen)
+        return
     held = RunDirectory.load(chosen)
-    build_report(chosen, lambda line: click.echo(line, err=True))
+    build_report(chosen, lambda line: click.echo(line, err=True), beside)
     held.seal_derived()
     print_summary(chosen)
+
+
+def _check_report(folder: Path) -> None:
+    from bench.report.drift import find_drift
+
+    lines, count = find_drift(folder)
+    for line in lines:
+        click.echo(line)
+    if lines:
+        sys.stderr.write(f"ehrbench: {folder} has drifted: ehrbench report {folder} writes it anew\n")
+        sys.exit(1)
+    click.echo(f"{folder}: {count} derived files are what the rows give, byte for byte")
+
+
+app.add_command(paper)
 
 
 @app.command(short_help="Say what a run says of the paper's claims.")

@@ -23,7 +23,7 @@ from bench.files import append_durably, write_atomic
 #: A reader takes its own version and older ones.  A change that an older reader would misread makes a new version.
 SCHEMA_VERSION: Final = 2
 #: What a report writes; everything else was measured.
-DERIVED: Final = ("tables/", "figures/", "report.", "claims.json", "ro-crate-metadata.json")
+DERIVED: Final = ("tables/", "figures/", "report.", "claims.json", "facts.json", "ro-crate-metadata.json")
 Status = Literal["running", "complete", "interrupted", "failed"]
 #: What may have become of a case, or of one observation of it.
 ROW_STATUSES: Final = ("ok", "failed", "timeout", "void", "skipped")

@@ -57,7 +57,7 @@ def run_test(name: str, test: RuleTest, find_table: Callable[[str], Rows | None]
         return replace(blank, reason=f"table {test.table} is not in this run")
     if absent := sorted(test.columns() - {*(rows[0] if rows else ())}) if rows else []:
         return replace(blank, reason=f"table {test.table} has no column {absent[0]}")
-    chosen = _select(rows, test.where)
+    chosen = select_rows(rows, test.where)
     if not chosen:
         return replace(blank, reason=f"table {test.table} has no row with {_name(test.where)}")
     try:
@@ -84,7 +84,7 @@ def _measure(blank: Evidence, test: RuleTest, chosen: Rows, rows: Rows) -> Evide
 def _compare_row(blank: Evidence, test: RuleTest, row: Mapping[str, str], rows: Rows) -> Evidence:
     value = _read(row, test.column)
     if test.per or test.over:
-        below = row if test.per else _only(_select(rows, test.over), test)
+        below = row if test.per else _only(select_rows(rows, test.over), test)
         value = _number(value) / _number(_read(below, test.per or test.column))
     low, high = (_bound(row, name) for name in (test.low, test.high))
     return replace(blank, value=value, low=low, high=high, outcome=_judge(test, value, low, high))
@@ -143,7 +143,8 @@ def _adverse(test: RuleTest, item: Evidence) -> float:
     return item.value if is_first_low else -item.value
 
 
-def _select(rows: Rows, where: Filter) -> Rows:
+def select_rows(rows: Rows, where: Filter) -> Rows:
+    """The rows whose cells are what ``where`` wants, column by column."""
     return [row for row in rows if all(_is_match(row[column], wanted) for column, wanted in where.items())]
 
 

@@ -1,18 +1,19 @@
 """From a run's files to its report: raw rows -> tables -> figures -> pages, with no need of the machine that ran.
 
 A table whose rows are missing, because the run stopped or a case failed, is left out and named; where nothing is
-missing, an error in building it is a bug and is raised.
+missing, an error in building it is a bug and is raised.  The same rows give the same bytes, wherever and whenever.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from bench import experiments
-from bench.analysis.claims import read_rules
+from bench.analysis.claims import Rules, read_rules
 from bench.errors import BenchError
 from bench.experiments.base import Experiment, Figure, Row, Table
 from bench.extensions import require_extensions
@@ -22,13 +23,17 @@ from bench.report.claims import FILE as CLAIMS_FILE
 from bench.report.claims import judge_report, write_json
 from bench.report.controls import find_contention, find_flags, find_noise, flag_table
 from bench.report.defence import describe_defence
-from bench.report.load import Manifest, Progress, read_manifest, read_rows, validate_record
+from bench.report.facts import FILE as FACTS_FILE
+from bench.report.facts import gather_facts, write_facts
+from bench.report.latex import latex_document
+from bench.report.load import Manifest, Progress, read_derived, read_manifest, read_rows, validate_record
 from bench.report.markdown import render_markdown
 from bench.report.model import BuiltTable, DrawnFigure, Report, Section, collect_failures
 from bench.report.page import render_page
+from bench.report.pdf import render_pdf
 from bench.report.schema import FILE as SCHEMA_FILE
 from bench.report.schema import write_package
-from bench.report.style import journal_style, save_figure
+from bench.report.style import PNG_DPI, journal_style, render_figure, save_files
 from bench.report.tables import check_columns, write_table
 
 if TYPE_CHECKING:
@@ -37,37 +42,68 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def build_report(folder: Path, out: Callable[[str], None]) -> Path:
-    """Write tables, figures, ``claims.json``, ``report.md`` and ``report.html`` of a run; path of the last.
+#: Significant digits of every number in a table: the last bits of a sum, in which the vector units of processors
+#: differ, reach no file.
+DIGITS: Final = 12
+#: Written by `render_pdf` on request, and kept up to date from then on.
+PDF_FILE: Final = "report.pdf"
 
-    ``out`` is told, line by line, what a reader has to know.  Raises `BenchError` for a directory that is not a
-    run's, for files that cannot be read and for files that cannot be written.
+
+def build_report(folder: Path, out: Callable[[str], None], beside: Sequence[Path] = ()) -> Path:
+    """Write tables, figures, ``claims.json``, ``facts.json``, ``report.md`` and ``report.html``; path of the last.
+
+    A ``report.pdf`` that is there is written anew.  ``out`` is told, line by line, what a reader has to know.  The page
+    can switch to the runs ``beside``, with the figures that their own reports have written; only then does it depend on
+    more than its run.  Raises `BenchError` for a directory that is not a run's and for files that cannot be read or
+    written.
     """
     rules = read_rules()
-    report = _Builder(folder, read_manifest(folder), is_writing=True).build()
+    others = [_read_beside(other, folder, rules) for other in beside]
+    report = _Builder(folder, read_manifest(folder), "write").build()
     report = replace(report, verdicts=judge_report(report, rules))
     for notice in report.notices:
         out(notice)
     if any(section.tables for section in report.sections):
         write_atomic(folder / SCHEMA_FILE, write_package(report))
     write_atomic(folder / CLAIMS_FILE, write_json(report, report.verdicts, rules))
+    write_atomic(folder / FACTS_FILE, write_facts(report, gather_facts(report)))
+    tables = [built.table.name for section in report.sections for built in section.tables]
+    figures = [(drawn.figure.name, drawn.figure.caption) for section in report.sections for drawn in section.figures]
+    if tables:
+        document = latex_document(f"Tables and figures of the run {report.manifest.run_id}", tables, figures)
+        write_atomic(folder / "tables" / "all.tex", document)
     write_atomic(folder / "report.md", render_markdown(report))
-    write_atomic(report.page, render_page(report))
+    write_atomic(report.page, render_page(report, others))
+    if (folder / PDF_FILE).exists():
+        write_atomic(folder / PDF_FILE, render_pdf(report))
     return report.page
 
 
-def read_report(folder: Path) -> Report:
-    """The report of the run in ``folder`` without its figures; writes nothing.  Raises `BenchError` as above."""
-    return _Builder(folder, read_manifest(folder), is_writing=False).build()
+def read_report(folder: Path, *, has_figures: bool = False) -> Report:
+    """The report of the run in ``folder``; writes nothing.  Figures are read, not drawn, if they are asked for at all.
+
+    Raises `BenchError` as above, and for figures that are not those that its report has written.
+    """
+    return _Builder(folder, read_manifest(folder), "load" if has_figures else "read").build()
+
+
+def _read_beside(folder: Path, first: Path, rules: Rules) -> Report:
+    if folder.resolve() == first.resolve():
+        raise BenchError(f"--beside: expected another run than {first}, found the same")
+    report = read_report(folder, has_figures=True)
+    return replace(report, verdicts=judge_report(report, rules))
 
 
 class _Builder:
-    """Builds the sections in order; numbers tables and figures through the report, collects notices."""
+    """Builds the sections in order; numbers tables and figures through the report, collects notices.
 
-    def __init__(self, folder: Path, manifest: Manifest, *, is_writing: bool) -> None:
+    Tables and figures are written, or figures are loaded, or only tables are read.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, mode: Literal["write", "load", "read"]) -> None:
         self._folder = folder
         self._manifest = manifest
-        self._is_writing = is_writing
+        self._mode = mode
         self._notices: list[str] = []
         self._names: set[str] = set()
         self._table_numbers = count(1)
@@ -129,7 +165,7 @@ class _Builder:
             shown = flag_table(table, frame)
             if flags := find_flags(shown):
                 self._notices.append(f"{experiment.id}: table {table.name}: {flags}")
-            if self._is_writing:
+            if self._mode == "write":
                 write_table(shown, frame, self._folder / "tables")
             built.append(BuiltTable(next(self._table_numbers), shown, frame))
         return tuple(built)
@@ -138,13 +174,25 @@ class _Builder:
         self, experiment: Experiment, tables: Sequence[BuiltTable], left_out: list[str], lack: str
     ) -> tuple[DrawnFigure, ...]:
         drawn = []
-        for figure in experiment.figures if self._is_writing else ():
+        for figure in experiment.figures if self._mode != "read" else ():
             self._claim_name(f"figure {figure.name}")
-            draw = partial(_draw_figure, figure, tables, self._folder / "figures")
-            files = _attempt(draw, f"figure {figure.name}", left_out, lack)
+            is_kept = self._mode == "load" and (not lack or self._find_figure(figure, "svg").exists())
+            make = partial(self._load_figure, figure) if is_kept else partial(self._draw_figure, figure, tables)
+            files = _attempt(make, f"figure {figure.name}", left_out, lack)
             if files is not None:
                 drawn.append(DrawnFigure(next(self._figure_numbers), figure, *files))
         return tuple(drawn)
+
+    def _draw_figure(self, figure: Figure, tables: Sequence[BuiltTable]) -> tuple[bytes, bytes, float]:
+        return _draw_figure(figure, tables, self._folder / "figures" if self._mode == "write" else None)
+
+    def _load_figure(self, figure: Figure) -> tuple[bytes, bytes, float]:
+        """As `_draw_figure` has returned it; `BenchError` for files that are not those that the report has written."""
+        svg, png = (read_derived(self._find_figure(figure, suffix), self._manifest) for suffix in ("svg", "png"))
+        return svg, png, struct.unpack(">I", png[16:20])[0] / PNG_DPI
+
+    def _find_figure(self, figure: Figure, suffix: str) -> Path:
+        return self._folder / "figures" / f"{figure.name}.{suffix}"
 
     def _claim_name(self, name: str) -> None:
         """Files are named after tables and figures, so two of one name would overwrite each other."""
@@ -154,9 +202,22 @@ class _Builder:
 
 
 def _build_table(table: Table, good: "pd.DataFrame") -> "pd.DataFrame":
-    frame = table.build(good.copy())
+    frame = round_numbers(table.build(good.copy()))
     check_columns(table, frame)
     return frame
+
+
+def round_numbers(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """A copy with all numbers of floating point in `DIGITS` significant digits."""
+    import pandas as pd
+
+    def settle(value: Any) -> Any:
+        if isinstance(value, list):
+            return [settle(item) for item in value]
+        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+    columns = {name: pd.Series([*map(settle, cells)], cells.index, cells.dtype) for name, cells in frame.items()}
+    return pd.DataFrame(columns, index=frame.index, columns=frame.columns)
 
 
 def _answer(experiment: Experiment, tables: Sequence[BuiltTable]) -> tuple[str, ...]:
@@ -164,13 +225,15 @@ def _answer(experiment: Experiment, tables: Sequence[BuiltTable]) -> tuple[str, 
     return () if experiment.answer is None else tuple(experiment.answer(frames))
 
 
-def _draw_figure(figure: Figure, tables: Sequence[BuiltTable], folder: Path) -> tuple[bytes, bytes, float]:
-    """Draw and save a figure; its SVG, its PNG and its width in inches."""
+def _draw_figure(figure: Figure, tables: Sequence[BuiltTable], folder: Path | None) -> tuple[bytes, bytes, float]:
+    """Draw a figure, and save it if there is a ``folder``; its SVG, its PNG and its width in inches."""
     frames = {built.table.name: built.frame.copy() for built in tables}
     with journal_style():
         made = figure.draw(frames)
-    svg, png = save_figure(made, folder, figure.name)
-    return svg.read_bytes(), png.read_bytes(), float(made.get_figwidth())
+    files = render_figure(made)
+    if folder is not None:
+        save_files(files, folder, figure.name)
+    return files["svg"], files["png"], float(made.get_figwidth())
 
 
 def _attempt(make: Callable[[], T], what: str, left_out: list[str], lack: str) -> T | None:

@@ -5,9 +5,8 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.claims import UNTESTED, VERDICTS, Rules, read_rules
@@ -31,18 +30,23 @@ INTRODUCTION: Final = (
 
 def judge_report(report: "Report", rules: Rules | None = None) -> tuple[Verdict, ...]:
     """The verdicts of a report's tables, by the suite's rules unless others are given; `BenchError` as `read_rules`."""
+    return judge_claims(rules or read_rules(), find_rows(report))
+
+
+def find_rows(report: "Report") -> Callable[[str], Rows | None]:
+    """What gives the rows of a table by its name as its CSV has them, which is what everybody else can judge from."""
     frames = {built.table.name: built.frame for section in report.sections for built in section.tables}
     read: dict[str, Rows] = {}
 
     def find(name: str) -> Rows | None:
         if name not in frames:
             return None
-        if name not in read:  # as the CSV has it, which is what everybody else can judge from
+        if name not in read:
             text = frames[name].to_csv(index=False, lineterminator="\n")
             read[name] = list(csv.DictReader(io.StringIO(text)))
         return read[name]
 
-    return judge_claims(rules or read_rules(), find)
+    return find
 
 
 def count_verdicts(verdicts: Sequence[Verdict]) -> str:
@@ -115,39 +119,3 @@ def _markdown_row(item: Verdict) -> tuple[str, ...]:
     verdict = f"**{item.verdict}**: {escape_markdown(item.says)}"
     command = f"`{claim.command}`" if claim.command else ""
     return item.id, escape_markdown(f"{claim.says} ({claim.place})"), verdict, evidence, command
-
-
-def html_section(verdicts: Sequence[Verdict]) -> str:
-    """The section of ``report.html``; '' without verdicts."""
-    if not verdicts:
-        return ""
-    headings = ("Claim", "What the paper says", "Verdict", "Evidence", "Command")
-    head = "".join(f'<th scope="col">{text}</th>' for text in headings)
-    rows = "\n".join(map(_html_row, shown(verdicts)))
-    return f"""<section id="claims"><h2>Claims and verdicts</h2>
-<p>{escape(INTRODUCTION)}</p>
-<p><b>{len(verdicts)} claims:</b> {escape(count_verdicts(verdicts))}. {escape(list_untested(verdicts))}</p>
-<div class="scroll prose verdicts" role="region" aria-label="Claims and verdicts" tabindex="0">
-<table>
-<thead><tr>{head}</tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</div></section>"""
-
-
-def _html_row(item: Verdict) -> str:
-    claim = item.claim
-    why = f"<p>Rule: {escape(claim.why)}</p>" if claim.why else ""
-    cited = "".join(f"<li>{escape(cite(one))}</li>" for one in item.evidence)
-    kind = item.verdict.replace(" ", "-")
-    count = f"{len(item.evidence)} test{'s' if len(item.evidence) != 1 else ''}"
-    evidence = f"<details><summary>{count}</summary><ul>{cited}</ul>{why}</details>" if cited else ""
-    command = f"<code>{escape(claim.command)}</code>" if claim.command else ""
-    return (
-        f'<tr id="claim-{item.id}"><td>{item.id}</td>'
-        f'<td>{escape(claim.says)} <span class="unit">{escape(claim.place)}</span></td>'
-        f'<td><b class="verdict {kind}">{item.verdict}</b> {escape(item.says)}</td>'
-        f"<td>{evidence}</td><td>{command}</td></tr>"
-    )

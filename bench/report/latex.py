@@ -1,11 +1,40 @@
 """LaTeX fragments: a booktabs ``tabular`` in a ``table``, with every special character escaped."""
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Any, Final
 
-from bench.experiments.base import Column
+from bench.report.layout import CAPACITY, SIDEWAYS, Layout, PrintedColumn, lay_out, spread
 
+#: Rows of a fragment at most; the CSV holds all.
+ROW_LIMIT: Final = 60
+#: More do not fit a page.
+PAGE_ROWS: Final = 36
+_TYPE: Final = {
+    size_pt: rf"\{name}\setlength{{\tabcolsep}}{{4pt}}"
+    for size_pt, name in ((9, "small"), (8, "footnotesize"), (7, "scriptsize"))
+}
+_SENTENCE: Final = re.compile(r"(?<=[a-z)][.:]) (?=[A-Z(])")
+_PREAMBLE: Final = r"""% Every table and figure of a run, to copy from.  In this folder: pdflatex all
+\documentclass[a4paper]{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage[margin=2.5cm]{geometry}
+\usepackage{array}      % columns of text
+\usepackage{booktabs}   % rules
+\usepackage{graphicx}   % figures
+\usepackage{longtable}  % tables over pages
+\usepackage{pdflscape}  % those on their side
+\usepackage{rotating}   % tables on their side
+\usepackage{textcomp}   % the micro sign
+\title{TITLE}
+\date{}
+\begin{document}
+\maketitle
+\listoftables
+\listoffigures
+\clearpage"""
 _ESCAPES: Final = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -58,31 +87,80 @@ _POWER: Final = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _NUMBER: Final = re.compile(r"-(?=[0-9.∞])")
 
 
-def latex_table(
-    name: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
-) -> str:
-    """A ``table`` with caption and label ``tab:<name>``; columns where ``numeric`` is true are set to the right.
+def latex_table(name: str, caption: str, columns: Sequence[PrintedColumn], of_columns: int) -> str:
+    r"""A ``table`` with caption and label ``tab:<name>``, upright or on its side, in type that fits 16 cm.
 
-    Units stand on a line of their own, which keeps columns narrow.
+    ``columns`` are those that tell, of ``of_columns`` in all; the first `ROW_LIMIT` rows are set, and what is left
+    out is said in the first line.  More than `PAGE_ROWS` rows make a ``longtable``, which breaks over pages.
+    Headings are broken into lines of their own, units last, which keeps columns narrow.
     """
-    units = [f"[{column.unit}]" if column.unit else "" for column in columns]
-    lines = [
-        r"% Needs \usepackage{booktabs}.",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape_latex(caption)}}}",
-        rf"\label{{tab:{name}}}",
-        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in numeric)}}}",
-        r"\toprule",
-        _latex_row([column.title for column in columns]),
-        *([_latex_row(units)] if any(units) else []),
-        r"\midrule",
-        *[_latex_row(row) for row in rows],
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    layout = lay_out(columns)
+    chosen, count = layout.columns, len(columns[0].cells)
+    capacity = SIDEWAYS if layout.is_sideways else CAPACITY[layout.size_pt]
+    rows = [_latex_row(cells) for cells in list(zip(*[column.cells for column in chosen], strict=True))[:ROW_LIMIT]]
+    counts = ((len(rows), count, "rows"), (len(chosen), of_columns, "columns"))
+    said = [f"{shown} of {of} {noun}" for shown, of, noun in counts if shown < of]
+    first, *more = _SENTENCE.split(caption, maxsplit=1)
+    cut = f"[{{{escape_latex(first)}}}]" if more else ""  # braces: the text may have a bracket
+    parts = {
+        "caption": rf"\caption{cut}{{{escape_latex(caption)}}}",
+        "label": rf"\label{{tab:{name}}}",
+        "format": "".join(map(_column_type, chosen, spread(chosen, capacity), repeat(capacity))),
+        "head": [r"\toprule", *_heading(chosen), r"\midrule"],
+    }
+    lines = _long(parts, len(chosen), rows, layout) if len(rows) > PAGE_ROWS else _floating(parts, rows, layout)
+    source = f"% From {name}.csv{': ' + ', '.join(said) if said else ''}; all.tex has the packages that it needs."
+    return "\n".join([source, *lines]) + "\n"
+
+
+def latex_document(title: str, tables: Sequence[str], figures: Sequence[tuple[str, str]]) -> str:
+    """A whole document that shows every fragment and every figure (name and caption), to copy from.
+
+    It is compiled in the folder of the fragments: ``pdflatex all``, twice.
+    """
+    shown = [
+        "\n".join([r"\begin{figure}", r"\centering", rf"\includegraphics[width=\linewidth]{{../figures/{name}.pdf}}",
+                   rf"\caption[{{{escape_latex(_SENTENCE.split(caption, maxsplit=1)[0])}}}]{{{escape_latex(caption)}}}",
+                   rf"\label{{fig:{name}}}", r"\end{figure}", r"\clearpage"])
+        for name, caption in figures
+    ]  # fmt: skip
+    inputs = [rf"\input{{{name}}}\clearpage" for name in tables]
+    head = _PREAMBLE.replace("TITLE", escape_latex(title))
+    return "\n".join([head, *inputs, *shown, r"\end{document}"]) + "\n"
+
+
+def _floating(parts: Mapping[str, Any], rows: Sequence[str], layout: Layout) -> list[str]:
+    kind = "sidewaystable" if layout.is_sideways else "table"
+    return [
+        rf"\begin{{{kind}}}", r"\centering", _TYPE[layout.size_pt], parts["caption"], parts["label"],
+        rf"\begin{{tabular}}{{@{{}}{parts['format']}@{{}}}}", *parts["head"], *rows, r"\bottomrule",
+        r"\end{tabular}", rf"\end{{{kind}}}",
+    ]  # fmt: skip
+
+
+def _long(parts: Mapping[str, Any], count: int, rows: Sequence[str], layout: Layout) -> list[str]:
+    begin, end = (r"\begin{landscape}", r"\end{landscape}") if layout.is_sideways else ("{", "}")
+    return [
+        begin, _TYPE[layout.size_pt], rf"\begin{{longtable}}{{@{{}}{parts['format']}@{{}}}}",
+        rf"{parts['caption']}{parts['label']} \\", *parts["head"], r"\endfirsthead", *parts["head"], r"\endhead",
+        rf"\midrule \multicolumn{{{count}}}{{@{{}}r@{{}}}}{{continued}} \\ \endfoot", r"\bottomrule \endlastfoot",
+        *rows, r"\end{longtable}", end,
+    ]  # fmt: skip
+
+
+def _column_type(column: PrintedColumn, width: int, capacity: int) -> str:
+    if column.is_number:
+        return "r"
+    if column.longest <= width:
+        return "l"
+    return rf">{{\raggedright\arraybackslash}}p{{{width / capacity:.3f}\linewidth}}"
+
+
+def _heading(columns: Sequence[PrintedColumn]) -> list[str]:
+    """Lines of the headings, the last ones beside each other."""
+    depth = max(len(column.head) for column in columns)
+    lines = zip(*[[""] * (depth - len(column.head)) + [*column.head] for column in columns], strict=True)
+    return [_latex_row(line) for line in lines]
 
 
 def escape_latex(text: str) -> str:

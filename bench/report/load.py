@@ -131,6 +131,14 @@ def validate_record(folder: Path, manifest: Manifest) -> None:
                 raise BenchError(f"{path}: expected a file that the run recorded, found one that it did not")
 
 
+def read_derived(path: Path, manifest: Manifest) -> bytes:
+    """A file that a report has written; `BenchError` if it is missing or is not the one whose digest the run keeps."""
+    data, name = _read(path), f"{path.parent.name}/{path.name}"
+    if hashlib.sha256(data).hexdigest() != manifest.files.get(name, hashlib.sha256(data).hexdigest()):
+        raise BenchError(f"{path}: expected what the report has written, found another content (see: ehrbench report)")
+    return data
+
+
 def read_rows(path: Path, *, may_be_cut: bool) -> RawFile:
     """All rows of a raw file; only that of a run that was stopped ``may_be_cut`` in its last case.
 

@@ -3,10 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from bench.report.abstract import write_abstract
 from bench.report.claims import markdown_blocks
+from bench.report.errata import list_errata
+from bench.report.method import describe_method
 from bench.report.model import Report, Section
 from bench.report.summary import FILES, HOW_TO_READ, banner_of, describe_details, describe_environment, format_duration
 from bench.report.tables import escape_markdown, markdown_table
+from bench.report.threats import list_threats
 
 #: Longer tables are cut here in what people read; the CSV holds all rows.
 ROW_LIMIT: Final = 200
@@ -24,6 +28,10 @@ def _blocks(report: Report) -> Iterator[str]:
         yield f"> **{banner}**"
     if report.notices:
         yield _list(report.notices)
+    yield "## Abstract"
+    yield from map(escape_markdown, write_abstract(report))
+    yield "## Method in short"
+    yield _list([f"{title}: {' '.join(sentences)}" for title, sentences in describe_method(report)])
     yield "## Experiments"
     yield _pipe_table(("Experiment", "Question", "Rows", "Not ok", "Time"), [_overview_row(s) for s in report.sections])
     if report.defence:
@@ -32,6 +40,12 @@ def _blocks(report: Report) -> Iterator[str]:
     yield from markdown_blocks(report.verdicts)
     for section in report.sections:
         yield from _section_blocks(section)
+    yield "## Threats to validity"
+    for title, sentences in list_threats(report):
+        yield f"### {title}"
+        yield _list(sentences)
+    yield "## Errata of the paper"
+    yield f"{len(list_errata())} of them, in paper/errata.md and, with both sides computed, by `ehrbench errata`."
     yield "## How to read it"
     yield HOW_TO_READ
     yield FILES
@@ -73,7 +87,7 @@ def _section_blocks(section: Section) -> Iterator[str]:
         yield _list(section.left_out)
 
 
-def _list(lines: tuple[str, ...]) -> str:
+def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"- {escape_markdown(line)}" for line in lines)
 
 

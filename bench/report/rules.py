@@ -32,7 +32,7 @@ def _blocks(rules: Rules) -> Iterator[str]:
         yield escape_markdown(claim.why or f"Not testable here: {claim.untestable}.")
         if claim.tests:
             yield "\n".join(f"- `{name}`: {_describe_test(test)}" for name, test in claim.tests.items())
-            yield "\n".join(f"{number}. {_describe_decision(item)}" for number, item in enumerate(claim.decisions, 1))
+            yield "\n".join(f"{number}. {describe_decision(item)}" for number, item in enumerate(claim.decisions, 1))
 
 
 def _name_experiments(claim: Claim) -> str:
@@ -64,7 +64,8 @@ def _describe_rows(test: RuleTest) -> str:
     return text + (f", over that where {escape_markdown(base)}" if base else "")
 
 
-def _describe_decision(decision: Decision) -> str:
+def describe_decision(decision: Decision) -> str:
+    """A decision in words, as Markdown: the verdict, and of which tests it asks what."""
     kinds = (
         ("hold", "holds", decision.holds),
         ("fail", "fails", decision.fails),

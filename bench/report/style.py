@@ -1,10 +1,10 @@
 """How figures look: one journal style, two widths, colours that colour-blind readers can tell apart.
 
 Figures are made on `matplotlib.figure.Figure`, without pyplot and so without global state.  The same figure drawn
-from the same values is the same bytes: ids are salted with a constant, and no date is written.
+from the same values is the same bytes: ids are salted with a constant, and no date and no program is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle
@@ -24,6 +24,13 @@ PNG_DPI: Final = 300
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 #: One fewer than colours: a repeated colour comes with another marker.
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+
+#: What each format would say of the day and the program, which are not the figure's.
+_METADATA: Final[dict[str, dict[str, None]]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
 
 _JOURNAL: Final[dict[str, Any]] = {
     "axes.axisbelow": True,
@@ -50,6 +57,7 @@ _JOURNAL: Final[dict[str, Any]] = {
     "lines.markersize": 4,
     "mathtext.fontset": "dejavusans",
     "patch.linewidth": 0.6,
+    "pdf.fonttype": 42,  # TrueType, embedded: publishers refuse matplotlib's own Type 3
     "svg.fonttype": "path",  # a reader need not have the font
     "svg.hashsalt": "ehrbench",
     "xtick.labelsize": 7,
@@ -104,13 +112,27 @@ def markers(names: Sequence[str]) -> dict[str, str]:
 
 
 def save_figure(figure: "Figure", folder: Path, name: str) -> list[Path]:
-    """Write ``name.svg`` and ``name.png`` (300 dpi); paths of both.  Raises `BenchError` if one cannot be written."""
-    paths = []
-    for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        data = BytesIO()
-        with journal_style():
+    """Write ``name`` as ``.svg``, ``.png`` (300 dpi) and ``.pdf``; their paths.
+
+    Raises `BenchError` if one cannot be written.
+    """
+    return save_files(render_figure(figure), folder, name)
+
+
+def render_figure(figure: "Figure") -> dict[str, bytes]:
+    """The figure as files, by their suffix."""
+    files = {}
+    with journal_style():
+        for suffix, metadata in _METADATA.items():
+            data = BytesIO()
             figure.savefig(data, format=suffix, dpi=PNG_DPI, metadata=metadata)
-        path = folder / f"{name}.{suffix}"
-        write_atomic(path, data.getvalue())
-        paths.append(path)
+            files[suffix] = data.getvalue()
+    return files
+
+
+def save_files(files: Mapping[str, bytes], folder: Path, name: str) -> list[Path]:
+    """Write what `render_figure` has given; as `save_figure`."""
+    paths = [folder / f"{name}.{suffix}" for suffix in files]
+    for path, data in zip(paths, files.values(), strict=True):
+        write_atomic(path, data)
     return paths

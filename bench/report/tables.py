@@ -1,18 +1,22 @@
 """Tables as files and as markup: tidy CSV in full precision, and LaTeX, Markdown and HTML that a person reads.
 
-All readable forms show the same text: `format_rows` formats, the others only escape and lay out.
+All readable forms show the same text: `format_rows` formats, the others only escape and lay out.  LaTeX and print show
+the columns that tell.
 """
 
 import html
 import math
 import re
+from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Column, Table
 from bench.files import write_atomic
 from bench.report.latex import latex_table
+from bench.report.layout import main_columns, print_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +34,11 @@ def write_table(table: Table, frame: "pd.DataFrame", folder: Path) -> list[Path]
     Raises `ValueError` if the frame's columns are not the table's, and `BenchError` if a file cannot be written.
     """
     check_columns(table, frame)
-    columns = list(table.columns.values())
     contents = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "tex": latex_table(table.name, table.caption, columns, format_rows(table, frame), numeric_columns(frame)),
+        "tex": latex_table(
+            table.name, table.caption, main_columns(table, print_columns(table, frame)), len(frame.columns)
+        ),
     }
     paths = {folder / f"{table.name}.{suffix}": content for suffix, content in contents.items()}
     for path, content in paths.items():
@@ -91,10 +96,13 @@ def markdown_table(table: Table, frame: "pd.DataFrame", limit: int | None = None
     return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rules, *rows])
 
 
-def html_table(table: Table, frame: "pd.DataFrame", limit: int | None = None) -> str:
+def html_table(
+    table: Table, frame: "pd.DataFrame", limit: int | None = None, engines: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The first ``limit`` rows (None for all) as an HTML ``<table>``.
 
-    Cells of numbers have the class ``num``; those of columns with sentences, ``long``.
+    Cells of numbers have the class ``num``; those of columns with sentences, ``long``.  Headings of columns that are in
+    ``engines`` say which engine theirs is.
     """
     rows = format_rows(table, frame)[:limit]
     kinds = [
@@ -102,9 +110,10 @@ def html_table(table: Table, frame: "pd.DataFrame", limit: int | None = None) ->
         for index, numeric in enumerate(numeric_columns(frame))
     ]
     classes = [f' class="{kind}"' if kind else "" for kind in kinds]
+    marks = [f' data-engine="{engines[name]}"' if name in engines else "" for name in table.columns]
     headings = "".join(
-        f'<th scope="col"{kind}>{_html_heading(column)}</th>'
-        for column, kind in zip(table.columns.values(), classes, strict=True)
+        f'<th scope="col"{kind}{mark}>{_html_heading(column)}</th>'
+        for column, kind, mark in zip(table.columns.values(), classes, marks, strict=True)
     )
     body = "\n".join(_html_row(row, classes) for row in rows)
     return f"<table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"

@@ -3,12 +3,16 @@
 import gc
 import json
 from functools import partial
+from itertools import groupby
+from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.record import SCHEMA_VERSION, RunDirectory
+from bench.report import build_report
+from bench.report.load import read_content, read_rows
 from bench.run import execute, resume_run
 from bench.scenario import load_scenario
 
@@ -116,6 +120,30 @@ def fake_run(tmp_path, monkeypatch):
 @pytest.fixture
 def demo():
     return DEMO
+
+
+# -- a part of the reference run ---------------------------------------------------------------------------------
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+@pytest.fixture(scope="session")
+def table1_run(tmp_path_factory):
+    """The folder of a complete run of table1 alone, from the rows of the reference run, with its report."""
+    known = read_content(REFERENCE)
+    content = {key: known[key] for key in ("scenario", "seed", "workload", "machine", "versions", "git", "sittings")}
+    content["experiments"] = {"table1": {"status": "complete", "cases": 1}}
+    made = RunDirectory.create(tmp_path_factory.mktemp("results"), "demo", content)
+    rows = read_rows(REFERENCE / "raw" / "table1.jsonl", may_be_cut=False).rows
+    for case, group in groupby(rows, key=lambda row: row["case"]):
+        made.append("table1", case, [{k: v for k, v in row.items() if k not in {"part", "parts"}} for row in group])
+    made.finish("complete")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.report.build._draw_figure", lambda *_: (b"<svg/>", b"", 3.0))
+        build_report(made.folder, print)
+    made.seal_derived()
+    made.release()
+    return made.folder
 
 
 class Notes:

@@ -1,36 +1,27 @@
 """Verdicts in a run's folder, its report and on the command line, from rows of the reference run's table 1."""
 
 import json
-from itertools import groupby
+import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.__main__ import main
-from bench.record import RunDirectory
-from bench.report import build_report
-from bench.report.load import read_content, read_rows
-
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+from bench.errata.table import ERRATA
+from bench.report import read_report
+from bench.report.abstract import write_abstract
+from bench.report.certainty import describe_certainty
+from bench.report.claims import judge_report
+from bench.report.load import read_content
+from bench.report.summary import format_bytes, format_duration
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(table1_run: Path) -> Path:
     """A complete run of table1 alone, with its report."""
-    known = read_content(REFERENCE)
-    content = {key: known[key] for key in ("scenario", "seed", "workload", "machine", "versions", "git", "sittings")}
-    content["experiments"] = {"table1": {"status": "complete", "cases": 1}}
-    made = RunDirectory.create(tmp_path_factory.mktemp("results"), "demo", content)
-    rows = read_rows(REFERENCE / "raw" / "table1.jsonl", may_be_cut=False).rows
-    for case, group in groupby(rows, key=lambda row: row["case"]):
-        made.append("table1", case, [{k: v for k, v in row.items() if k not in {"part", "parts"}} for row in group])
-    made.finish("complete")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.report.build._draw_figure", lambda *_: (b"<svg/>", b"", 3.0))
-        build_report(made.folder, print)
-    made.seal_derived()
-    made.release()
-    return made.folder
+    return table1_run
 
 
 def test_the_run_keeps_its_verdicts_with_numbers_and_intervals(folder: Path) -> None:
@@ -56,6 +47,47 @@ def test_the_report_has_a_section_in_both_forms(folder: Path) -> None:
     assert "## Claims and verdicts" in text
     assert "**contradicted**: the greatest throughput of Table 1 is 16" in text
     assert "Not tested in this run: C01, C02, C03" in text
+
+
+def _numbers(text: object) -> set[str]:
+    return set(re.findall(r"\d+(?:[.,]\d+)*", str(text)))
+
+
+def test_every_number_of_the_abstract_is_in_a_file_of_the_run(folder: Path) -> None:
+    """But for the year of the paper, the name of SHA-256 and the count of errata."""
+    report = read_report(folder)
+    text = " ".join(write_abstract(replace(report, verdicts=judge_report(report))))
+    claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))["claims"]
+    machine = read_content(folder)["machine"]
+    rows = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (folder / "raw").glob("*.jsonl"))
+    known = _numbers([[item[key] for key in ("id", "claim", "finding")] for item in claims])
+    known |= _numbers([len(claims), *Counter(item["verdict"] for item in claims).values(), f"{rows:,}", 1, 0])
+    known |= _numbers([machine["cpu"], machine["usable_cores"], format_bytes(machine["memory_bytes"])])
+    known |= _numbers([format_duration(0), 2022, 256, len(ERRATA), sum(item.show is not None for item in ERRATA)])
+    assert _numbers(text) <= known
+    assert "contradicted; the greatest throughput of Table 1 is 16." in text
+
+
+def test_a_claim_opens_to_all_that_a_reviewer_asks(folder: Path) -> None:
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    opened = page[page.index('id="claim-C33"') : page.index('id="claim-C34"')]
+    for part in (
+        "The paper says", "§4.1", "Found", "if row 1 is left out", "How sure", "by a 95 % interval",
+        "Rule, fixed before",
+        "<b>supported under a condition</b> if <code>slope</code>", 'href="#table-table1"', "<code>ehrbench run table1",
+    ):  # fmt: skip
+        assert part in opened
+    assert page.count('class="claim"') == 46
+    assert 'href="#claim-C33" title="The number of ordering nodes' in page, "and all verdicts at a glance lead there"
+
+
+def test_how_sure_a_verdict_is_follows_its_evidence(folder: Path) -> None:
+    found = {item.id: item for item in judge_report(read_report(folder))}
+    assert describe_certainty(found["C01"]).startswith("No verdict")
+    assert describe_certainty(found["C46"]).startswith("Nothing that can be run here")
+    sure = describe_certainty(found["C35"])
+    assert sure == "1 of 1 tests are decided: 1 by values that have no interval (exact, counted, or of one run)."
+    assert describe_certainty(found["C35"], {"table1"}).endswith("A control of table1 failed: see its caption.")
 
 
 def test_the_command_prints_every_form(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

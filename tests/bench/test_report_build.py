@@ -12,8 +12,8 @@ from bench.report import build_report, read_report
 
 FILES = {
     "report.md", "report.html", "tables/speeds.csv", "tables/speeds.tex", "tables/means.csv", "tables/means.tex",
-    "figures/speeds.svg", "figures/speeds.png", "raw/demo.jsonl", "manifest.json", "claims.json",
-    "tables/datapackage.json",
+    "figures/speeds.svg", "figures/speeds.png", "figures/speeds.pdf", "tables/all.tex", "raw/demo.jsonl",
+    "manifest.json", "claims.json", "facts.json", "tables/datapackage.json",
 }  # fmt: skip
 
 

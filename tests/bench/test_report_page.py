@@ -1,16 +1,25 @@
 """The page: well-formed, self-contained, escaped; the Markdown beside it likewise."""
 
 import base64
+import hashlib
+import json
+import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench import experiments
-from bench.report import build_report
+from bench.errors import BenchError
+from bench.report import build_report, page_sections
 from bench.report import page as page_module
 from bench.report.build import read_report
+from bench.report.page_tables import embed
 from bench.report.summary import flatten, format_bytes, format_duration, format_time
 from bench.report.terminal import render_summary
 
@@ -23,6 +32,7 @@ class Checker(HTMLParser):
     def __init__(self):
         super().__init__()
         self.open, self.tags, self.ids, self.links, self.text = [], [], [], [], []
+        self.scripts, self.policy = [], ""
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
@@ -35,12 +45,19 @@ class Checker(HTMLParser):
         self.links += [values[name] for name in ("href", "src") if name in values]
         if tag == "img":
             assert values["alt"]
+        if tag == "script":
+            assert set(values) <= {"type", "class"}
+            self.scripts.append([values.get("type", ""), ""])
+        if values.get("http-equiv") == "Content-Security-Policy":
+            self.policy = values["content"]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1][1] += data
+        elif not self.open or self.open[-1] != "style":
             self.text.append(data)
 
 
@@ -91,17 +108,31 @@ def test_page_needs_no_network(build):
     text, checker = build()
     assert checker.links
     assert all(link.startswith(("#", "data:")) for link in checker.links)
-    assert {"script", "link", "iframe", "object"}.isdisjoint(checker.tags)
+    assert {"link", "iframe", "object", "form", "base"}.isdisjoint(checker.tags)
     assert "url(" not in text
     assert "@import" not in text
     assert "default-src 'none'" in text
+
+
+def test_the_policy_lets_our_scripts_run_and_nothing_else(build):
+    """By their digests: what is not ours, or was changed, is not run, and nothing makes code of text."""
+    _, checker = build()
+    allowed = re.search(r"script-src ([^;]*)", checker.policy)[1].split()
+    run = [code for kind, code in checker.scripts if kind != "application/json"]
+    digests = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in run]
+    assert allowed == [f"'sha256-{digest}'" for digest in digests]
+    assert len(run) == 1, "without a chart there is no need of what draws them"
+    for code in run:
+        assert not re.search(r"<!--|</?script|\r", code), "a reader of HTML would take the code for something else"
+    for rule in ("base-uri 'none'", "form-action 'none'", "img-src data:"):
+        assert rule in checker.policy
 
 
 def test_every_link_within_the_page_has_its_target_once(build):
     _, checker = build()
     targets = {link[1:] for link in checker.links if link.startswith("#")}
     assert targets <= set(checker.ids)
-    assert {"experiment-demo", "overview", "environment"} <= targets
+    assert {"abstract", "method", "experiment-demo", "overview", "threats", "errata", "environment"} <= targets
     assert len(checker.ids) == len(set(checker.ids))
 
 
@@ -114,13 +145,38 @@ def test_values_of_a_run_are_never_markup(build, fake_run):
     text, checker = build(
         run_id=attack, profile=attack, seed=attack, machine={attack: attack}, scenario={attack: attack}
     )
-    assert "script" not in checker.tags
+    assert [kind for kind, _ in checker.scripts] == [""]
     assert checker.tags.count("img") == 1
     assert attack in "".join(checker.text)
     markdown = (fake_run.folder / "report.md").read_text()
     assert "<script" not in markdown
     assert "<img" not in markdown
-    assert text.count("<script") == 0
+    assert text.count("<script") == 1
+
+
+def test_the_drawing_library_is_the_one_that_was_taken_with_its_terms():
+    """What `javascript_bundle()` of vl-convert-python 1.9.0 returned, behind its licences; nothing between."""
+    path = Path(page_module.__file__).with_name("vega.js")
+    head, end, code = path.read_text(encoding="utf-8").partition("*/\n")
+    assert head.startswith("/*!\nVega 6.2.0, Vega-Lite 6.4.1")
+    assert end
+    assert {"BSD-3-Clause:", "ISC:", "MIT:"} <= set(head.split())
+    assert hashlib.sha256(code.encode()).hexdigest() == (
+        "3425bd951a44d478d0505c6b5d1e8d57656b6e9a4da7bfe88a718ce61d76e572"
+    )
+    assert not re.search(r"<!--|</?script|\r", head + code)
+
+
+@given(
+    st.recursive(st.text() | st.integers() | st.none(), lambda some: st.lists(some) | st.dictionaries(st.text(), some))
+)
+def test_data_of_a_script_is_never_markup_and_comes_back_as_it_was(value):
+    checker = Checker()
+    checker.feed(embed(value, "rest"))
+    checker.close()
+    assert checker.tags == ["script"]
+    assert json.loads(checker.scripts[0][1]) == value
+    assert not re.search("[<>&]", checker.scripts[0][1])
 
 
 def test_downloads_are_the_written_csv(build, fake_run):
@@ -137,7 +193,7 @@ def test_figures_are_the_written_drawings(build, fake_run, monkeypatch):
 
     _, checker = build()
     assert embedded(checker, "svg+xml") == (fake_run.folder / "figures" / "speeds.svg").read_bytes()
-    monkeypatch.setattr(page_module, "SVG_LIMIT_BYTES", 10)
+    monkeypatch.setattr(page_sections, "SVG_LIMIT_BYTES", 10)
     _, checker = build()
     assert embedded(checker, "png") == (fake_run.folder / "figures" / "speeds.png").read_bytes()
 
@@ -160,8 +216,43 @@ def test_long_tables_are_cut_and_the_download_is_whole(build, fake_run):
     assert "The first 200 of 250 rows." in text
     assert "note-199" in checker.text
     assert "note-200" not in checker.text
+    (rest,) = [json.loads(code) for kind, code in checker.scripts if kind]
+    assert [row[3] for row in rest] == [f"note-{n}" for n in range(200, 250)], "a script shows the others"
     assert len(pd.read_csv(fake_run.folder / "tables" / "speeds.csv")) == 250
     assert "The first 200 of 250 rows." in (fake_run.folder / "report.md").read_text()
+
+
+def test_other_runs_are_beside_where_asked_and_only_there(build, fake_run, tmp_path):
+    """What is beside waits in a template, which is neither shown nor run until a script takes it."""
+    alone, _ = build()
+    other = tmp_path / "other"
+    shutil.copytree(fake_run.folder, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"run_id": "<b>other", "profile": "paper"}))
+    both = build_report(fake_run.folder, lambda _: None, [other]).read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(both)
+    assert checker.open == []
+    assert '<option value="1">&lt;b&gt;other (paper)</option>' in both
+    shown, _, beside = both.partition('<template class="run" data-run="1">')
+    assert shown.count("<main") == beside.count("<main") == 1
+    assert "<h1>&lt;b&gt;other</h1>" in beside
+    assert "<h1>&lt;b&gt;other</h1>" not in shown
+    build_report(fake_run.folder, lambda _: None)
+    assert (fake_run.folder / "report.html").read_text(encoding="utf-8") == alone
+
+
+def test_a_run_beside_itself_or_without_its_report_is_refused(fake_run, tmp_path):
+    build_report(fake_run.folder, lambda _: None)
+    with pytest.raises(BenchError, match="--beside: expected another run than .*, found the same"):
+        build_report(fake_run.folder, lambda _: None, [fake_run.folder / "raw" / ".."])
+    other = tmp_path / "other"
+    shutil.copytree(fake_run.folder, other)
+    (other / "figures" / "speeds.svg").unlink()
+    before = (fake_run.folder / "report.html").read_bytes()
+    with pytest.raises(BenchError, match=r"speeds\.svg: expected a file of a run, found"):
+        build_report(fake_run.folder, lambda _: None, [other])
+    assert (fake_run.folder / "report.html").read_bytes() == before
 
 
 def test_markdown_refers_to_files_that_exist(build, fake_run):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
+import pypdf
 import pytest
 
 from bench.errors import BenchError
@@ -24,11 +25,24 @@ def _draw(width="column"):
 
 @pytest.mark.parametrize(("width", "inches"), [("column", 3.5), ("page", 7.2)])
 def test_files_are_as_wide_as_the_journal_prints(tmp_path, width, inches):
-    svg, png = save_figure(_draw(width), tmp_path / "figures", "name")
-    assert [svg.name, png.name] == ["name.svg", "name.png"]
+    svg, png, pdf = save_figure(_draw(width), tmp_path / "figures", "name")
+    assert [svg.name, png.name, pdf.name] == ["name.svg", "name.png", "name.pdf"]
     root = ET.fromstring(svg.read_text())
     assert float(root.get("width").removesuffix("pt")) == pytest.approx(inches * 72)
     assert struct.unpack(">II", png.read_bytes()[16:24]) == (inches * 300, 600)
+    page = pypdf.PdfReader(pdf).pages[0]
+    assert (float(page.mediabox.width), float(page.mediabox.height)) == pytest.approx((inches * 72, 144))
+
+
+def test_print_has_its_fonts_in_it_as_truetype_and_says_nothing_of_the_day(tmp_path):
+    *_, pdf = save_figure(_draw(), tmp_path, "name")
+    reader = pypdf.PdfReader(pdf)
+    fonts = [font.get_object() for font in reader.pages[0]["/Resources"]["/Font"].values()]
+    assert fonts
+    for font in fonts:
+        (below,) = font["/DescendantFonts"] if font["/Subtype"] == "/Type0" else (font,)
+        assert "/FontFile2" in below.get_object()["/FontDescriptor"], "TrueType"
+    assert not {"/CreationDate", "/Creator", "/Producer"} & {*(reader.metadata or {})}
 
 
 def test_equal_drawings_are_equal_bytes(tmp_path):

@@ -9,7 +9,6 @@ import pytest
 
 from bench.errors import BenchError
 from bench.experiments.base import Column, Table
-from bench.report.latex import escape_latex
 from bench.report.tables import escape_markdown, format_value, html_table, markdown_table, write_table
 
 COLUMNS = {"name": Column("Name_1"), "size": Column("Size", "µs", ".3g"), "is_fast": Column("Fast")}
@@ -60,51 +59,6 @@ def test_csv_keeps_names_and_full_precision(tmp_path, frame):
     csv, _ = write_table(_table(), frame, tmp_path / "tables")
     assert csv.read_bytes() == b"name,size,is_fast\nx_y,0.3333333333333333,True\na|b,,False\n"
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(csv.read_bytes())), frame)
-
-
-def test_latex_is_a_booktabs_table(tmp_path, frame):
-    _, tex = write_table(_table(), frame, tmp_path)
-    lines = tex.read_text(encoding="utf-8").splitlines()
-    assert lines == [
-        r"% Needs \usepackage{booktabs}.",
-        r"\begin{table}",
-        r"\centering",
-        r"\caption{A \& B}",
-        r"\label{tab:demo}",
-        r"\begin{tabular}{lrl}",
-        r"\toprule",
-        r"Name\_1 & Size & Fast \\",
-        r" & {[}\textmu{}s] &  \\",
-        r"\midrule",
-        r"x\_y & 0.333 & yes \\",
-        r"a\textbar{}b & -- & no \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("\\{}$%&#_~^", r"\textbackslash{}\{\}\$\%\&\#\_\textasciitilde{}\textasciicircum{}"),
-        ("[optional] *star*", "{[}optional] {*}star{*}"),
-        ("<script>", r"\textless{}script\textgreater{}"),
-        ("---", r"-{}-{}-"),
-        ("1.2×10⁻⁵", r"1.2$\times$10$^{-5}$"),
-        ("a\n\tb\x00\x1b", "a b"),
-        ("Müller", "Müller"),
-    ],
-)
-def test_latex_specials_are_set_as_they_are(text, escaped):
-    assert escape_latex(text) == escaped
-
-
-def test_latex_negative_numbers_have_a_minus(tmp_path):
-    table = _table(columns={"x": Column("X", "", ".1f")})
-    _, tex = write_table(table, pd.DataFrame({"x": [-1.5, math.inf, -math.inf]}), tmp_path)
-    text = tex.read_text()
-    assert "$-$1.5 \\\\\n$\\infty$ \\\\\n$-$$\\infty$ \\\\" in text
 
 
 def test_markdown_is_aligned_and_escaped(frame):

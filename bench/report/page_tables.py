@@ -1,0 +1,59 @@
+"""A table on the page: its first rows as they stand, the others as data that a script can show, and all as CSV."""
+
+import json
+from base64 import b64encode
+from html import escape
+from typing import Any
+
+from bench.report.controls import find_flags
+from bench.report.engines import column_engines, only_engine, row_engines
+from bench.report.markdown import ROW_LIMIT
+from bench.report.model import BuiltTable, Report
+from bench.report.tables import format_rows, html_table
+
+
+def render_table(report: Report, built: BuiltTable) -> str:
+    """The figure of one table; without scripts a long one shows its first rows and offers the CSV of all."""
+    table, frame = built.table, built.frame
+    flags = find_flags(table)
+    flagged = f'<strong class="flag">{escape(flags)}</strong>' if flags else ""
+    caption = escape(table.caption.removesuffix(flags)) + flagged
+    data = b64encode(frame.to_csv(index=False, lineterminator="\n").encode()).decode()
+    name = escape(table.name)
+    more = f" The first {ROW_LIMIT} of {len(frame)} rows." if len(frame) > ROW_LIMIT else ""
+    empty = " No row." if frame.empty else ""
+    marks = f'data-name="{name}" data-total="{len(frame)}"{_mark(report, built)}'
+    return f"""<figure class="table" id="table-{name}" {marks}>
+<figcaption><b>Table {built.number}.</b> {caption}{more}{empty}
+<a class="download" download="{name}.csv" href="data:text/csv;charset=utf-8;base64,{data}">CSV</a></figcaption>
+{scroll(html_table(table, frame, ROW_LIMIT, column_engines(built)), table.name)}{_rest(built)}
+</figure>"""
+
+
+def scroll(table: str, label: str, kind: str = "") -> str:
+    """A container that scrolls on its own, by keyboard too, so that a wide table never widens the page."""
+    return f'<div class="scroll {kind}" role="region" aria-label="{escape(label)}" tabindex="0">\n{table}\n</div>'
+
+
+def embed(value: Any, kind: str) -> str:
+    """JSON that no reader of HTML takes for markup, for a script to find by the class ``kind``."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return f'<script type="application/json" class="{kind}">{text}</script>'
+
+
+def _rest(built: BuiltTable) -> str:
+    rows = format_rows(built.table, built.frame)[ROW_LIMIT:]
+    return "\n" + embed(rows, "rest") if rows else ""
+
+
+def _mark(report: Report, built: BuiltTable) -> str:
+    """Attributes by which the switch of engines finds rows, and tables that are of one engine as a whole."""
+    marks = ""
+    if rows := row_engines(built):
+        rule = {"column": list(built.table.columns).index(rows[0]), "engines": dict(rows[1])}
+        marks += f' data-rows="{escape(json.dumps(rule))}"'
+    if engine := only_engine(report, built.table.name):
+        marks += f' data-only="{engine}"'
+    return marks
