@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.analysis.blocks import compute_log_ns
 from bench.analysis.paired import AMOUNT, RATE, TIME
 from bench.experiments.base import Row
-from bench.experiments.variants_rows import CELL, NAMES, NET, RISK, SIGNING
+from bench.experiments.variants_rows import CELL, NET, RISK, SIGNING, name_rules
 from bench.measure.paired import CONTROL
 from bench.measure.worker import CANARY, HARNESS
 
@@ -115,7 +115,7 @@ _COLUMNS: Final = {
 
 
 def _read_variants(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    order = {rule: place for place, rule in enumerate(NAMES)}
+    order = {rule: place for place, rule in enumerate(name_rules())}
     chosen = [row for row in rows if not row["case"].startswith((NET, CELL, RISK, SIGNING))]
     chosen.sort(key=lambda row: (order.get(row["rule"], len(order)), row["difficulty_bits"] or 0))
     for row in chosen:
@@ -123,7 +123,7 @@ def _read_variants(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
 
 
 def _read_cells(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    order = {rule: place for place, rule in enumerate(NAMES)}
+    order = {rule: place for place, rule in enumerate(name_rules())}
     cells = [row for row in rows if row["case"].startswith(CELL)]
     for row in sorted(cells, key=lambda row: (order.get(row["rule"], len(order)), row["difficulty_bits"] or 0)):
         yield {**_describe(row), "curve": row["curve"], "block_transactions": row["block_transactions"],

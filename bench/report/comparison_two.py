@@ -8,7 +8,7 @@ from bench.analysis.compare import Cell, Finding
 from bench.analysis.paired import HOLDS, UNRESOLVED
 from bench.experiments.base import Column
 from bench.report.comparison_figure import Panel, Point
-from bench.report.latex import latex_table
+from bench.report.latex import latex_rows
 from bench.report.tables import format_value
 
 #: Kinds of results that are a number with an interval in each run.
@@ -34,7 +34,7 @@ def write_two_latex(findings: Iterable[Finding], names: Sequence[str], caption: 
          item.outcome]
         for item in findings if item.place.kind != "rank"
     ]  # fmt: skip
-    return latex_table("comparison", caption, columns, rows, [False, False, True, True, True, False])
+    return latex_rows("comparison", caption, columns, rows, [False, False, True, True, True, False])
 
 
 def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True) -> str:

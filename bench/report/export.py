@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.experiments.base import Column
 from bench.files import write_atomic
 from bench.loading import Run, refuse_name
-from bench.report.latex import latex_table
+from bench.report.latex import latex_rows
 from bench.report.schema import DICTIONARY_COLUMNS, Field, Resource, Schema, list_columns
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def encode(frame: "pd.DataFrame", form: str, item: Resource, facts: dict[str, st
         return _encode_parquet(frame, item, facts or {})
     columns = [Column(field.title, field.unit) for field in item.fields]
     rows = [["" if cell is None else str(cell) for cell in row] for row in frame.itertuples(index=False)]
-    return latex_table(item.name, item.description, columns, rows, [False] * len(columns)).encode()
+    return latex_rows(item.name, item.description, columns, rows, [False] * len(columns)).encode()
 
 
 def _encode_parquet(frame: "pd.DataFrame", item: Resource, facts: dict[str, str]) -> bytes:

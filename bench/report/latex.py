@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 
-from bench.report.layout import CAPACITY, SIDEWAYS, Layout, PrintedColumn, lay_out, spread
+from bench.experiments.base import Column
+from bench.report.layout import CAPACITY, SIDEWAYS, Layout, PrintedColumn, lay_out, print_column, spread
 
 #: Rows of a fragment at most; the CSV holds all.
 ROW_LIMIT: Final = 60
@@ -111,6 +112,18 @@ def latex_table(name: str, caption: str, columns: Sequence[PrintedColumn], of_co
     lines = _long(parts, len(chosen), rows, layout) if len(rows) > PAGE_ROWS else _floating(parts, rows, layout)
     source = f"% From {name}.csv{': ' + ', '.join(said) if said else ''}; all.tex has the packages that it needs."
     return "\n".join([source, *lines]) + "\n"
+
+
+def latex_rows(
+    name: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> str:
+    """The same of cells that are texts already, all of which are set."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    printed = [
+        print_column(column.title, column, texts, is_number=is_number)
+        for column, texts, is_number in zip(columns, cells, numeric, strict=True)
+    ]
+    return latex_table(name, caption, printed, len(columns))
 
 
 def latex_document(title: str, tables: Sequence[str], figures: Sequence[tuple[str, str]]) -> str:
