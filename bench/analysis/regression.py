@@ -95,10 +95,16 @@ def compute_shares(counts: Counts, values: Sequence[float]) -> list[float]:
 
 
 def leave_one_out(fit: Any) -> tuple[float, float]:
-    """Root mean square error of each row predicted from the others, and Q^2 = 1 - PRESS / total sum of squares."""
+    """Root mean square error of each row predicted from the others, and Q^2 = 1 - PRESS / total sum of squares.
+
+    NaN where a row cannot be: without it (leverage 1) some coefficient would have nothing to go by.
+    """
     from statsmodels.stats.outliers_influence import OLSInfluence
 
-    press = float((OLSInfluence(fit).resid_press ** 2).sum())
+    influence = OLSInfluence(fit)
+    if influence.hat_matrix_diag.max() > 1 - 1e-9:
+        return math.nan, math.nan
+    press = float((influence.resid_press**2).sum())
     return math.sqrt(press / fit.nobs), 1 - press / float(fit.centered_tss)
 
 

@@ -73,7 +73,7 @@ def _outlier(tables: "Tables") -> Iterator[str]:
     rest = _join([str(row) for row in others[others["contributors"] != usual]["row"]])
     yield (
         f"Row {OUTLIER_ROW} ({', '.join(str(first[name]) for name in FACTORS)}: {first[SOURCES[PAPER]]} printed, "
-        f"{predicted:.1f} by the other rows) decides between the two: its studentised residual is "
+        f"{predicted:.1f} by a fit to others) decides between the two: its studentised residual is "
         f"{first['studentised_18']:.2f} (p × n {_chance(first['outlier_p_18'])}; the next, of row {next_['row']}, "
         f"{next_['studentised_18']:.2f}) and its Cook's D {first['cooks_d_18']:.2f}. Without it row {heaviest['row']} "
         f"weighs most (leverage {heaviest['leverage_17']:.2f}, Cook's D {heaviest['cooks_d_17']:.2f}), and what "

@@ -74,8 +74,8 @@ _TIMES = [name for name, model in MODELS.items() if model.of_time]
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(_TIMES), st.floats(1, 60), st.floats(0.05, 5), st.floats(0.05, 5))
-def test_planted_parameters_are_found(name, *planted):
+@given(st.sampled_from(_TIMES), st.tuples(st.floats(1, 60), st.floats(0.05, 5), st.floats(0.05, 5)))
+def test_planted_parameters_are_found(name, planted):
     model = MODELS[name]
     wanted = planted[: 1 + len(model.terms)]
     values = predict(model, wanted, POINTS)
