@@ -274,21 +274,17 @@ def test_a_timed_out_row_is_missing_and_the_others_stay() -> None:
 # -- figures and a real run --------------------------------------------------------------------------------------
 
 
-def test_figures_are_drawn_from_the_tables_with_and_without_calibrated_values() -> None:
-    from matplotlib import pyplot as plt
-
+def test_figures_are_drawn_of_a_run_that_stopped_before_the_calibrated_values() -> None:
+    """Of whole runs they are in test_table1_analysis."""
     from bench.report.style import journal_style
 
-    rows = fake_rows()
+    tables = build(fake_rows()[:9], [table.name for table in EXPERIMENT.tables])
     with journal_style():
-        for given in (rows + calibrated_rows(rows), rows[:9]):
-            tables = build(given, [table.name for table in EXPERIMENT.tables])
-            for figure in EXPERIMENT.figures:
-                drawn = figure.draw(tables)
-                # Those of a row that share their axis name it once.
-                assert all(axes.get_xlabel() for axes in drawn.axes)
-                assert all(axes.get_ylabel() for axes in drawn.axes if figure.name != "table1_kinds")
-                plt.close(drawn)
+        for figure in EXPERIMENT.figures:
+            drawn = figure.draw(tables)
+            # Those of a row that share their axis name it once.
+            assert all(axes.get_xlabel() for axes in drawn.axes)
+            assert all(axes.get_ylabel() for axes in drawn.axes if figure.name != "table1_kinds")
 
 
 @pytest.fixture(scope="module")

@@ -233,7 +233,7 @@ def test_figures_are_drawn_of_the_kept_run_and_with_real_networks(kept):
     with journal_style():
         for tables in (kept, both):
             for figure in EXPERIMENT.figures:
-                if tables is kept or figure.name in {"table1_throughput", "table1_kinds", "table1_shares"}:
+                if tables is kept or figure.name in {"table1_kinds", "table1_shares"}:
                     assert figure.draw({name: frame.copy() for name, frame in tables.items()}).axes
 
 
