@@ -169,7 +169,7 @@ def _fit_time(design: "Array", target: "Array") -> "Array":
     from scipy.optimize import nnls
 
     weights = target**2 / WINDOW_S
-    start, _ = nnls(design * weights[:, None], target)  # weight times T is X
+    start = np.asarray(nnls(design * weights[:, None], target)[0], dtype=float)  # weight times T is X
     width, best, least = design.shape[1], start, math.inf
     for size in range(width, 0, -1):
         for columns in combinations(range(width), size):
@@ -194,7 +194,7 @@ def _fit_free(design: "Array", target: "Array", start: "Array") -> "Array":
         return WINDOW_S / (design @ parameters) - target
 
     def slopes(parameters: "Array") -> "Array":
-        return -WINDOW_S / (design @ parameters)[:, None] ** 2 * design
+        return np.asarray(-WINDOW_S / (design @ parameters)[:, None] ** 2 * design)
 
     first = np.where(start > 0, start, 1e-3 * WINDOW_S / target.mean())
     found = least_squares(residuals, first, slopes, method="lm", xtol=1e-12, ftol=1e-12, x_scale=first)

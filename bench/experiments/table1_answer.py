@@ -67,8 +67,8 @@ def _outlier(tables: "Tables") -> Iterator[str]:
     first = _only(frame, row=OUTLIER_ROW)
     predicted = _only(tables["table1_predictions"], row=OUTLIER_ROW)["by_linear"]
     others = frame[frame["row"] != OUTLIER_ROW]
-    next_ = others.loc[others["studentised_18"].abs().idxmax()]
-    heaviest = others.loc[others["cooks_d_17"].idxmax()]
+    next_ = others.sort_values("studentised_18", key=abs).iloc[-1]
+    heaviest = others.sort_values("cooks_d_17").iloc[-1]
     usual = others["contributors"].mode()[0]
     rest = _join([str(row) for row in others[others["contributors"] != usual]["row"]])
     yield (

@@ -44,7 +44,8 @@ def draw_shares(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     explained = tables["table1_shares"].set_index(["source", "subset"])["r_squared"]
     colours, begins = palette(FACTORS), [0.0] * len(lines)
     for factor in FACTORS:
-        widths = [float(frame.loc[[key]].set_index("term").loc[factor, "share"]) for key in lines]
+        parts = [frame.loc[[key]] for key in lines]
+        widths = [float(part[part["term"] == factor]["share"].iloc[0]) for part in parts]
         left.barh(range(len(lines)), widths, left=begins, color=colours[factor], label=factor.capitalize(), height=0.7)
         begins = [begin + width for begin, width in zip(begins, widths, strict=True)]
     for place, key in enumerate(lines):

@@ -72,8 +72,8 @@ def _describe(raw: "pd.DataFrame", name: str, item: tuple[Validation, list[float
 def _points(raw: "pd.DataFrame", name: str) -> dict[int, Point]:
     """What a model reads of each row of the paper: of all 18, but for the model that needs the run's own counts."""
     rows = paper_frame()[["row", *FACTORS]].astype(float).to_numpy().tolist()
-    # A count that no model but ours reads is 0, so that the others are fitted once whatever the run.
-    points = {int(row): Point(*counts, 0.0) for row, *counts in rows}
+    # The count that no model but ours reads is 0, so that the others are fitted once whatever the run.
+    points = {int(row): Point(a, c, o, k, 0.0) for row, a, c, o, k in rows}
     if name != OURS:
         return points
     frame = configurations(raw)
