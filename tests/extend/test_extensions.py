@@ -49,7 +49,7 @@ MISTAKES = {
     "a name that is taken": (GOOD.replace("mine", "pow"), "consensus rule: expected a name that is not taken"),
     "a name that is no word": (GOOD.replace("mine", "My rule"), "consensus rule: expected a name of a-z"),
     "a name that is long": (GOOD.replace("mine", "m" * 41), "(40 at most)"),
-    "no such family": (GOOD.replace("single", "luck"), "consensus rule: expected one of pos, pow, single, leader"),
+    "no such family": (GOOD.replace("single", "luck"), "consensus: expected one of pos, pow, single, leader"),
     "a package that is not here": ("import no_such_package\n", "mine.py:1: ModuleNotFoundError"),
 }
 
@@ -168,7 +168,7 @@ def test_a_suite_whose_copies_are_shared_is_not_added() -> None:
 
 
 def test_a_rule_that_nobody_knows_is_refused_wherever_it_comes_from() -> None:
-    with pytest.raises(ParameterError, match="consensus rule: expected one of pos, pow, single, leader, found 'poa'"):
+    with pytest.raises(ParameterError, match="consensus: expected one of pos, pow, single, leader, found 'poa'"):
         ChainParams("x", Topology(1, 1, 1, 1), 1, 1, consensus="poa")
 
 
