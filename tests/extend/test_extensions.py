@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
 from bench.experiments.catalogue import QUESTIONS
 from bench.extensions import describe_extensions, keep_copies, require_extensions
+from bench.run import _require_alike
 from ehrcore.drive.extensions import LOADED, VARIABLE, load_extensions, load_inherited
 from ehrcore.errors import EhrError, ParameterError
 from ehrcore.hashing import SUITES, HashSuite, add_suite, find_suite
@@ -112,6 +114,17 @@ def test_a_run_keeps_what_it_was_made_with_and_never_executes_it(load, tmp_path)
     assert require_extensions(tmp_path, other) == [
         "extension consensus_rule.py: not the file that the run was made with (SHA-256 00)"
     ]
+
+
+def test_a_run_goes_on_with_the_very_same_extension_alone(load, write) -> None:
+    load(write(GOOD))
+    begun = {"extensions": describe_extensions()}
+    _require_alike(Path("run"), begun, {"extensions": describe_extensions()})
+    _require_alike(Path("run"), {}, {"extensions": {}})  # of a version that knew of none
+    changed = {"mine.py": begun["extensions"]["mine.py"] | {"sha256": "00"}}
+    for now, found in (({}, r"extensions.mine.py.sha256: \w+… -> nothing"), (changed, r"\w+… -> 00")):
+        with pytest.raises(BenchError, match=f"run: expected to go on under the conditions of its begin.*{found}"):
+            _require_alike(Path("run"), begun, {"extensions": now})
 
 
 def test_without_its_extension_a_run_is_refused_with_a_line_that_says_where_it_is(tmp_path) -> None:
