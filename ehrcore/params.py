@@ -30,7 +30,7 @@ FAMILIES: Final[dict[str, ConsensusRule]] = {rule.value: rule for rule in Consen
 def family_of(rule: str) -> ConsensusRule:
     """The family of the rule called ``rule``, for ours the rule itself; `ParameterError` if there is none."""
     if rule not in FAMILIES:
-        raise ParameterError(f"consensus rule: expected one of {', '.join(FAMILIES)}, found {rule!r}")
+        raise ParameterError(f"consensus: expected one of {', '.join(FAMILIES)}, found {rule!r}")
     return FAMILIES[rule]
 
 

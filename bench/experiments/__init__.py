@@ -29,9 +29,9 @@ def add_experiment(experiment: Experiment) -> None:
     name that is not of this form.
     """
     own = experiment.id.replace("-", "_")
-    for item in (*experiment.tables, *experiment.figures):
-        if item.name != own and not item.name.startswith(f"{own}_"):
-            raise BenchError(f"experiment {experiment.id}: expected names that begin with {own}_, found {item.name!r}")
+    for name in (*(table.name for table in experiment.tables), *(figure.name for figure in experiment.figures)):
+        if name != own and not name.startswith(f"{own}_"):
+            raise BenchError(f"experiment {experiment.id}: expected names that begin with {own}_, found {name!r}")
     register("experiment", QUESTIONS, experiment.id, experiment.question)
     _ADDED[experiment.id] = experiment
 

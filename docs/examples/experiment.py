@@ -1,6 +1,6 @@
-"""An experiment: what hashing a record piece by piece costs, as it comes from a store, over hashing it at once.
+"""An experiment: what hashing a record piece by piece costs, over hashing it at once.
 
-The paired engine measures it in fresh processes, in turns, beside an A/A control; this file declares all the rest.
+The paired engine measures it in fresh processes, in turns, beside an A/A control.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ def hash_in_pieces(message: bytes, piece_bytes: int) -> bytes:
 
 
 def prepare(size_bytes: int, piece_bytes: int) -> Prepared:
-    """The call with its arguments, and what must hold for its result: it is asked once, before anything is measured."""
+    """The call with its arguments, and what must hold for its result."""
     message = bytes(size_bytes)
     return (hash_in_pieces, message, piece_bytes), lambda found: found == hashlib.sha256(message).digest()
 
 
 def build_families() -> list[Family]:
-    """The grid: for each size of record the whole at once, which the others are compared with, and the pieces."""
+    """The grid: for each size of record the whole at once, the base, and the pieces."""
     families = []
     for size in RECORDS:
         pieces = {"at once": size, **{f"{piece} B": piece for piece in PIECES}}
@@ -62,9 +62,10 @@ def answer(tables: Any) -> list[str]:
     """The question's answer in a sentence, every number of it from the table."""
     frame = tables["pieces"]
     worst, controls = frame.loc[frame["ratio"].idxmax()], frame[frame["is_control"]]
-    found = f"pieces of {worst['piece_bytes']:.0f} B take {worst['ratio']:.2f} times as long ({worst['verdict']})"
+    place = f"Of a record of {worst['size_bytes']} B, pieces of {worst['piece_bytes']:.0f} B"
+    found = f"{worst['ratio']:.2f} times as long ({worst['verdict']})"
     held = f"{controls['verdict'].eq('holds').sum()} of {len(controls)} A/A controls hold"
-    return [f"Of a record of {worst['size_bytes']} B, {found}; {held}."]
+    return [f"{place} take {found}; {held}."]
 
 
 COLUMNS = {
@@ -76,11 +77,11 @@ COLUMNS = {
 }
 TABLE = Table(
     "pieces",
-    f"SHA-256 of a record that comes in pieces, over SHA-256 of the same record at once. {METHOD}",
+    f"SHA-256 of a record in pieces, over SHA-256 of the same record at once. {METHOD}",
     COLUMNS,
     lambda raw: compare_blocks(raw)[list(COLUMNS)],
     ("size_bytes", "variant", "median_ns", "ratio", "ratio_low", "ratio_high", "verdict"),
-    comparisons=(Comparison(("size_bytes", "variant")),),  # `compare`, `verify` and flags follow from this
+    comparisons=(Comparison(("size_bytes", "variant")),),  # compare, verify and flags follow
 )
 FIGURE = Figure("pieces", "Measured time of SHA-256 over pieces, over the time at once, with intervals.", draw_pieces)
 

@@ -1,4 +1,4 @@
-"""Two hash suites: BLAKE2s as it is, and SHA-384 cut to the 32 bytes that a digest on the chain has at most."""
+"""Two hash suites: BLAKE2s, and SHA-384 cut to the 32 bytes that a digest has at most."""
 
 import hashlib
 from typing import Any
@@ -7,7 +7,7 @@ from ehrcore.hashing import HashSuite, add_suite
 
 
 class CutSha384:
-    """SHA-384 in the shape of hashlib's objects; its digest is the first 32 bytes (FIPS 180-4, section 7)."""
+    """SHA-384 in the shape of hashlib's objects, cut as FIPS 180-4 says in section 7."""
 
     def __init__(self, data: bytes = b"", state: Any = None) -> None:
         self._state = state or hashlib.sha384(data)
@@ -23,8 +23,9 @@ class CutSha384:
         return digest[:32]
 
 
-# Name, bytes of a digest, bytes of a block, bits of the best published collision attack (of none: half the digest).
-# The vectors are published: RFC 7693, appendix B, and NIST's example of SHA-384, cut.
+# Name, bytes of a digest, bytes of a block, and what the best published collision attack
+# costs in bits (half the digest where there is none).  The vectors are published, too:
+# RFC 7693, appendix B, and NIST's example of SHA-384.
 add_suite(
     HashSuite("blake2s", 32, 64, 128, hashlib.blake2s),
     vectors={b"abc": "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982"},

@@ -1,4 +1,4 @@
-"""A signature library: textbook ECDSA on plain integers, behind the same three small classes as every other library.
+"""A signature library: textbook ECDSA on plain integers, behind three small classes.
 
 Slow and not constant-time: to be measured, never to keep anybody's keys.
 """
@@ -24,7 +24,7 @@ class PrivateKey:
 
 
 class VerifyingKey:
-    """Believes 64 bytes with r and s in range and s low (`split`), if the equation of ECDSA holds."""
+    """Believes 64 bytes with r in range and s low (`split`) for which the equation holds."""
 
     def __init__(self, curve: Curve, point: tuple[int, int]) -> None:
         self._curve, self._point = curve, point

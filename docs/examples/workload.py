@@ -1,4 +1,4 @@
-"""Records of one's own making: continuous glucose monitors, a reading every five minutes, as FHIR R4 Observations."""
+"""Records of one's own making: glucose monitors, as FHIR R4 Observations."""
 
 import json
 import random
@@ -15,7 +15,7 @@ READINGS = 12
 
 
 def monitor_glucose(plan: Workload) -> Iterator[ClinicalRecord]:
-    """An hour of ``plan.population`` patients; ``plan.seed`` and the patient's number determine every byte."""
+    """An hour of ``plan.population`` patients; the seed determines every byte."""
     for patient in range(plan.population):
         chance = random.Random(f"glucose/{plan.seed}/{patient}")
         level = chance.uniform(4.5, 7.5)

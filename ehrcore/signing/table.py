@@ -54,4 +54,5 @@ def add_backend(name: str, make: Callable[[Curve], Scheme], curves: Iterable[str
     """
     for curve in (CURVES[curve] for curve in curves):
         check_scheme(make(curve), f"{curve.name}/{name}", curve, find_scheme(f"{curve.name}/cryptography"))
-        register("signature scheme", SCHEMES, f"{curve.name}/{name}", partial(make, curve))
+        load: Callable[[], Scheme] = partial(make, curve)
+        register("signature scheme", SCHEMES, f"{curve.name}/{name}", load)

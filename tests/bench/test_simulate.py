@@ -39,6 +39,7 @@ from bench.scenario import Scenario, load_scenario
 from bench.workload import build_workload, make_record, vital_signs
 from ehrcore.drive.cost import EXAMPLE, FREE, HostModel
 from ehrcore.drive.links import LinkModel
+from ehrcore.errors import ParameterError
 from ehrcore.hashing import SUITES
 from ehrcore.params import Topology
 from ehrcore.records import RecordKind
@@ -167,7 +168,7 @@ def test_an_unknown_engine_is_refused_with_the_choices() -> None:
 
 
 def test_an_unknown_rule_is_refused_with_the_choices(context: Context) -> None:
-    with pytest.raises(BenchError, match="consensus rule: expected one of .*pos.*, found 'paxos'"):
+    with pytest.raises(ParameterError, match="consensus: expected one of .*pos.*, found 'paxos'"):
         run_variant(context, variant("paxos"))
 
 

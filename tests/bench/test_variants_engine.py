@@ -48,7 +48,7 @@ def test_a_cell_describes_its_chain(context: Context) -> None:
     bare = Case("v", "variant", {name: cell().settings[name] for name in
                                  ("rule", "difficulty_bits", "confirmations", "suite", "repeat")})  # fmt: skip
     assert build_params(context, bare).topology == Topology(1, 1, 3, 1)
-    with pytest.raises(ParameterError, match="consensus rule: expected one of .*, found 'paxos'"):
+    with pytest.raises(ParameterError, match="consensus: expected one of .*, found 'paxos'"):
         build_params(context, cell(rule="paxos"))
 
 

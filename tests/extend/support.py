@@ -1,5 +1,6 @@
 """What the tests of extensions share: extensions that come and go, a small chain, and the commands."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,19 +14,20 @@ from bench.engines.base import Context
 from bench.engines.load import LoadedSimulation
 from bench.measure.calibrate import Calibration
 from bench.scenario import load_scenario
-from bench.workload import build_workload, vital_signs
+from bench.workload import build_workload, make_record, vital_signs
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.extensions import LOADED, VARIABLE, load_extensions
 from ehrcore.drive.sim import SimSetup
 from ehrcore.ledger import Ledger
 from ehrcore.network import Network, found_network
 from ehrcore.params import ChainParams, Limits, Topology
+from ehrcore.records import RecordKind
 from ehrcore.registry import ADDED, forget
 from ehrcore.types import SECOND
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
-RECORDS = vital_signs(1, 5, 1).records
+RECORDS = (*vital_signs(1, 5, 1).records, make_record(RecordKind.BILL, "p", "Claim", b'{"n": 1}'))
 
 
 @contextmanager
@@ -85,4 +87,6 @@ def exit_code(*words: object) -> object:
         main([*map(str, words)])
     except SystemExit as end:
         return end.code
+    finally:
+        gc.collect()  # what a command holds open, its process would close
     return 0

@@ -12,7 +12,7 @@ from ehrcore.consensus.pos import ProofOfStake
 from ehrcore.effects import Persist
 from ehrcore.faults.search import Search, run_seed
 from ehrcore.ledger import MemoryLedger
-from tests.extend.support import EXAMPLES, build, call, simulate
+from tests.extend.support import build, simulate
 
 
 def test_authorities_propose_in_turn(load) -> None:
@@ -70,10 +70,3 @@ def test_a_rule_with_a_bug_is_caught(load, invariant) -> None:
     add_rule("spoiled", machine, "pos", turn)
     found = (run_seed(Search(seed, seed + 1, rule="spoiled"), seed).rule for seed in range(10))
     assert next(filter(None, found)) == invariant
-
-
-@pytest.mark.slow
-def test_the_rule_is_checked_from_the_command_line(capfd) -> None:
-    words = ("--extend", EXAMPLES / "consensus_rule.py", "check", "--rule", "poa", "--seeds", "0:8", "--jobs", "2")
-    out = call(*words, module="ehrcore")
-    assert out.startswith("8 random schedules of 4 nodes under poa: all invariants held")

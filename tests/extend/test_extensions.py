@@ -3,12 +3,14 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
 from bench.experiments.catalogue import QUESTIONS
 from bench.extensions import describe_extensions, keep_copies, require_extensions
+from bench.run import _require_alike
 from ehrcore.drive.extensions import LOADED, VARIABLE, load_extensions, load_inherited
 from ehrcore.errors import EhrError, ParameterError
 from ehrcore.hashing import SUITES, HashSuite, add_suite, find_suite
@@ -49,7 +51,7 @@ MISTAKES = {
     "a name that is taken": (GOOD.replace("mine", "pow"), "consensus rule: expected a name that is not taken"),
     "a name that is no word": (GOOD.replace("mine", "My rule"), "consensus rule: expected a name of a-z"),
     "a name that is long": (GOOD.replace("mine", "m" * 41), "(40 at most)"),
-    "no such family": (GOOD.replace("single", "luck"), "consensus rule: expected one of pos, pow, single, leader"),
+    "no such family": (GOOD.replace("single", "luck"), "consensus: expected one of pos, pow, single, leader"),
     "a package that is not here": ("import no_such_package\n", "mine.py:1: ModuleNotFoundError"),
 }
 
@@ -114,6 +116,17 @@ def test_a_run_keeps_what_it_was_made_with_and_never_executes_it(load, tmp_path)
     ]
 
 
+def test_a_run_goes_on_with_the_very_same_extension_alone(load, write) -> None:
+    load(write(GOOD))
+    begun = {"extensions": describe_extensions()}
+    _require_alike(Path("run"), begun, {"extensions": describe_extensions()})
+    _require_alike(Path("run"), {}, {"extensions": {}})  # of a version that knew of none
+    changed = {"mine.py": begun["extensions"]["mine.py"] | {"sha256": "00"}}
+    for now, found in (({}, r"extensions.mine.py.sha256: \w+… -> nothing"), (changed, r"\w+… -> 00")):
+        with pytest.raises(BenchError, match=f"run: expected to go on under the conditions of its begin.*{found}"):
+            _require_alike(Path("run"), begun, {"extensions": now})
+
+
 def test_without_its_extension_a_run_is_refused_with_a_line_that_says_where_it_is(tmp_path) -> None:
     copy = tmp_path / "extensions" / "mine.py"
     copy.parent.mkdir()
@@ -168,7 +181,7 @@ def test_a_suite_whose_copies_are_shared_is_not_added() -> None:
 
 
 def test_a_rule_that_nobody_knows_is_refused_wherever_it_comes_from() -> None:
-    with pytest.raises(ParameterError, match="consensus rule: expected one of pos, pow, single, leader, found 'poa'"):
+    with pytest.raises(ParameterError, match="consensus: expected one of pos, pow, single, leader, found 'poa'"):
         ChainParams("x", Topology(1, 1, 1, 1), 1, 1, consensus="poa")
 
 

@@ -12,9 +12,14 @@ from ehrcore.signing import CURVES, SCHEMES, add_backend, find_scheme
 from tests.extend.support import EXAMPLES, build, simulate
 
 
-def test_the_textbook_signs_what_a_chain_needs_and_is_measured(load) -> None:
+@pytest.mark.slow
+def test_the_textbook_signs_all_that_a_chain_needs(load) -> None:
     load("signature_library")
     simulate(build("textbook", administrators=1), 1)
+
+
+def test_the_textbook_is_measured_beside_the_default_library(load) -> None:
+    load("signature_library")
     groups = {group.name: group for group in build_groups("signatures", {"libraries": ["textbook"]})}
     assert set(groups["p256-sign"].variants) == {"p256/cryptography", "p256/textbook"}
     assert "textbook" in load_scenario("smoke", EXAMPLES / "signature_library.toml").signatures.libraries
