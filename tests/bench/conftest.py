@@ -117,6 +117,22 @@ def fake_run(tmp_path, monkeypatch):
     return FakeRun(tmp_path / "a run")
 
 
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory):
+    """A sealed run of the demonstration with its report; whoever changes it copies it first."""
+    from bench.report import build_report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.experiments.find_experiment", lambda _: DEMO)
+        run = FakeRun(tmp_path_factory.mktemp("demo") / "built")
+        run.seal()
+        build_report(run.folder, lambda _: None)
+        held = RunDirectory.load(run.folder)
+        held.seal_derived()
+        held.release()
+    return run.folder
+
+
 @pytest.fixture
 def demo():
     return DEMO
