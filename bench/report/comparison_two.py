@@ -1,10 +1,10 @@
 """Two runs as a LaTeX table and as a forest plot: the ratios of each, and what became of them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from bench.analysis.compare import Cell, Finding
+from bench.analysis.compare import Cell, Finding, Place
 from bench.analysis.paired import HOLDS, UNRESOLVED
 from bench.experiments.base import Column
 from bench.report.comparison_figure import Panel, Point
@@ -47,21 +47,35 @@ def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True
     return gap.join([f"{shown} {cell.verdict}".strip() if with_verdict else shown, *ends])
 
 
-def list_panels(places: Iterable[tuple[tuple[str, str, str, str], str, Sequence[Cell | None]]]) -> list[Panel]:
-    """A panel per column of ratios, a row per ratio that two runs have, controls last.
+def list_panels(places: Iterable[tuple[Place, Sequence[Cell | None]]]) -> list[Panel]:
+    """A panel per column of ratios, a row per ratio that two runs have; cells are one per run."""
+    groups: dict[tuple[str, str, str], list[tuple[Place, Sequence[Cell | None]]]] = {}
+    for place, cells in places:
+        if place.kind in _RATIOS and sum(cell is not None for cell in cells) > 1:
+            groups.setdefault((place.experiment, place.table, place.column), []).append((place, cells))
+    return [_make_panel(table, column, found) for (_, table, column), found in groups.items()]
 
-    ``places`` are experiment, table, kind and column, then the row's name and its cells, one per run.
-    """
-    groups: dict[tuple[str, str, str], list[tuple[str, str, Sequence[Cell | None]]]] = {}
-    for (experiment, table, kind, column), name, cells in places:
-        if kind in _RATIOS and sum(cell is not None for cell in cells) > 1:
-            groups.setdefault((experiment, table, column), []).append((kind, name, cells))
-    panels = []
-    for (_, table, column), found in groups.items():
-        found.sort(key=lambda item: item[0] == "control")
-        rows = [(name, list(_draw(cells, is_control=kind == "control"))) for kind, name, cells in found]
-        panels.append(Panel(f"{table}: {column.replace('_', ' ')}", "ratio to its base in the same run", rows))
-    return panels
+
+def _make_panel(table: str, column: str, found: Sequence[tuple[Place, Sequence[Cell | None]]]) -> Panel:
+    """Rows below a heading of the keys before the last, where that makes groups; keys that all share in the title."""
+    rows = [dict(place.row) for place, _ in found]
+    keys = [key for key in rows[0] if key != "is_control"]
+    shared = [key for key in keys[:-1] if len({row.get(key) for row in rows}) == 1]
+    title = ", ".join([f"{table}: {column.replace('_', ' ')}", *_say(rows[0], shared)])
+    groups: dict[str, list[tuple[str, list[Point]]]] = {}
+    for row, (place, cells) in zip(rows, found, strict=True):
+        points = list(_draw(cells, is_control=place.kind == "control"))
+        heading = " ".join(_say(row, [key for key in keys[:-1] if key not in shared]))
+        groups.setdefault(heading, []).append((" ".join(_say(row, [keys[-1], "is_control"])), points))
+    if len(groups) == len(rows):
+        lines = [(f"{heading} {label}".strip(), points) for heading, ((label, points),) in groups.items()]
+    else:
+        lines = [line for heading, group in groups.items() for line in ([(heading, [])] if heading else []) + group]
+    return Panel(title, "ratio to its base in the same run", lines)
+
+
+def _say(row: Mapping[str, object], keys: Iterable[str]) -> list[str]:
+    return [str(row[key]) for key in keys if row.get(key) not in {None, ""}]
 
 
 def _draw(cells: Sequence[Cell | None], *, is_control: bool) -> Iterable[Point]:

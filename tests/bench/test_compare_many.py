@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.__main__ import main
@@ -33,6 +33,7 @@ def stand(*folders: Path, tolerance: float = 0.25) -> dict[tuple[str, str], Stan
 # -- the arithmetic ----------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=50)
 @given(spans=st.lists(SPANS, min_size=2, max_size=4), shares=st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_the_interval_of_the_spread_covers_whatever_all_intervals_allow(
     spans: list[list[float]], shares: list[float]
@@ -147,7 +148,7 @@ def test_what_is_asked_for_is_chosen(two_runs: Any) -> None:
 
 def test_the_caption_says_for_how_much_the_intervals_hold(two_runs: Any) -> None:
     caption = describe_many(read_many([two_runs.write("a"), two_runs.write("b"), two_runs.write("c")]), 0.1)
-    assert "hold at 95 % for each table over all 3 runs at once" in caption
+    assert "hold at 95 % for each table over the 3 runs at once" in caption
     assert "within 10 %" in caption
 
 

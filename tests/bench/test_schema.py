@@ -49,7 +49,7 @@ def plain(values: "pd.Series[Any]") -> list[Any]:
     return [None if pd.isna(value) or value == "" else value for value in values.tolist()]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(data=st.data(), kind=st.sampled_from(list(CELLS)), has_gaps=st.booleans())
 def test_a_column_is_read_back_as_it_was_built(data: st.DataObject, kind: str, has_gaps: bool) -> None:
     cells = st.one_of(st.none(), CELLS[kind]) if has_gaps else CELLS[kind]
