@@ -18,8 +18,7 @@ from bench.experiments.base import Column
 from bench.report.build import read_report
 from bench.report.comparison import KINDS, describe_run
 from bench.report.comparison_figure import write_figure
-from bench.report.comparison_two import format_cell, list_panels
-from bench.report.latex import latex_rows
+from bench.report.comparison_two import format_cell, list_panels, render_latex
 from bench.report.load import read_content
 from bench.report.model import Report
 from bench.report.summary import banner_of, format_time
@@ -183,7 +182,7 @@ def _write_latex(runs: ManyRuns, standings: Sequence[Standing], caption: str) ->
     ]  # fmt: skip
     named = ". ".join(runs.describe(place) for place in range(len(runs.names)))
     numeric = [False, False, *[True] * (len(runs.names) + 1), False]
-    return latex_rows("runs", f"{caption} {named}.", columns, rows, numeric)
+    return render_latex("runs", f"{caption} {named}.", columns, rows, numeric)
 
 
 # -- for people --------------------------------------------------------------------------------------------------

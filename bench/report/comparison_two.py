@@ -34,7 +34,15 @@ def write_two_latex(findings: Iterable[Finding], names: Sequence[str], caption: 
          item.outcome]
         for item in findings if item.place.kind != "rank"
     ]  # fmt: skip
-    return latex_rows("comparison", caption, columns, rows, [False, False, True, True, True, False])
+    return render_latex("comparison", caption, columns, rows, [False, False, True, True, True, False])
+
+
+def render_latex(
+    name: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> str:
+    """A fragment as a run has them, but for its first line, which names a file of the run."""
+    _, _, text = latex_rows(name, caption, columns, rows, numeric).partition("\n")
+    return f"% From ehrbench compare; tables/all.tex of a run has the packages that it needs.\n{text}"
 
 
 def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True) -> str:
@@ -67,10 +75,12 @@ def _make_panel(table: str, column: str, found: Sequence[tuple[Place, Sequence[C
         points = list(_draw(cells, is_control=place.kind == "control"))
         heading = " ".join(_say(row, [key for key in keys[:-1] if key not in shared]))
         groups.setdefault(heading, []).append((" ".join(_say(row, [keys[-1], "is_control"])), points))
-    if len(groups) == len(rows):
-        lines = [(f"{heading} {label}".strip(), points) for heading, ((label, points),) in groups.items()]
-    else:
-        lines = [line for heading, group in groups.items() for line in ([(heading, [])] if heading else []) + group]
+    lines: list[tuple[str, list[Point]]] = []
+    for heading, group in groups.items():
+        if len(groups) == len(rows):
+            lines += [(f"{heading} {label}".strip(), points) for label, points in group]
+        else:
+            lines += [*([(heading, [])] if heading else []), *group]
     return Panel(title, "ratio to its base in the same run", lines)
 
 

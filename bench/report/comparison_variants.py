@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.experiments.base import Column
 from bench.loading import Run, refuse_name
 from bench.report.comparison_figure import Panel, Point, write_figure
-from bench.report.latex import latex_rows
+from bench.report.comparison_two import render_latex
 from bench.report.tables import format_value
 from bench.report.terminal import printable, write_plain, write_text
 
@@ -167,7 +167,7 @@ class VariantsFound:
         columns = [Column("Measure"), Column(self.found.question.factor.capitalize()), *_NUMBERS.values()]
         rows = [[self.measure_of(item).title, self.name_of(item), *_format(item)] for item in self.found.contrasts]
         numeric = [False, False, True, True, True, False, True, True]
-        return latex_rows(f"{self.table}-{self.found.question.factor}", self.describe(), columns, rows, numeric)
+        return render_latex(f"{self.table}-{self.found.question.factor}", self.describe(), columns, rows, numeric)
 
     # -- for people ----------------------------------------------------------------------------------------------
 
