@@ -108,7 +108,7 @@ def print_many(
 ) -> None:
     """Print what all runs say, as ``form``; text and LaTeX list what is unresolved only if ``is_whole``."""
     standings = many.choose_places(many.compare_many(runs.reports, runs.alike, tolerance), where)
-    caption = describe_many(runs, tolerance)
+    caption = describe_many(runs, tolerance, sum(map(_has_gap, standings)))
     if figure is not None:
         series = [runs.describe(place) for place in range(len(runs.names))]
         panels = list_panels((item.place, item.cells) for item in standings)
@@ -123,14 +123,22 @@ def print_many(
         write_plain(_write_latex(runs, [one for one in standings if is_whole or one.outcome in _TOLD], caption))
 
 
-def describe_many(runs: ManyRuns, tolerance: float) -> str:
-    """The caption: what is compared, for how much the intervals hold at once, what the outcomes mean."""
+def _has_gap(item: Standing) -> bool:
+    return item.place.kind == "ratio" and any(cell is not None and cell.low is None for cell in item.cells)
+
+
+def describe_many(runs: ManyRuns, tolerance: float, gaps: int = 0) -> str:
+    """The caption: what is compared, for how much the intervals hold at once, what the outcomes mean.
+
+    ``gaps`` counts the ratios of which a run has too few repeats for such an interval.
+    """
     count = len(runs.names)
+    few = f" {gaps} ratios have none in some run: it has too few repeats for so many at once." if gaps else ""
     return (
         f"Ratios that each of {count} runs has made within itself. Intervals hold at 95 % for each table over the "
-        f"{count} runs at once. Stable: the greatest over the least is within {tolerance * 100:g} %, with the widest "
-        "interval that the runs allow; differs: that interval lies wholly beyond; reversed: two runs resolved it the "
-        "other way round; unresolved otherwise, which is no claim that it is the same. Absolute values only where "
+        f"{count} runs at once.{few} Stable: the greatest over the least is within {tolerance * 100:g} %, with the "
+        "widest interval that the runs allow; differs: that interval lies wholly beyond; reversed: two runs resolved "
+        "it the other way round; unresolved otherwise, which is no claim that it is the same. Absolute values only where "
         "machine and versions are the same."
     )
 
@@ -241,10 +249,10 @@ def _fill_group(console: "Console", title: str, found: Sequence[Standing], names
         return
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     grid.add_column("", overflow="fold")
-    for heading in (*names, "greatest/least"):
+    for heading in (*names, "max/min"):
         grid.add_column(heading, justify="right", overflow="fold")
     grid.add_column("")
     for item in found:
-        cells = [format_cell(cell) for cell in (*item.cells, item.spread)]
+        cells = [format_cell(cell, form=".3g") for cell in (*item.cells, item.spread)]
         grid.add_row(printable(item.place.name), *cells, item.outcome)
     console.print(grid)

@@ -11,6 +11,10 @@ from bench.report.comparison_figure import Panel, Point
 from bench.report.latex import latex_rows
 from bench.report.tables import format_value
 
+#: How levels of some keys are said.
+_LEVELS: Final = {
+    "size_bytes": "{} B", "leaves": "{} leaves", "block_transactions": "{} tx per block", "topology": "nodes {}",
+}  # fmt: skip
 #: Kinds of results that are a number with an interval in each run.
 _RATIOS: Final = ("ratio", "control")
 
@@ -45,12 +49,12 @@ def render_latex(
     return f"% From ehrbench compare; tables/all.tex of a run has the packages that it needs.\n{text}"
 
 
-def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True) -> str:
-    """A value, its verdict, and after ``gap`` its interval."""
+def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True, form: str = ".4g") -> str:
+    """A value, its verdict, and after ``gap`` its interval; numbers as ``form`` says."""
     if cell is None:
         return format_value(None)
-    ends = [] if cell.low is None else [f"[{format_value(cell.low, '.4g')}, {format_value(cell.high, '.4g')}]"]
-    value = format_value(cell.value, "" if isinstance(cell.value, str | bool) else ".4g")
+    ends = [] if cell.low is None else [f"[{format_value(cell.low, form)}, {format_value(cell.high, form)}]"]
+    value = format_value(cell.value, "" if isinstance(cell.value, str | bool) else form)
     shown = "".join(letter if letter.isprintable() else "?" for letter in value)
     return gap.join([f"{shown} {cell.verdict}".strip() if with_verdict else shown, *ends])
 
@@ -85,7 +89,14 @@ def _make_panel(table: str, column: str, found: Sequence[tuple[Place, Sequence[C
 
 
 def _say(row: Mapping[str, object], keys: Iterable[str]) -> list[str]:
-    return [str(row[key]) for key in keys if row.get(key) not in {None, ""}]
+    return [say_level(key, str(row[key])) for key in keys if row.get(key) not in {None, ""}]
+
+
+def say_level(name: str, level: str) -> str:
+    """A level with its unit, if it does not say by itself what it is."""
+    if name not in _LEVELS:
+        return level
+    return _LEVELS[name].format(f"{int(level):,}" if level.isdigit() else level)
 
 
 def _draw(cells: Sequence[Cell | None], *, is_control: bool) -> Iterable[Point]:
