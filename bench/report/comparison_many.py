@@ -138,8 +138,8 @@ def describe_many(runs: ManyRuns, tolerance: float, gaps: int = 0) -> str:
         f"Ratios that each of {count} runs has made within itself. Intervals hold at 95 % for each table over the "
         f"{count} runs at once.{few} Stable: the greatest over the least is within {tolerance * 100:g} %, with the "
         "widest interval that the runs allow; differs: that interval lies wholly beyond; reversed: two runs resolved "
-        "it the other way round; unresolved otherwise, which is no claim that it is the same. Absolute values only where "
-        "machine and versions are the same."
+        "it the other way round; unresolved otherwise, which is no claim that it is the same. Absolute values only "
+        "where machine and versions are the same."
     )
 
 

@@ -101,9 +101,10 @@ class VariantsFound:
             fixed = "".join(f", {name} {' or '.join(levels)}" for name, levels in question.where.items())
             fixed += ", over all combinations of the other factors together"
         what = f"{', '.join(question.levels[1:])} over {self.base} ({question.factor}){fixed}, in run {self.run.id}"
+        held = f"all {found.family} ratios at once" if found.family > 1 else "the one ratio"
         how = (
             f"Medians over {source.clusters}, each counted once, with exact sign-test intervals that hold at 95 % for "
-            f"all {found.family} ratios at once; unresolved unless the interval excludes 1 and the effect is at "
+            f"{held}; unresolved unless the interval excludes 1 and the effect is at "
             "least 2 %"
         )
         parts = [what, source.how, how]
