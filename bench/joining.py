@@ -50,7 +50,7 @@ class Runs:
         import pandas as pd
 
         frames = {label: frame for label, run in self.runs.items() if (frame := read(run)) is not None}
-        attrs: dict[str, Any] = next(iter(frames.values())).attrs
+        attrs: dict[Any, Any] = next(iter(frames.values())).attrs
         for label, frame in frames.items():
             theirs, ours = frame.attrs.get("units", {}), attrs.get("units", {})
             unlike = [name for name in frame if name in ours and theirs.get(name, "") != ours[name]]

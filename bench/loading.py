@@ -46,7 +46,7 @@ def refuse_name(kind: str, name: str, names: Iterable[str]) -> UnknownNameError:
     from difflib import get_close_matches
 
     known = list(names)
-    near = get_close_matches(name, known, n=_SUGGESTIONS, cutoff=0.5)
+    near = get_close_matches(name, known, n=_SUGGESTIONS, cutoff=0.6)
     expected = f"one such as {', '.join(near)}" if near else f"one of {', '.join(known) or 'none'}"
     return UnknownNameError(f"{kind}: expected {expected}, found {name!r}")
 

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is compared: its title and what a ratio below and above 1 is called."""
+    """What is compared: its title and what a ratio below and above 1 is called.
+
+    ``of`` is the measure of which this one may be a multiple, as energy is of CPU time where it is estimated.
+    """
 
     title: str
     words: tuple[str, str]
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def _read_blocks(kind: str, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     blocks: list[Row] = []
     for row in rows:
         if row["kind"] == "process":
-            groups = {(row["instructions"], name): group for name, group in row["groups"].items()} | groups
+            groups |= {(row["instructions"], name): group for name, group in row["groups"].items()}
         elif row["kind"] == "block" and row["group"] not in {CANARY, HARNESS}:
             blocks.append(row)
     order = {key: place for place, key in enumerate(groups)}
@@ -149,7 +153,7 @@ def _read_windows(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
 
 _TIME: Final = {"time": Measure("Time per call", TIME)}
 _CPU: Final = Measure("CPU time", AMOUNT)
-_ENERGY: Final = Measure("Energy", AMOUNT)
+_ENERGY: Final = Measure("Energy", AMOUNT, of="cpu")
 _OF_VARIANTS: Final = {
     "throughput": Measure("Throughput", RATE),
     "latency": Measure("Latency p50", TIME),

@@ -131,7 +131,7 @@ def answer(source: Source, observations: "pd.DataFrame", question: Question) -> 
             f"--variants: expected pairs of {question.levels[0]} and {', '.join(question.levels[1:])}, found none: "
             "they were not measured together"
         )
-    same = _find_same(pairs)
+    same = _find_same(source, pairs)
     counted = [item.is_control for item, twin in zip(pairs, same, strict=True) if item.logs and not twin]
     families = {is_control: counted.count(is_control) for is_control in (False, True)}
     contrasts = tuple(
@@ -178,9 +178,7 @@ def _divide(
     ours: "pd.Series[float]", theirs: "pd.Series[float]", depth: int, stratum: tuple[str, ...]
 ) -> tuple[dict[Any, list[float]], int] | None:
     """Logarithms of the ratios by cluster, within a stratum if one is given; None if either side is not in it."""
-    left, right = (
-        {key: value for key, value in side.items() if not stratum or key[:depth] == stratum} for side in (ours, theirs)
-    )
+    left, right = (_within(side, stratum) for side in (ours, theirs))
     if not left or not right:
         return None
     logs: dict[Any, list[float]] = {}
@@ -191,15 +189,20 @@ def _divide(
     return logs, len({key[depth] for key in {*left, *right}} - {*logs})
 
 
-def _find_same(pairs: Sequence[_Pairs]) -> list[str]:
-    """Per item the earlier measure whose ratios are the same numbers: what is one comparison counts once."""
-    seen: dict[tuple[Any, ...], list[_Pairs]] = {}
+def _within(side: "pd.Series[float]", stratum: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
+    """The values in a stratum by their whole key."""
+    keys: list[tuple[Any, ...]] = side.index.to_list()
+    return {key: value for key, value in zip(keys, side, strict=True) if not stratum or key[: len(stratum)] == stratum}
+
+
+def _find_same(source: Source, pairs: Sequence[_Pairs]) -> list[str]:
+    """Per item the measure of which it is a multiple, pair by pair: what is one comparison counts once."""
+    logs = {item[:4]: item.logs for item in pairs}
     found = []
     for item in pairs:
-        place = (item.stratum, item.level, item.is_control)
-        twins = [other.measure for other in seen.get(place, []) if item.logs and _are_equal(item.logs, other.logs)]
-        seen.setdefault(place, []).append(item)
-        found.append(twins[0] if twins else "")
+        of = source.measures[item.measure].of
+        twin = logs.get((of, *item[1:4]))
+        found.append(of if twin and item.logs and _are_equal(item.logs, twin) else "")
     return found
 
 

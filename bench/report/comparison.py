@@ -72,8 +72,8 @@ def print_comparison(runs: TwoRuns, form: str, *, is_whole: bool, figure: Path |
     findings = compare.compare_runs(runs.before, runs.after, runs.differences)
     caption = describe_two(runs.names, [report.manifest.run_id for report in (runs.before, runs.after)])
     if figure is not None:
-        places = [(item.place[:4], item.place.name, (item.before, item.after)) for item in findings]
-        write_figure(figure, list_panels(places), runs.names, caption, is_stacked=True)
+        panels = list_panels((item.place, (item.before, item.after)) for item in findings)
+        write_figure(figure, panels, runs.names, caption, is_stacked=True)
     if form == "latex":
         told = [item for item in findings if is_whole or item.outcome not in _QUIET]
         write_plain(write_two_latex(told, runs.names, caption))

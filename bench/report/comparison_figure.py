@@ -32,8 +32,9 @@ _GREY: Final = "#7F7F7F"
 #: Panels side by side wrap after so many, unless they have more rows than would fit below each other.
 _ABREAST, _FEW_ROWS = 3, 12
 #: Inches: of a row, of each further mark in it, of a panel's title and axis, of the legend.
-_ROW_IN, _MARK_IN, _FRAME_IN, _LEGEND_IN = 0.16, 0.07, 0.62, 0.3
-_LEGEND_COLUMNS: Final = 3
+_ROW_IN, _MARK_IN, _FRAME_IN, _LEGEND_IN = 0.16, 0.07, 0.62, 0.14
+#: Letters of a legend's line on a page, and what a mark takes of them.
+_LEGEND_LETTERS, _HANDLE_LETTERS = 120, 8
 #: Characters of a label beside which one column of a journal has no room for a panel.
 _LONG_LABEL: Final = 30
 
@@ -82,8 +83,7 @@ def write_figure(path: Path, panels: Sequence[Panel], series: Sequence[str], cap
         figure = _draw_stacked(shown, series) if is_stacked else _draw_abreast(shown)
         if len(series) > 1:
             handles = [_draw_handle(place) for place in range(len(series))]
-            columns = min(len(series), _LEGEND_COLUMNS)
-            figure.legend(handles, list(series), loc="outside upper center", ncols=columns)
+            figure.legend(handles, list(series), loc="outside upper center", ncols=_count_columns(series))
     write_atomic(path, encode_figure(figure, path.suffix.lower(), caption))
 
 
@@ -97,7 +97,7 @@ def encode_figure(figure: "MplFigure", suffix: str, caption: str) -> bytes:
 
 def _draw_stacked(panels: Sequence[Panel], series: Sequence[str]) -> "MplFigure":
     heights = [_FRAME_IN + len(panel.rows) * _height_of_row(panel) for panel in panels]
-    legend = _LEGEND_IN * math.ceil(len(series) / _LEGEND_COLUMNS)
+    legend = _LEGEND_IN + _ROW_IN * math.ceil(len(series) / _count_columns(series))
     figure, grid = new_figure(
         "page", sum(heights) + legend, nrows=len(panels), squeeze=False, gridspec_kw={"height_ratios": heights}
     )
@@ -105,6 +105,11 @@ def _draw_stacked(panels: Sequence[Panel], series: Sequence[str]) -> "MplFigure"
         _draw_panel(axes, panel)
         _label_rows(axes, panel)
     return figure
+
+
+def _count_columns(series: Sequence[str]) -> int:
+    """How many names of a legend have room side by side on a page."""
+    return max(1, min(len(series), _LEGEND_LETTERS // (max(map(len, series)) + _HANDLE_LETTERS)))
 
 
 def _draw_abreast(panels: Sequence[Panel]) -> "MplFigure":
@@ -119,7 +124,7 @@ def _draw_abreast(panels: Sequence[Panel]) -> "MplFigure":
         if place >= len(panels):
             axes.set_visible(False)
             continue
-        _draw_panel(axes, panels[place])
+        _draw_panel(axes, panels[place], columns)
         if place % columns == 0:
             _label_rows(axes, panels[place])
     return figure
@@ -136,7 +141,7 @@ def _height_of_row(panel: Panel) -> float:
     return _ROW_IN + _MARK_IN * (marks - 1)
 
 
-def _draw_panel(axes: "Axes", panel: Panel) -> None:
+def _draw_panel(axes: "Axes", panel: Panel, abreast: int = 1) -> None:
     axes.axvspan(1 / (1 + MIN_EFFECT), 1 + MIN_EFFECT, color="#e8e8e8", linewidth=0, zorder=0)
     axes.axvline(1, color="black", linewidth=0.8, zorder=1)
     for row, (_, points) in enumerate(panel.rows):
@@ -147,7 +152,7 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     axes.set_ylim(len(panel.rows) - 0.45, -0.55)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    _style_ratios(axes)
+    _style_ratios(axes, abreast)
 
 
 def _draw_point(axes: "Axes", point: Point, spot: float) -> None:
@@ -186,13 +191,16 @@ def _ends_of(point: Point) -> Iterator[float]:
     return (end for end in (point.value, point.low, point.high) if 0 < end < math.inf)
 
 
-def _style_ratios(axes: "Axes") -> None:
-    """Plain numbers, at even steps where the axis is short, and at those that a reader thinks in where it is long."""
+def _style_ratios(axes: "Axes", abreast: int) -> None:
+    """Plain numbers, at even steps where the axis is short, and at those that a reader thinks in where it is long.
+
+    The more panels stand ``abreast``, the fewer steps have room.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = axes.get_xlim()
     span = high / low
     even = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10])
-    axes.xaxis.set_major_locator(even if span < 4 else LogLocator(subs=(1, 2, 5) if span < 50 else (1,)))
+    axes.xaxis.set_major_locator(even if span < 4 else LogLocator(subs=(1, 2, 5) if span < 600 / 3**abreast else (1,)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

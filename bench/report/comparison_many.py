@@ -18,8 +18,7 @@ from bench.experiments.base import Column
 from bench.report.build import read_report
 from bench.report.comparison import KINDS, describe_run
 from bench.report.comparison_figure import write_figure
-from bench.report.comparison_two import format_cell, list_panels
-from bench.report.latex import latex_rows
+from bench.report.comparison_two import format_cell, list_panels, render_latex
 from bench.report.load import read_content
 from bench.report.model import Report
 from bench.report.summary import banner_of, format_time
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: What text lists even without ``--all``.
 _TOLD: Final = (STABLE, DIFFERS, REVERSED, VIOLATED)
-_FACT_NAMES: Final = {"sha_ni": "SHA-NI", "packages.ehrbench": "ehrbench", "python": "Python", "cpu": ""}
+_FACT_NAMES: Final = {"sha_ni": "SHA-NI", "packages.ehrbench": "ehrbench", "python": "Python"}
 _LONG_FACT: Final = 28
 
 
@@ -51,11 +50,29 @@ class ManyRuns:
 
 
 def _describe_fact(key: str, value: Any) -> str:
+    text = _shorten(value)
+    if text.startswith("OpenSSL"):
+        return f"{text} ({key.rpartition('_')[2]})"
+    return text if key == "machine.cpu" else f"{_name_fact(key)} {text}"
+
+
+def _name_fact(key: str) -> str:
     bare = key.split(".", 1)[1]
-    text = "unknown" if value is None else str(value)
-    text = text if len(text) <= _LONG_FACT else f"{text[:_LONG_FACT]}…"
-    name = _FACT_NAMES.get(bare, bare.replace("_", " "))
-    return f"{name} {text}".strip() if not text.startswith("OpenSSL") else f"{text} ({bare.removeprefix('openssl_')})"
+    return _FACT_NAMES.get(bare, bare.replace("_", " "))
+
+
+def _shorten(value: Any) -> str:
+    """A value of a manifest in few letters; of a digest its beginning."""
+    text = "unknown" if value is None else printable(str(value))
+    if len(text) <= _LONG_FACT:
+        return text
+    return text[:12] if text.isalnum() else f"{text[:_LONG_FACT]}…"
+
+
+def _list_notices(report: Report) -> list[str]:
+    """What a reader has to know of the run and of the experiments that are compared."""
+    left_out = [f"{name}:" for name in report.manifest.experiments if name not in ids_of(report)]
+    return [line for line in report.notices if not line.startswith(tuple(left_out))]
 
 
 def read_many(folders: Sequence[Path], experiments: Sequence[str] = ()) -> ManyRuns:
@@ -91,11 +108,11 @@ def print_many(
 ) -> None:
     """Print what all runs say, as ``form``; text and LaTeX list what is unresolved only if ``is_whole``."""
     standings = many.choose_places(many.compare_many(runs.reports, runs.alike, tolerance), where)
-    caption = describe_many(runs, tolerance)
+    caption = describe_many(runs, tolerance, sum(map(_has_gap, standings)))
     if figure is not None:
         series = [runs.describe(place) for place in range(len(runs.names))]
-        places = [(item.place[:4], item.place.name, item.cells) for item in standings]
-        write_figure(figure, list_panels(places), series, caption, is_stacked=True)
+        panels = list_panels((item.place, item.cells) for item in standings)
+        write_figure(figure, panels, series, caption, is_stacked=True)
     if form == "text":
         write_text(lambda console: _fill(console, runs, standings, caption, is_whole=is_whole))
     elif form == "csv":
@@ -106,15 +123,23 @@ def print_many(
         write_plain(_write_latex(runs, [one for one in standings if is_whole or one.outcome in _TOLD], caption))
 
 
-def describe_many(runs: ManyRuns, tolerance: float) -> str:
-    """The caption: what is compared, for how much the intervals hold at once, what the outcomes mean."""
+def _has_gap(item: Standing) -> bool:
+    return item.place.kind == "ratio" and any(cell is not None and cell.low is None for cell in item.cells)
+
+
+def describe_many(runs: ManyRuns, tolerance: float, gaps: int = 0) -> str:
+    """The caption: what is compared, for how much the intervals hold at once, what the outcomes mean.
+
+    ``gaps`` counts the ratios of which a run has too few repeats for such an interval.
+    """
     count = len(runs.names)
+    few = f" {gaps} ratios have none in some run: it has too few repeats for so many at once." if gaps else ""
     return (
-        f"Ratios that each of {count} runs has made within itself. Intervals hold at 95 % for each table over all "
-        f"{count} runs at once. Stable: the greatest over the least is within {tolerance * 100:g} %, with the widest "
-        "interval that the runs allow; differs: that interval lies wholly beyond; reversed: two runs resolved it the "
-        "other way round; unresolved otherwise, which is no claim that it is the same. Absolute values only where "
-        "machine and versions are the same."
+        f"Ratios that each of {count} runs has made within itself. Intervals hold at 95 % for each table over the "
+        f"{count} runs at once.{few} Stable: the greatest over the least is within {tolerance * 100:g} %, with the "
+        "widest interval that the runs allow; differs: that interval lies wholly beyond; reversed: two runs resolved "
+        "it the other way round; unresolved otherwise, which is no claim that it is the same. Absolute values only "
+        "where machine and versions are the same."
     )
 
 
@@ -165,7 +190,7 @@ def _write_latex(runs: ManyRuns, standings: Sequence[Standing], caption: str) ->
     ]  # fmt: skip
     named = ". ".join(runs.describe(place) for place in range(len(runs.names)))
     numeric = [False, False, *[True] * (len(runs.names) + 1), False]
-    return latex_rows("runs", f"{caption} {named}.", columns, rows, numeric)
+    return render_latex("runs", f"{caption} {named}.", columns, rows, numeric)
 
 
 # -- for people --------------------------------------------------------------------------------------------------
@@ -198,7 +223,7 @@ def _fill_head(console: "Console", runs: ManyRuns) -> None:
             facts = [manifest.run_id, format_time(manifest.started)]
             among = f" (group {number})" if len(runs.alike.groups) > 1 else ""
             console.print(printable(f"{runs.names[place]}{among}: {', '.join(facts)}"), style="bold")
-            for line in filter(None, [banner_of(manifest), *runs.reports[place].notices]):
+            for line in filter(None, [banner_of(manifest), *_list_notices(runs.reports[place])]):
                 console.print(printable(f"! {line}"), style="yellow")
     digests = [report.manifest.record_sha256 for report in runs.reports]
     if len(set(digests)) < len(digests):
@@ -208,8 +233,7 @@ def _fill_head(console: "Console", runs: ManyRuns) -> None:
         for heading in ("what differs", *runs.names):
             grid.add_column(heading, overflow="fold")
         for fact in runs.alike.facts:
-            words = ["–" if value is None else printable(str(value))[:_LONG_FACT] for value in fact.values]
-            grid.add_row(fact.key, *words)
+            grid.add_row(_name_fact(fact.key), *[_shorten(value) for value in fact.values])
         console.print(grid)
     rest = f"{runs.alike.others} other values of their manifests differ, too" if runs.alike.others else ""
     words = [] if runs.alike.facts else ["They ran the same code on the same machine, with the same versions"]
@@ -225,10 +249,10 @@ def _fill_group(console: "Console", title: str, found: Sequence[Standing], names
         return
     grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     grid.add_column("", overflow="fold")
-    for heading in (*names, "greatest/least"):
+    for heading in (*names, "max/min"):
         grid.add_column(heading, justify="right", overflow="fold")
     grid.add_column("")
     for item in found:
-        cells = [format_cell(cell) for cell in (*item.cells, item.spread)]
+        cells = [format_cell(cell, form=".3g") for cell in (*item.cells, item.spread)]
         grid.add_row(printable(item.place.name), *cells, item.outcome)
     console.print(grid)

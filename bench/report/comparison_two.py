@@ -1,16 +1,20 @@
 """Two runs as a LaTeX table and as a forest plot: the ratios of each, and what became of them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from bench.analysis.compare import Cell, Finding
+from bench.analysis.compare import Cell, Finding, Place
 from bench.analysis.paired import HOLDS, UNRESOLVED
 from bench.experiments.base import Column
 from bench.report.comparison_figure import Panel, Point
 from bench.report.latex import latex_rows
 from bench.report.tables import format_value
 
+#: How levels of some keys are said.
+_LEVELS: Final = {
+    "size_bytes": "{} B", "leaves": "{} leaves", "block_transactions": "{} tx per block", "topology": "nodes {}",
+}  # fmt: skip
 #: Kinds of results that are a number with an interval in each run.
 _RATIOS: Final = ("ratio", "control")
 
@@ -34,34 +38,65 @@ def write_two_latex(findings: Iterable[Finding], names: Sequence[str], caption: 
          item.outcome]
         for item in findings if item.place.kind != "rank"
     ]  # fmt: skip
-    return latex_rows("comparison", caption, columns, rows, [False, False, True, True, True, False])
+    return render_latex("comparison", caption, columns, rows, [False, False, True, True, True, False])
 
 
-def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True) -> str:
-    """A value, its verdict, and after ``gap`` its interval."""
+def render_latex(
+    name: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> str:
+    """A fragment as a run has them, but for its first line, which names a file of the run."""
+    _, _, text = latex_rows(name, caption, columns, rows, numeric).partition("\n")
+    return f"% From ehrbench compare; tables/all.tex of a run has the packages that it needs.\n{text}"
+
+
+def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True, form: str = ".4g") -> str:
+    """A value, its verdict, and after ``gap`` its interval; numbers as ``form`` says."""
     if cell is None:
         return format_value(None)
-    ends = [] if cell.low is None else [f"[{format_value(cell.low, '.4g')}, {format_value(cell.high, '.4g')}]"]
-    value = format_value(cell.value, "" if isinstance(cell.value, str | bool) else ".4g")
+    ends = [] if cell.low is None else [f"[{format_value(cell.low, form)}, {format_value(cell.high, form)}]"]
+    value = format_value(cell.value, "" if isinstance(cell.value, str | bool) else form)
     shown = "".join(letter if letter.isprintable() else "?" for letter in value)
     return gap.join([f"{shown} {cell.verdict}".strip() if with_verdict else shown, *ends])
 
 
-def list_panels(places: Iterable[tuple[tuple[str, str, str, str], str, Sequence[Cell | None]]]) -> list[Panel]:
-    """A panel per column of ratios, a row per ratio that two runs have, controls last.
+def list_panels(places: Iterable[tuple[Place, Sequence[Cell | None]]]) -> list[Panel]:
+    """A panel per column of ratios, a row per ratio that two runs have; cells are one per run."""
+    groups: dict[tuple[str, str, str], list[tuple[Place, Sequence[Cell | None]]]] = {}
+    for place, cells in places:
+        if place.kind in _RATIOS and sum(cell is not None for cell in cells) > 1:
+            groups.setdefault((place.experiment, place.table, place.column), []).append((place, cells))
+    return [_make_panel(table, column, found) for (_, table, column), found in groups.items()]
 
-    ``places`` are experiment, table, kind and column, then the row's name and its cells, one per run.
-    """
-    groups: dict[tuple[str, str, str], list[tuple[str, str, Sequence[Cell | None]]]] = {}
-    for (experiment, table, kind, column), name, cells in places:
-        if kind in _RATIOS and sum(cell is not None for cell in cells) > 1:
-            groups.setdefault((experiment, table, column), []).append((kind, name, cells))
-    panels = []
-    for (_, table, column), found in groups.items():
-        found.sort(key=lambda item: item[0] == "control")
-        rows = [(name, list(_draw(cells, is_control=kind == "control"))) for kind, name, cells in found]
-        panels.append(Panel(f"{table}: {column.replace('_', ' ')}", "ratio to its base in the same run", rows))
-    return panels
+
+def _make_panel(table: str, column: str, found: Sequence[tuple[Place, Sequence[Cell | None]]]) -> Panel:
+    """Rows below a heading of the keys before the last, where that makes groups; keys that all share in the title."""
+    rows = [dict(place.row) for place, _ in found]
+    keys = [key for key in rows[0] if key != "is_control"]
+    shared = [key for key in keys[:-1] if len({row.get(key) for row in rows}) == 1]
+    title = ", ".join([f"{table}: {column.replace('_', ' ')}", *_say(rows[0], shared)])
+    groups: dict[str, list[tuple[str, list[Point]]]] = {}
+    for row, (place, cells) in zip(rows, found, strict=True):
+        points = list(_draw(cells, is_control=place.kind == "control"))
+        heading = " ".join(_say(row, [key for key in keys[:-1] if key not in shared]))
+        groups.setdefault(heading, []).append((" ".join(_say(row, [keys[-1], "is_control"])), points))
+    lines: list[tuple[str, list[Point]]] = []
+    for heading, group in groups.items():
+        if len(groups) == len(rows):
+            lines += [(f"{heading} {label}".strip(), points) for label, points in group]
+        else:
+            lines += [*([(heading, [])] if heading else []), *group]
+    return Panel(title, "ratio to its base in the same run", lines)
+
+
+def _say(row: Mapping[str, object], keys: Iterable[str]) -> list[str]:
+    return [say_level(key, str(row[key])) for key in keys if row.get(key) not in {None, ""}]
+
+
+def say_level(name: str, level: str) -> str:
+    """A level with its unit, if it does not say by itself what it is."""
+    if name not in _LEVELS:
+        return level
+    return _LEVELS[name].format(f"{int(level):,}" if level.isdigit() else level)
 
 
 def _draw(cells: Sequence[Cell | None], *, is_control: bool) -> Iterable[Point]:

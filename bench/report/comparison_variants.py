@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.experiments.base import Column
 from bench.loading import Run, refuse_name
 from bench.report.comparison_figure import Panel, Point, write_figure
-from bench.report.latex import latex_rows
+from bench.report.comparison_two import render_latex, say_level
 from bench.report.tables import format_value
 from bench.report.terminal import printable, write_plain, write_text
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-#: How levels of some factors are said.
-_LEVELS: Final = {
-    "size_bytes": "{} B", "leaves": "{} leaves", "block_transactions": "{} tx per block", "topology": "nodes {}",
-}  # fmt: skip
 _NUMBERS: Final = {
     "ratio": Column("Ratio", "", ".4g"),
     "ratio_low": Column("Low", "", ".4g"),
@@ -92,7 +88,7 @@ class VariantsFound:
     def stratum_of(self, item: Contrast) -> str:
         """What of the stratum is not the same in all rows, in words."""
         stratum = dict(item.stratum)
-        return ", ".join(_name_level(name, stratum[name]) for name in self.varying if name in stratum)
+        return ", ".join(say_level(name, stratum[name]) for name in self.varying if name in stratum)
 
     def level_of(self, item: Contrast) -> str:
         return f"{item.level} (A/A)" if item.is_control else item.level
@@ -105,9 +101,10 @@ class VariantsFound:
             fixed = "".join(f", {name} {' or '.join(levels)}" for name, levels in question.where.items())
             fixed += ", over all combinations of the other factors together"
         what = f"{', '.join(question.levels[1:])} over {self.base} ({question.factor}){fixed}, in run {self.run.id}"
+        held = f"all {found.family} ratios at once" if found.family > 1 else "the one ratio"
         how = (
             f"Medians over {source.clusters}, each counted once, with exact sign-test intervals that hold at 95 % for "
-            f"all {found.family} ratios at once; unresolved unless the interval excludes 1 and the effect is at "
+            f"{held}; unresolved unless the interval excludes 1 and the effect is at "
             "least 2 %"
         )
         parts = [what, source.how, how]
@@ -167,7 +164,7 @@ class VariantsFound:
         columns = [Column("Measure"), Column(self.found.question.factor.capitalize()), *_NUMBERS.values()]
         rows = [[self.measure_of(item).title, self.name_of(item), *_format(item)] for item in self.found.contrasts]
         numeric = [False, False, True, True, True, False, True, True]
-        return latex_rows(f"{self.table}-{self.found.question.factor}", self.describe(), columns, rows, numeric)
+        return render_latex(f"{self.table}-{self.found.question.factor}", self.describe(), columns, rows, numeric)
 
     # -- for people ----------------------------------------------------------------------------------------------
 
@@ -223,13 +220,6 @@ def print_variants(found: VariantsFound, form: str, figure: Path | None) -> None
         write_plain(found.build_frame().to_csv(index=False, lineterminator="\n"))
     else:
         write_plain(found.write_json() if form == "json" else found.write_latex())
-
-
-def _name_level(name: str, level: str) -> str:
-    """A level with its unit, if it does not say by itself what it is."""
-    if name not in _LEVELS:
-        return level
-    return _LEVELS[name].format(f"{int(level):,}" if level.isdigit() else level)
 
 
 def _format(item: Contrast) -> list[str]:

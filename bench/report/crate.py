@@ -49,6 +49,7 @@ _DESCRIPTIONS: Final = {
     "report.html": "The whole report as one page that needs no network.",
     "report.md": "The whole report as text.",
     "report.pdf": "The report as an article.",
+    "tables/datapackage.json": "What the columns of the tables are: titles, units, types, as a tabular data package.",
     "tables/all.tex": "A LaTeX document that shows every table and figure.",
 }
 _STATUSES: Final = {"complete": "CompletedActionStatus", "running": "ActiveActionStatus"}

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.analysis.compare_sources import write_level
 from bench.errors import BenchError
 from bench.experiments.base import Column
 from bench.files import write_atomic
@@ -50,9 +51,7 @@ def export_tables(run: Run, form: str, names: Sequence[str], target: Path, *, is
         raise BenchError(f"-o: expected a place outside of the run, which holds what it recorded alone, found {target}")
     is_file = target.suffix.lower() == suffix
     if is_file and len(chosen) > 1 and not is_long and form != "latex":
-        raise BenchError(
-            f"-o: expected a folder for {len(chosen)} tables, found {target} (or name one table, or --long)"
-        )
+        raise BenchError(f"-o: expected a folder, one table or --long, found {target} for {len(chosen)} tables")
     contents = _make(run, form, chosen, is_long=is_long)
     dictionary = encode(list_columns(chosen) if not is_long else _list_long(chosen), form, _DICTIONARY)
     if not is_file:
@@ -109,7 +108,9 @@ def _list_cells(item: Resource, frame: "pd.DataFrame") -> list[tuple[Any, ...]]:
     columns = {name: frame[name].tolist() for name in frame}
     for number in range(len(frame)):
         named = {key: columns[key][number] for key in keys}
-        name = ", ".join(f"{key}={value}" for key, value in named.items() if not pd.isna(value) and value is not False)
+        name = ", ".join(
+            f"{key}={write_level(value)}" for key, value in named.items() if not pd.isna(value) and value is not False
+        )
         for field in item.fields:
             if field.name not in named:
                 value = columns[field.name][number]

@@ -10,8 +10,9 @@ import pytest
 
 from bench.errors import BenchError
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.files import write_atomic
 from bench.record import SCHEMA_VERSION, RunDirectory
-from bench.report import build_report
+from bench.report import build_report, read_report
 from bench.report.load import read_content, read_rows
 from bench.run import execute, resume_run
 from bench.scenario import load_scenario
@@ -115,6 +116,35 @@ class FakeRun:
 def fake_run(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.experiments.find_experiment", lambda _: DEMO)
     return FakeRun(tmp_path / "a run")
+
+
+def write_tables(folder):
+    """What a report writes of a run, but for its figures and pages, which take a second."""
+    from bench.analysis.claims import read_rules
+    from bench.report.claims import judge_report, write_json
+    from bench.report.schema import FILE, write_package
+    from bench.report.tables import write_table
+
+    report, rules = read_report(folder), read_rules()
+    for section in report.sections:
+        for built in section.tables:
+            write_table(built.table, built.frame, folder / "tables")
+    write_atomic(folder / FILE, write_package(report))
+    write_atomic(folder / "claims.json", write_json(report, judge_report(report, rules), rules))
+    held = RunDirectory.load(folder)
+    held.seal_derived()
+    held.release()
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory):
+    """A sealed run of the demonstration with its tables; whoever changes it copies it first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.experiments.find_experiment", lambda _: DEMO)
+        run = FakeRun(tmp_path_factory.mktemp("demo") / "built")
+        run.seal()
+        write_tables(run.folder)
+    return run.folder
 
 
 @pytest.fixture
@@ -281,6 +311,10 @@ class PairOfRuns:
         run.finish("complete")
         run.release()
         return run.folder
+
+    def write_tables(self, name):
+        write_tables(folder := self.write(name))
+        return folder
 
     def _row(self, library, size_bytes, ratio, low, high, *, scale, is_control=False):
         is_known = low is not None

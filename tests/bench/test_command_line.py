@@ -167,7 +167,7 @@ MISTAKES = {
     "report without runs": (("report",), "results: expected a run, found none (make one with: ehrbench run)"),
     "report of the newest of nothing": (("report", "--results", "empty"), "empty: expected a run, found none"),
     "compare with nothing": (("compare", "none", "file"), "none: expected the directory of a run, found nothing"),
-    "compare with one run": (("compare", "none"), "Missing argument 'B'"),
+    "compare with one run": (("compare", "none"), "expected two runs or more, or one with --variants, found none"),
     "verify without runs": (("verify",), "results: expected a run, found none"),
     "verify against nothing": (("verify", "empty"), "reference: expected the directory of a run, found nothing"),
     "resume of nothing": (("run", "--resume", "none"), "none: expected the directory of a run, found nothing"),
