@@ -16,7 +16,7 @@ from bench.report.controls import find_flags
 from bench.report.errata import HEADINGS, list_errata
 from bench.report.errata import INTRODUCTION as ERRATA_INTRODUCTION
 from bench.report.facts import Facts, as_json
-from bench.report.layout import CAPACITY, SIDEWAYS, main_columns, print_columns
+from bench.report.layout import CAPACITY, main_columns, print_columns
 from bench.report.method import describe_method
 from bench.report.model import BuiltTable, DrawnFigure, Report, Section
 from bench.report.summary import FILES, HOW_TO_READ, banner_of, describe_environment, format_duration, format_time
@@ -24,7 +24,8 @@ from bench.report.threats import list_threats
 
 #: A larger drawing is set as PNG.
 SVG_LIMIT_BYTES: Final = 1_500_000
-_OUTCOMES: Final = ("holds", "fails", "open", "missing")
+#: Of one test, and of several.
+_OUTCOMES: Final = {"holds": "hold", "fails": "fail", "open": "open"}
 
 
 def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
         "environment": describe_environment(manifest),
         "facts": as_json(facts),
         "missing": facts.missing,
-        "capacity": {str(size_pt): width for size_pt, width in CAPACITY.items()} | {"sideways": SIDEWAYS},
+        "capacity": {str(size_pt): width for size_pt, width in CAPACITY.items()},
     }
 
 
@@ -144,7 +145,9 @@ def describe_certainty(evidence: Iterable[Evidence]) -> str:
     if not items or any(item.outcome == "missing" for item in items):
         return ""
     counts = Counter(item.outcome for item in items)
-    listed = ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts[name])
+    listed = ", ".join(
+        f"{counts[one]} {one if counts[one] == 1 else more}" for one, more in _OUTCOMES.items() if counts[one]
+    )
     bounded = sum(item.low is not None and item.high is not None for item in items)
     how = f"{bounded} with a 95 % interval" if bounded else "no interval: counted, computed or printed"
     return f"{len(items)} test{'s' if len(items) != 1 else ''} ({listed}); {how}"
