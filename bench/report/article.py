@@ -144,7 +144,7 @@ def describe_certainty(evidence: Iterable[Evidence]) -> str:
     items = list(evidence)
     if not items or any(item.outcome == "missing" for item in items):
         return ""
-    counts = Counter(item.outcome for item in items)
+    counts: Counter[str] = Counter(item.outcome for item in items)
     listed = ", ".join(
         f"{counts[one]} {one if counts[one] == 1 else more}" for one, more in _OUTCOMES.items() if counts[one]
     )

@@ -120,7 +120,7 @@ def test_tables_keep_twelve_digits_of_numbers_and_their_types():
 
     frame = pd.DataFrame({
         "float": [1 / 3, float("nan")], "int": [2**60, 1], "bool": [True, False], "text": ["0.1234567890123456", ""],
-        "mixed": [0.1 + 0.2, None], "list": [[1 / 3, 2], ["a"]],
+        "mixed": pd.Series([0.1 + 0.2, None], dtype=object), "list": [[1 / 3, 2], ["a"]],
     })  # fmt: skip
     found = round_numbers(frame)
     assert list(found.dtypes) == list(frame.dtypes)

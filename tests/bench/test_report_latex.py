@@ -22,7 +22,8 @@ LETTERS = {*string.printable, *"äöüÄÖÜßéèçñ‘’“”«»§¹²³½
 
 
 def _table(**changes):
-    fields = {"name": "demo", "caption": "Speed & size. More of it.", "columns": COLUMNS, "build": lambda raw: raw} | changes
+    caption = "Speed & size. More of it."
+    fields = {"name": "demo", "caption": caption, "columns": COLUMNS, "build": lambda raw: raw} | changes
     return Table(**fields)
 
 
