@@ -2,13 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import experiments
-from bench.report import build_report, facts, read_report
-from bench.report.facts import FactRule, Facts, gather_facts, read_fact_rules
+from bench.report import facts, read_report
+from bench.report.claims import judge_report
+from bench.report.facts import FactRule, Facts, gather_facts, read_fact_rules, write_facts
 
 ROOT = Path(__file__).parents[2]
 CITED = re.compile(r"<!-- fact ([\w.]+) -->")
@@ -42,8 +44,9 @@ def test_a_run_keeps_its_facts_with_their_sources(fake_run, monkeypatch):
         "demo.column": FactRule(what="column", table="means", column="size", rows="count"),
     }
     monkeypatch.setattr(facts, "read_fact_rules", lambda: rules)
-    build_report(fake_run.folder, print)
-    kept = json.loads((fake_run.folder / "facts.json").read_text(encoding="utf-8"))
+    report = read_report(fake_run.folder)
+    report = replace(report, verdicts=judge_report(report))
+    kept = json.loads(write_facts(report, gather_facts(report)))
     texts = {name: fact["text"] for name, fact in kept["facts"].items() if name.startswith("demo.")}
     assert texts == {"demo.rows": "3", "demo.native": "2", "demo.speed": "12,346", "demo.exact": "12,345.7",
                      "demo.most": "3", "demo.share": "300 %"}  # fmt: skip
