@@ -4,19 +4,19 @@ Whatever the PDF prints of a run is in it, so that nothing is computed, or typed
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, Final
 
 from bench.analysis.claims import UNTESTED
-from bench.analysis.evidence import Evidence
 from bench.analysis.verdicts import Verdict, describe
 from bench.report.abstract import PAPER, write_abstract
+from bench.report.certainty import describe_certainty
 from bench.report.claims import INTRODUCTION, count_verdicts, list_untested
 from bench.report.controls import find_flags
 from bench.report.errata import HEADINGS, list_errata
 from bench.report.errata import INTRODUCTION as ERRATA_INTRODUCTION
 from bench.report.facts import Facts, as_json
-from bench.report.layout import CAPACITY, SIDEWAYS, main_columns, print_columns
+from bench.report.layout import CAPACITY, main_columns, print_columns
 from bench.report.method import describe_method
 from bench.report.model import BuiltTable, DrawnFigure, Report, Section
 from bench.report.summary import FILES, HOW_TO_READ, banner_of, describe_environment, format_duration, format_time
@@ -24,12 +24,13 @@ from bench.report.threats import list_threats
 
 #: A larger drawing is set as PNG.
 SVG_LIMIT_BYTES: Final = 1_500_000
-_OUTCOMES: Final = ("holds", "fails", "open", "missing")
 
 
 def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
     """Everything that is printed of a report with its verdicts; JSON values only, equal for equal reports."""
     manifest = report.manifest
+    built = [item.table for section in report.sections for item in section.tables]
+    flagged = [table.name for table in built if find_flags(table)]
     return {
         "run": {
             "id": manifest.run_id,
@@ -47,14 +48,14 @@ def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
         "reading": [HOW_TO_READ, FILES],
         "sections": [_describe_section(section, is_complete=manifest.is_complete) for section in report.sections],
         "defence": list(report.defence),
-        "claims": [_describe_claim(verdict) for verdict in report.verdicts],
+        "claims": [_describe_claim(verdict, flagged) for verdict in report.verdicts],
         "claims_said": [INTRODUCTION, count_verdicts(report.verdicts), list_untested(report.verdicts)],
         "threats": list_threats(report),
         "errata": {"said": ERRATA_INTRODUCTION, "headings": HEADINGS, "rows": list_errata()},
         "environment": describe_environment(manifest),
         "facts": as_json(facts),
         "missing": facts.missing,
-        "capacity": {str(size_pt): width for size_pt, width in CAPACITY.items()} | {"sideways": SIDEWAYS},
+        "capacity": {str(size_pt): width for size_pt, width in CAPACITY.items()},
     }
 
 
@@ -124,7 +125,7 @@ def _describe_table(built: BuiltTable) -> dict[str, Any]:
     }
 
 
-def _describe_claim(verdict: Verdict) -> dict[str, Any]:
+def _describe_claim(verdict: Verdict, flagged: Collection[str]) -> dict[str, Any]:
     claim = verdict.claim
     return {
         "id": verdict.id,
@@ -133,21 +134,9 @@ def _describe_claim(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "finding": verdict.says,
         "evidence": [f"{item.what}: {describe(item)}" for item in verdict.evidence if verdict.verdict != UNTESTED],
-        "certainty": describe_certainty(verdict.evidence),
+        "certainty": describe_certainty(verdict, flagged),
         "command": claim.command,
     }
-
-
-def describe_certainty(evidence: Iterable[Evidence]) -> str:
-    """How sure a verdict is: how its tests came out, and how many of them have an interval; '' without tests."""
-    items = list(evidence)
-    if not items or any(item.outcome == "missing" for item in items):
-        return ""
-    counts = Counter(item.outcome for item in items)
-    listed = ", ".join(f"{counts[name]} {name}" for name in _OUTCOMES if counts[name])
-    bounded = sum(item.low is not None and item.high is not None for item in items)
-    how = f"{bounded} with a 95 % interval" if bounded else "no interval: counted, computed or printed"
-    return f"{len(items)} test{'s' if len(items) != 1 else ''} ({listed}); {how}"
 
 
 def _is_vector(drawn: DrawnFigure) -> bool:

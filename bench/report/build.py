@@ -52,10 +52,10 @@ PDF_FILE: Final = "report.pdf"
 def build_report(folder: Path, out: Callable[[str], None], beside: Sequence[Path] = ()) -> Path:
     """Write tables, figures, ``claims.json``, ``facts.json``, ``report.md`` and ``report.html``; path of the last.
 
-    A ``report.pdf`` that is there is written anew.  ``out`` is told, line by line, what a reader has to know.  The page
-    can switch to the runs ``beside``, with the figures that their own reports have written; only then does it depend on
-    more than its run.  Raises `BenchError` for a directory that is not a run's and for files that cannot be read or
-    written.
+    A ``report.pdf`` that the run has, or had, is written anew.  ``out`` is told, line by line, what a reader has to
+    know.  The page can switch to the runs ``beside``, with the figures that their own reports have written; only then
+    does it depend on more than its run.  Raises `BenchError` for a directory that is not a run's and for files that
+    cannot be read or written.
     """
     rules = read_rules()
     others = [_read_beside(other, folder, rules) for other in beside]
@@ -74,7 +74,7 @@ def build_report(folder: Path, out: Callable[[str], None], beside: Sequence[Path
         write_atomic(folder / "tables" / "all.tex", document)
     write_atomic(folder / "report.md", render_markdown(report))
     write_atomic(report.page, render_page(report, others))
-    if (folder / PDF_FILE).exists():
+    if (folder / PDF_FILE).exists() or PDF_FILE in report.manifest.files:
         write_atomic(folder / PDF_FILE, render_pdf(report))
     return report.page
 

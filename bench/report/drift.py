@@ -4,18 +4,15 @@ Everything that is derived is made again in a temporary place, from the measured
 run keeps; nothing of the run is touched.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from bench.record import is_derived
+from bench.record import RunDirectory, is_derived
 from bench.report.build import PDF_FILE, build_report
 from bench.report.load import Manifest, read_manifest
 
-#: Derived files that a run has if somebody asked for them; each is made again where it is there.
-OPTIONAL: Final = (PDF_FILE,)
 #: Characters that are shown of a line, around the first that differs.
 _SHOWN: Final = 60
 
@@ -30,28 +27,31 @@ def find_drift(folder: Path) -> tuple[list[str], int]:
         again = Path(place) / "run"
         _mirror(folder, again)
         build_report(again, lambda _: None)
+        held = RunDirectory.load(again)
+        held.seal_derived()
+        held.release()
         made, kept = _read_derived(again), _read_derived(folder)
-    lines = [*_compare(kept, made), *_compare_digests(manifest, made), *_find_strangers(folder, manifest)]
-    return lines, len(made)
+    return [*_compare(kept, made), *_find_strangers(folder, manifest)], len(made)
 
 
 def _mirror(folder: Path, again: Path) -> None:
-    """The measured files of a run as links, and an empty file for each derived one that was asked for."""
+    """The measured files of a run as links, and an empty file for the PDF if it is there."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         target = again / name
-        if path.is_dir() or (is_derived(name) and name not in OPTIONAL):
+        if path.is_dir() or (is_derived(name) and name != PDF_FILE):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        if name in OPTIONAL:
+        if name == PDF_FILE:
             target.touch()
         else:
             target.symlink_to(path.resolve())
 
 
 def _read_derived(folder: Path) -> dict[str, bytes]:
+    """The derived files, and the manifest, which has their digests."""
     names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name: path.read_bytes() for name, path in names.items() if is_derived(name)}
+    return {name: path.read_bytes() for name, path in names.items() if is_derived(name) or name == "manifest.json"}
 
 
 def _compare(kept: Mapping[str, bytes], made: Mapping[str, bytes]) -> Iterator[str]:
@@ -76,16 +76,6 @@ def _describe(kept: bytes, made: bytes) -> str:
             start = max(place - _SHOWN // 3, 0)
             return f" in line {number}: expected {new[start:][:_SHOWN]!r}, found {old[start:][:_SHOWN]!r}"
     return f", expected {len(expected)} lines, found {len(found)}"
-
-
-def _compare_digests(manifest: Manifest, made: Mapping[str, bytes]) -> Iterator[str]:
-    """What the manifest says of derived files; nothing, if no report has been sealed yet."""
-    known = {name: digest for name, digest in manifest.files.items() if is_derived(name)}
-    for name in sorted({*known, *made} if known else ()):
-        if name not in made:
-            yield f"manifest.json: names {name}, which nothing of the run makes"
-        elif known.get(name) != hashlib.sha256(made[name]).hexdigest():
-            yield f"manifest.json: has {'another digest' if name in known else 'no digest'} of {name}"
 
 
 def _find_strangers(folder: Path, manifest: Manifest) -> Iterator[str]:

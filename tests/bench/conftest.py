@@ -2,6 +2,8 @@
 
 import gc
 import json
+import shutil
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -150,6 +152,38 @@ def demo_run(tmp_path_factory):
 @pytest.fixture
 def demo():
     return DEMO
+
+
+def _draw_line(tables):
+    """A figure without text, which takes most of the time that drawing takes."""
+    from bench.report import new_figure
+
+    figure, axes = new_figure("column", 1.0)
+    axes.plot(tables["speeds"]["speed"].fillna(0))
+    axes.set_axis_off()
+    return figure
+
+
+@pytest.fixture(scope="module")
+def _reported_run(tmp_path_factory):
+    run = FakeRun(tmp_path_factory.mktemp("reported") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        plain = replace(DEMO, figures=(replace(DEMO.figures[0], draw=_draw_line),))
+        patch.setattr("bench.experiments.find_experiment", lambda _: plain)
+        patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
+        run.seal()
+        (run.folder / "report.pdf").touch()
+        build_report(run.folder, lambda _: None)
+        held = RunDirectory.load(run.folder)
+        held.seal_derived()
+        held.release()
+        yield run.folder
+
+
+@pytest.fixture
+def reported_run(_reported_run, tmp_path):
+    """A complete run with everything that can be derived, which a test may spoil."""
+    return Path(shutil.copytree(_reported_run, tmp_path / "a run"))
 
 
 # -- a part of the reference run ---------------------------------------------------------------------------------

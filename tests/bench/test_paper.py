@@ -14,8 +14,7 @@ import pytest
 from bench.__main__ import main
 from bench.analysis.claims import VERDICTS
 from bench.errors import BenchError
-from bench.report import build_report, pdf, read_report
-from bench.report.article import describe_certainty
+from bench.report import pdf, read_report
 from bench.report.claims import judge_report
 from bench.report.pdf import render_pdf
 
@@ -29,15 +28,8 @@ def _text(data):
     return "\n".join(page.extract_text() for page in pypdf.PdfReader(BytesIO(data)).pages)
 
 
-@pytest.fixture
-def built(fake_run):
-    fake_run.seal()
-    build_report(fake_run.folder, lambda _: None)
-    return fake_run.folder
-
-
-def test_it_holds_every_claim_with_its_verdict_every_erratum_and_every_table_of_the_run(built):
-    report = _read(built)
+def test_it_holds_every_claim_with_its_verdict_every_erratum_and_every_table_of_the_run(reported_run):
+    report = _read(reported_run)
     data = render_pdf(report)
     text = " ".join(_text(data).split())
     claims = text.partition("Each claim: what the paper says")[2].partition("Errata of the paper")[0]
@@ -54,9 +46,9 @@ def test_it_holds_every_claim_with_its_verdict_every_erratum_and_every_table_of_
     assert report.manifest.finished == document.metadata.creation_date.isoformat()
 
 
-def test_it_is_the_same_bytes_in_another_folder_time_zone_locale_and_mask(built, tmp_path, monkeypatch):
-    expected = render_pdf(_read(built))
-    moved = built.rename(tmp_path / "elsewhere")
+def test_it_is_the_same_bytes_in_another_folder_time_zone_locale_and_mask(reported_run, tmp_path, monkeypatch):
+    expected = render_pdf(_read(reported_run))
+    moved = reported_run.rename(tmp_path / "elsewhere")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("TZ", "Pacific/Chatham")
@@ -72,23 +64,18 @@ def test_it_is_the_same_bytes_in_another_folder_time_zone_locale_and_mask(built,
         time.tzset()
 
 
-def test_the_command_writes_it_into_the_run_and_seals_it_or_only_where_it_is_told(built, tmp_path, capsys):
-    before = {path: path.read_bytes() for path in built.rglob("*") if path.is_file()}
-    main(["paper", str(built), "-o", str(tmp_path / "one.pdf")])
-    assert {path: path.read_bytes() for path in built.rglob("*") if path.is_file()} == before
-    main(["paper", str(built)])
-    assert (built / "report.pdf").read_bytes() == (tmp_path / "one.pdf").read_bytes()
-    assert '"report.pdf"' in (built / "manifest.json").read_text(encoding="utf-8")
-    assert capsys.readouterr().out.splitlines()[-1] == f"Paper: {built / 'report.pdf'}"
+def test_the_command_writes_it_into_the_run_and_seals_it_or_only_where_it_is_told(reported_run, tmp_path, capsys):
+    (reported_run / "report.pdf").write_bytes(b"old")
+    before = {path: path.read_bytes() for path in reported_run.rglob("*") if path.is_file()}
+    main(["paper", str(reported_run), "-o", str(tmp_path / "one.pdf")])
+    assert {path: path.read_bytes() for path in reported_run.rglob("*") if path.is_file()} == before
+    main(["paper", str(reported_run)])
+    assert (reported_run / "report.pdf").read_bytes() == (tmp_path / "one.pdf").read_bytes()
+    assert '"report.pdf"' in (reported_run / "manifest.json").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.splitlines()[-1] == f"Paper: {reported_run / 'report.pdf'}"
 
 
-def test_a_report_that_is_written_again_takes_its_pdf_along(built):
-    (built / "report.pdf").write_bytes(b"old")
-    build_report(built, lambda _: None)
-    assert (built / "report.pdf").read_bytes() == render_pdf(_read(built))
-
-
-def test_a_text_that_cites_a_missing_fact_is_one_line(built, monkeypatch):
+def test_a_text_that_cites_a_missing_fact_is_one_line(reported_run, monkeypatch):
     source = pdf.find_paper
 
     def plant(name):
@@ -96,42 +83,29 @@ def test_a_text_that_cites_a_missing_fact_is_one_line(built, monkeypatch):
 
     monkeypatch.setattr(pdf, "find_paper", plant)
     with pytest.raises(BenchError) as caught:
-        render_pdf(_read(built))
+        render_pdf(_read(reported_run))
     assert str(caught.value) == (
         "report.pdf: fact demo.speed: expected a fact of this run, found none (no fact of that name)"
     )
 
 
-def test_a_bug_in_the_sources_is_no_users_error(built, monkeypatch):
+def test_a_bug_in_the_sources_is_no_users_error(reported_run, monkeypatch):
     import typst
 
     source = pdf.find_paper
     monkeypatch.setattr(pdf, "find_paper", lambda name: source(name) + (b"\n#nonsense\n" if "report" in name else b""))
     with pytest.raises(typst.TypstError, match="unknown variable: nonsense"):
-        render_pdf(_read(built))
+        render_pdf(_read(reported_run))
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
-def test_a_figure_that_was_changed_or_is_missing_is_refused(built, capsys, suffix):
-    from bench.record import RunDirectory
-
-    held = RunDirectory.load(built)
-    held.seal_derived()
-    held.release()
-    figure = built / "figures" / f"speeds.{suffix}"
+def test_a_figure_that_was_changed_or_is_missing_is_refused(reported_run, capsys, suffix):
+    figure = reported_run / "figures" / f"speeds.{suffix}"
     figure.write_bytes(figure.read_bytes() + b"\n")
     with pytest.raises(SystemExit):
-        main(["paper", str(built)])
+        main(["paper", str(reported_run)])
     assert f"speeds.{suffix}: expected what the report has written, found another" in capsys.readouterr().err
     figure.unlink()
     with pytest.raises(SystemExit):
-        main(["paper", str(built)])
+        main(["paper", str(reported_run)])
     assert f"speeds.{suffix}: expected a file of a run, found: No such file" in capsys.readouterr().err
-    assert not (built / "report.pdf").exists()
-
-
-def test_certainty_counts_outcomes_and_intervals(built):
-    items = {item.id: item.evidence for item in _read(built).verdicts}
-    assert describe_certainty(items["C28"]) == "2 tests (1 holds, 1 fails); no interval: counted, computed or printed"
-    assert describe_certainty(items["C01"]) == ""
-    assert describe_certainty(()) == ""

@@ -22,7 +22,8 @@ LETTERS = {*string.printable, *"äöüÄÖÜßéèçñ‘’“”«»§¹²³½
 
 
 def _table(**changes):
-    fields = {"name": "demo", "caption": "A & B. More of it.", "columns": COLUMNS, "build": lambda raw: raw} | changes
+    caption = "Speed & size. More of it."
+    fields = {"name": "demo", "caption": caption, "columns": COLUMNS, "build": lambda raw: raw} | changes
     return Table(**fields)
 
 
@@ -62,11 +63,11 @@ def test_a_fragment_is_a_booktabs_table():
         r"\begin{table}",
         r"\centering",
         r"\small\setlength{\tabcolsep}{4pt}",
-        r"\caption[{A \& B.}]{A \& B. More of it.}",
+        r"\caption[{Speed \& size.}]{Speed \& size. More of it.}",
         r"\label{tab:demo}",
         r"\begin{tabular}{@{}lrl@{}}",
         r"\toprule",
-        r" & Size & \\",
+        r" & Size &  \\",
         r" & of it &  \\",
         r"Name\_1 & {[}\textmu{}s] & Fast \\",
         r"\midrule",
