@@ -118,7 +118,7 @@ def _describe_crate(manifest: Mapping[str, Any], names: list[str]) -> Iterator[E
         conformsTo={"@id": PROFILE},
         citation={"@id": PAPER},
         keywords="benchmark, blockchain, electronic health records, reproducibility",
-        mentions=_refer("#run"),
+        mentions={"@id": "#run"},
         hasPart=_refer(*map(quote, names)),
     )
 
@@ -140,7 +140,7 @@ def _describe_action(manifest: Mapping[str, Any], names: list[str]) -> Iterator[
         result=_refer(*map(quote, names)),
         startTime=manifest["started"],
         endTime=manifest.get("finished"),
-        actionStatus={"@id": f"http://schema.org/{_STATUSES.get(status, 'FailedActionStatus')}"},
+        actionStatus=f"http://schema.org/{_STATUSES.get(status, 'FailedActionStatus')}",
         error=status if status in {"failed", "interrupted"} else None,
         environment=_refer(*(f"#{quote(name)}" for name in environment)),
     )
