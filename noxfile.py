@@ -114,7 +114,7 @@ def bench(session: nox.Session) -> None:
     log_newest_run(session)
 
 
-@nox.session(venv_location=".nox/bench")
+@nox.session
 def kick(session: nox.Session) -> None:
     """Kick the tyres: all experiments, small, and the reference's verdicts again; under ten minutes with set-up."""
     begin = time.monotonic()
@@ -128,7 +128,7 @@ def kick(session: nox.Session) -> None:
     session.log("Next: nox -s bench (under ten minutes), then nox -s verify; ARTIFACT-APPENDIX.md has the rest.")
 
 
-@nox.session(venv_location=".nox/bench")
+@nox.session
 def ehrbench(session: nox.Session) -> None:
     """Run any command of the suite: `ehrbench` with the words after `--`."""
     install_with_project(session, "bench")
@@ -156,7 +156,7 @@ def micro(session: nox.Session) -> None:
     session.run("pytest", "bench/micro", "-q", *session.posargs)
 
 
-@nox.session(venv_location=".nox/bench")
+@nox.session
 def verify(session: nox.Session) -> None:
     """Say whether a run confirms the reference run: `ehrbench verify` with the words after `--`."""
     install_with_project(session, "bench")

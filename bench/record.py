@@ -125,6 +125,15 @@ class RunDirectory:
         return {name: names[name] for name in sorted(names) if name != "manifest.json"}
 
 
+def seal(folder: Path) -> None:
+    """Record what a report has written of the run in ``folder``; `BenchError` if another process is at work on it."""
+    run = RunDirectory.load(folder)
+    try:
+        run.seal_derived()
+    finally:
+        run.release()
+
+
 def is_derived(name: str) -> bool:
     """Whether a file of a run, by relative path, can be made again from the others."""
     return name.startswith(DERIVED)

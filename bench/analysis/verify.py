@@ -52,7 +52,7 @@ _ROWS: Final = frozenset(
     )
 )
 #: What says how much is measured, of a kind of thing that is the same: intervals get wider or narrower by it, exact
-#: values become others.  The factors of `variants` are a design of their own, beside its ratios.
+#: values become others.
 _AMOUNTS: Final = frozenset(
     {
         "workload.digest",
@@ -60,7 +60,8 @@ _AMOUNTS: Final = frozenset(
         *(f"scenario.variants.{key}" for key in ("transactions", "repeats", "risk_repeats", "equal_risk_bits")),
     }
 )
-_DESIGNS: Final = ("scenario.variants.factors.", "scenario.energy_windows.")
+#: The factors of `variants` are a design of their own, and watts are in no ratio.
+_BESIDE: Final = ("scenario.variants.factors.", "scenario.energy_windows.", "scenario.energy.")
 #: Of fewer rows, two neighbours that change places are enough to bring rho below 0.9.
 _LEAST_RANKED: Final = 5
 
@@ -106,7 +107,7 @@ def find_obstacles(
     conflicts = [item for item in find_conflicts(differences, experiment) if item.key not in _ROWS]
     if is_exact:
         return conflicts + [item for item in differences if item.key == "seed"]
-    return [item for item in conflicts if item.key not in _AMOUNTS and not item.key.startswith(_DESIGNS)]
+    return [item for item in conflicts if item.key not in _AMOUNTS and not item.key.startswith(_BESIDE)]
 
 
 def _equate_masks(
@@ -155,12 +156,19 @@ class _Judge:
         if self._is_unlike(place):
             outcome = UNLIKE
         elif place.kind == "exact":
-            outcome = CONFIRMED if before.value == after.value else CONTRADICTED
+            outcome = CONFIRMED if before.value == after.value else self._judge_difference(place)
         elif place.kind == "control":
             outcome = {HOLDS: CONFIRMED, VIOLATED: CONTRADICTED}.get(judge_controls(before, after), UNRESOLVED)
         else:
             outcome = judge_ratio(before, after, change, self._tolerance)
         return Finding(place, before, after, change, outcome)
+
+    def _judge_difference(self, place: Place) -> str:
+        """What the seed determines, it determines under one code: another one may well give another value."""
+        found = [item for item in self._differences if item.key == "git.code_sha256"]
+        if found:
+            self.obstacles[f"{place.experiment}, exact values that differ"] = found
+        return UNLIKE if found else CONTRADICTED
 
     def judge_rank(self, finding: Finding) -> Finding:
         rows = finding.place.row[0][1]

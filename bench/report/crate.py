@@ -111,15 +111,15 @@ def _describe_crate(manifest: Mapping[str, Any], names: list[str]) -> Iterator[E
         "./",
         "Dataset",
         name=f"ehrbench run {manifest['run_id']}",
-        description=f"What ehrbench found in a run of the profile {manifest['profile']} ({manifest['status']}): raw "
+        description=f"What ehrbench found in a run of the profile {manifest.get('profile', '')} ({manifest['status']}): raw "
         "rows, tables, figures, a report, and verdicts on the claims of a paper about a blockchain for health records.",
-        datePublished=manifest.get("finished") or manifest["started"],
+        datePublished=manifest.get("finished") or manifest.get("started"),
         identifier=manifest.get("record_sha256"),
         license={"@id": _APACHE},
         conformsTo={"@id": PROFILE},
         citation={"@id": PAPER},
         keywords="benchmark, blockchain, electronic health records, reproducibility",
-        mentions=_refer("#run"),
+        mentions={"@id": "#run"},
         hasPart=_refer(*map(quote, names)),
     )
 
@@ -132,22 +132,22 @@ def _describe_action(manifest: Mapping[str, Any], names: list[str]) -> Iterator[
     yield _entity(
         "#run",
         "CreateAction",
-        name=f"ehrbench run --profile {manifest['profile']}",
+        name=f"ehrbench run --profile {manifest.get('profile', '')}",
         description=f"Experiments: {', '.join(manifest.get('experiments', {})) or 'none'}. Tables, figures, report and "
         "verdicts follow from the raw rows and can be made again: ehrbench report. What is said of the machine, of "
         "Python and of libraries stands in `environment`, with all packages in manifest.json.",
         instrument={"@id": software["@id"]},
         object=_refer("#scenario", "#workload"),
         result=_refer(*map(quote, names)),
-        startTime=manifest["started"],
+        startTime=manifest.get("started"),
         endTime=manifest.get("finished"),
-        actionStatus={"@id": f"http://schema.org/{_STATUSES.get(status, 'FailedActionStatus')}"},
+        actionStatus=f"http://schema.org/{_STATUSES.get(status, 'FailedActionStatus')}",
         error=status if status in {"failed", "interrupted"} else None,
         environment=_refer(*(f"#{quote(name)}" for name in environment)),
     )
     yield software
     yield _entity(
-        "#scenario", "PropertyValue", name="scenario", value=f"{manifest['profile']}, seed {manifest.get('seed')}",
+        "#scenario", "PropertyValue", name="scenario", value=f"{manifest.get('profile', '')}, seed {manifest.get('seed')}",
         description="Everything that the run was told stands in manifest.json under `scenario`.",
     )  # fmt: skip
     workload = manifest.get("workload", {})

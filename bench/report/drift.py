@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from bench.record import RunDirectory, is_derived
+from bench.record import is_derived, seal
 from bench.report.build import PDF_FILE, build_report
 from bench.report.load import Manifest, read_manifest
 
@@ -27,9 +27,7 @@ def find_drift(folder: Path) -> tuple[list[str], int]:
         again = Path(place) / "run"
         _mirror(folder, again)
         build_report(again, lambda _: None)
-        held = RunDirectory.load(again)
-        held.seal_derived()
-        held.release()
+        seal(again)
         made, kept = _read_derived(again), _read_derived(folder)
     return [*_compare(kept, made), *_find_strangers(folder, manifest)], len(made)
 

@@ -57,11 +57,10 @@ def test_every_claim_has_its_row_with_the_verdict_of_the_reference() -> None:
     for name, (_, _, person, machine, command, expected, _) in found.items():
         assert expected.startswith(f"**{kept[name]['verdict']}**: ")
         if kept[name]["experiments"]:
+            took = [seconds.get(experiment) for experiment in kept[name]["experiments"]]
             assert int(person) >= 2
             assert shlex.split(command.strip("`"))[4:-2] == kept[name]["experiments"]
-            assert (
-                60 * (int(machine) - 1) <= sum(map(seconds.__getitem__, kept[name]["experiments"])) <= 60 * int(machine)
-            )
+            assert (machine == "–") if None in took else (60 * (int(machine) - 1) <= sum(took) <= 60 * int(machine))
 
 
 def test_every_command_exists_with_its_options() -> None:

@@ -274,6 +274,8 @@ def test_report_takes_the_newest_run_and_writes_its_pages(place: Path, capsys: p
     assert out.endswith(f"Report: {Path('results', newest.name, 'report.html')}\n")
     assert {path.name for path in files_of(place / "results")} == {
         "claims.json",
+        "facts.json",
+        "ro-crate-metadata.json",
         "manifest.json",
         "report.html",
         "report.md",

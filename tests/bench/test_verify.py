@@ -18,7 +18,7 @@ from bench.analysis.paired import judge
 from bench.analysis.verdicts import Verdict
 from bench.analysis.verify import (
     _AMOUNTS,
-    _DESIGNS,
+    _BESIDE,
     _ROWS,
     UNLIKE,
     Verification,
@@ -175,6 +175,14 @@ def test_exact_values_are_not_comparable_under_another_seed(two_runs: Any, capsy
     )
 
 
+def test_another_code_may_give_other_exact_values_and_equal_ones_count(two_runs: Any) -> None:
+    one = two_runs.write("a", git={"code_sha256": "ab" * 32})
+    found = verify(one, two_runs.write("b", facts={2: (21, 14.0)}, git={"code_sha256": "cd" * 32}))
+    assert (found.counts["exact", "confirmed"], found.counts["exact", UNLIKE]) == (5, 1)
+    assert [*found.obstacles] == ["pair, exact values that differ"]
+    assert not contradicted(found)
+
+
 def test_where_the_question_differs_nothing_but_controls_is_comparable_and_it_says_why(
     two_runs: Any, capsys: Any
 ) -> None:
@@ -196,6 +204,7 @@ DIFFERENCES = {
     "how many transactions": ("table1", "scenario.table1.transactions", False, True),
     "another design": ("variants", "scenario.variants.factors.blocks", False, True),
     "longer windows": ("energy", "scenario.energy_windows.uncounted.seconds", False, True),
+    "other watts": ("variants", "scenario.energy.watts_mid", False, True),
     "other records": ("table1", "workload.digest", False, True),
     "another seed": ("merkle", "seed", False, True),
     "another topology": ("variants", "scenario.variants.topology", True, True),
@@ -219,7 +228,7 @@ def test_every_key_that_is_named_is_one_of_a_scenario() -> None:
     """A key that is renamed would silently become an obstacle."""
     known = {item.key for item in find_differences({}, {"scenario": msgspec.to_builtins(load_scenario("paper"))})}
     assert known >= {key for key in _ROWS | _AMOUNTS if key != "workload.digest"}
-    assert all(any(key.startswith(prefix) for key in known) for prefix in _DESIGNS)
+    assert all(any(key.startswith(prefix) for key in known) for prefix in _BESIDE)
 
 
 def hash_rows(**rows: float) -> list[tuple[Place, Cell | None, Cell | None]]:
