@@ -24,6 +24,8 @@ MAIN: Final = (
     "ehrcore.codec",
     "ehrcore.consensus.seam",
     "ehrcore.drive.sim",
+    "bench.loading",
+    "bench.joining",
 )
 
 
@@ -51,9 +53,15 @@ def make_module(module: str) -> str:
         rows.append(_row(module, node, ""))
         if isinstance(node, ast.ClassDef):
             rows += [_row(module, each, f"{node.name}.") for each in _methods(node)]
-    about = docstring_of(read_module(module))
+    about = _fence_examples(docstring_of(read_module(module)))
     shown = table(("name", "how it is written", "what for"), rows)
     return f"## `{module}`\n\n{about}\n\nSource: [`{path_of(module).relative_to(ROOT)}`]({link_to(module)})\n\n{shown}"
+
+
+def _fence_examples(text: str) -> str:
+    """A docstring with its examples as code blocks, which Markdown would take for quotations."""
+    parts = text.split("\n\n")
+    return "\n\n".join(f"```python\n{part}\n```" if part.startswith(">>> ") else part for part in parts)
 
 
 def _row(module: str, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, prefix: str) -> tuple[str, str, str]:
