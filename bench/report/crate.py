@@ -111,8 +111,8 @@ def _describe_crate(manifest: Mapping[str, Any], names: list[str]) -> Iterator[E
         "./",
         "Dataset",
         name=f"ehrbench run {manifest['run_id']}",
-        description=f"What ehrbench found in a run of the profile {manifest.get('profile', '')} ({manifest['status']}): raw "
-        "rows, tables, figures, a report, and verdicts on the claims of a paper about a blockchain for health records.",
+        description=f"What ehrbench found in a run of the profile {manifest.get('profile', '')} ({manifest['status']}): "
+        "raw rows, tables, figures, a report, and verdicts on the claims of a paper about a blockchain for health records.",
         datePublished=manifest.get("finished") or manifest.get("started"),
         identifier=manifest.get("record_sha256"),
         license={"@id": _APACHE},
@@ -147,7 +147,8 @@ def _describe_action(manifest: Mapping[str, Any], names: list[str]) -> Iterator[
     )
     yield software
     yield _entity(
-        "#scenario", "PropertyValue", name="scenario", value=f"{manifest.get('profile', '')}, seed {manifest.get('seed')}",
+        "#scenario", "PropertyValue", name="scenario",
+        value=f"{manifest.get('profile', '')}, seed {manifest.get('seed')}",
         description="Everything that the run was told stands in manifest.json under `scenario`.",
     )  # fmt: skip
     workload = manifest.get("workload", {})

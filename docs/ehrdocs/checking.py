@@ -1,8 +1,8 @@
 """Whether a built site is whole: every link and anchor leads somewhere, and nothing is fetched from a network."""
 
 import re
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -11,31 +11,24 @@ from ehrdocs.files import FILES
 
 #: Elements that fetch what they name, and the attribute that names it; other links are for the reader to follow.
 _FETCHING: Final = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+#: Links of a page's head that name other pages, and fetch nothing.
+_NAMING: Final = frozenset({"next", "prev", "canonical", "search", "index", "top"})
 _HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE)
 _FETCHED_BY_STYLE: Final = re.compile(r"(?:url\(\s*['\"]?|@import\s+['\"])(?:https?:)?//", re.IGNORECASE)
 
 
-@dataclass(slots=True)
+#: A tag with its name, and an attribute with its value: builders escape what else could look like one.
+_TAG: Final = re.compile(r"<([a-z][a-z0-9]*)\s([^>]*)>")
+_ATTRIBUTE: Final = re.compile(r"""([a-z-]+)=(?:"([^"]*)"|'([^']*)')""")
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The anchors of a page, what it links to, and what it fetches."""
 
-    anchors: set[str] = field(default_factory=set)
-    links: set[str] = field(default_factory=set)
-    fetched: set[str] = field(default_factory=set)
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.page = Page()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        self.page.anchors |= {found[name] for name in ("id", "name") if name in found}
-        if tag == "a" and "href" in found:
-            self.page.links.add(found["href"])
-        elif (name := _FETCHING.get(tag)) in found and found.get("rel") not in {"next", "prev", "canonical"}:
-            self.page.fetched.add(found[str(name)])
+    anchors: set[str]
+    links: set[str]
+    fetched: set[str]
 
 
 def check_site(folder: Path) -> list[str]:
@@ -57,9 +50,15 @@ def check_site(folder: Path) -> list[str]:
 
 def read_page(text: str) -> Page:
     """What stands in a page's tags."""
-    reader = _Reader()
-    reader.feed(text)
-    return reader.page
+    page = Page(set(), set(), set())
+    for tag, rest in _TAG.findall(text):
+        found = {name: unescape(double or single) for name, double, single in _ATTRIBUTE.findall(rest)}
+        page.anchors.update(found[name] for name in ("id", "name") if name in found)
+        if tag == "a" and "href" in found:
+            page.links.add(found["href"])
+        elif _FETCHING.get(tag) in found and found.get("rel") not in _NAMING:
+            page.fetched.add(found[_FETCHING[tag]])
+    return page
 
 
 def _judge_link(path: Path, target: str, pages: dict[Path, Page]) -> str:

@@ -14,7 +14,7 @@ from ehrdocs.protocol import ALIASES, ROLES, STEPS, Step
 #: Room for a role's lifeline, and for one message.
 _LANE, _LINE = 168, 46
 #: Phase -> where the middle of its box is.
-_PLACES: Final = {"IDLE": (90, 60), "PROPOSE": (90, 230), "PREVOTE": (420, 230), "PRECOMMIT": (750, 230)}
+_PLACES: Final = {"IDLE": (90, 60), "PROPOSE": (90, 200), "PREVOTE": (420, 200), "PRECOMMIT": (750, 200)}
 
 
 def make_sequence() -> str:
@@ -33,12 +33,12 @@ def make_sequence() -> str:
 
 def make_states() -> str:
     """The phases of one height under proof of stake, and the rules that lead from one to the next."""
-    parts = ['<rect class="group" x="12" y="120" width="876" height="232" rx="10"/>']
+    parts = ['<rect class="group" x="12" y="120" width="876" height="202" rx="10"/>']
     parts += _words(150, 142, f"a round; in any phase: {_list(_any_phase())}", "small left")
     for name, (x, y) in _PLACES.items():
         parts += [_box(x, y, 120, 44), *_words(x, y + 5, name)]
-    parts += [*_arrow(70, 82, 70, 208), *_words(62, 104, "start", "small right")]
-    parts += [*_arrow(110, 208, 110, 82), *_words(118, 104, _list(_to(Phase.IDLE)), "small left")]
+    parts += [*_arrow(70, 82, 70, 178), *_words(62, 104, "start", "small right")]
+    parts += [*_arrow(110, 178, 110, 82), *_words(118, 104, _list(_to(Phase.IDLE)), "small left")]
     for begin, end in ((Phase.PROPOSE, Phase.PREVOTE), (Phase.PREVOTE, Phase.PRECOMMIT)):
         (x1, y), (x2, _) = _PLACES[begin.name], _PLACES[end.name]
         parts += _arrow(x1 + 60, y, x2 - 60, y)
@@ -49,9 +49,9 @@ def make_states() -> str:
         x, y = _PLACES[phase.name]
         stays = [rule for rule in RULES if rule.phases == (phase,) and rule.to is None]
         parts += _words(x, y + 40, f"stays: {_list(stays)}" if stays else "", "small")
-    parts += ['<path class="arrow" d="M 750 252 L 750 326 L 90 326 L 90 254" marker-end="url(#head)"/>']
-    parts += _words(420, 342, f"a later round: {_list(_to(Phase.PROPOSE))}", "small")
-    return _figure(900, 364, "Proof of stake: the phases of a height", parts)
+    parts += ['<path class="arrow" d="M 802 222 L 802 296 L 90 296 L 90 224" marker-end="url(#head)"/>']
+    parts += _words(446, 312, f"a later round: {_list(_to(Phase.PROPOSE))}", "small")
+    return _figure(900, 330, "Proof of stake: the phases of a height", parts)
 
 
 def make_layers() -> str:

@@ -8,6 +8,7 @@ shows it by itself), so the site is whole without the repository.
 import posixpath
 import re
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,23 @@ PICTURES: Final = frozenset({".png", ".svg"})
 #: What a browser shows as it is.
 SHOWN: Final = PICTURES | {".html", ".pdf"}
 _INCLUDE: Final = re.compile(r"^```\{include\} (\S+)$", re.MULTILINE)
+
+#: Without the site's navigation: it would take longer to write than all the rest.
+_SOURCE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{path} - ehrbench</title>
+<link rel="stylesheet" href="{top}_static/pygments.css">
+<link rel="stylesheet" href="{top}_static/site.css">
+</head>
+<body class="source">
+<p><a href="{top}index.html">ehrbench</a> / <code>{path}</code></p>
+{code}</body>
+</html>
+"""
 
 
 def list_pages() -> dict[str, Path]:
@@ -58,19 +76,20 @@ def require_file(path: str) -> Path:
     return found
 
 
-def render_source(path: Path) -> str:
-    """A source with its lines numbered, each with the anchor ``L-NUMBER``, as HTML."""
+def render_source(path: str) -> str:
+    """The page of a source: its lines numbered and coloured, each with the anchor ``L-NUMBER``."""
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import TextLexer, get_lexer_for_filename
     from pygments.util import ClassNotFound
 
     try:
-        lexer = get_lexer_for_filename(path.name)
+        lexer = get_lexer_for_filename(posixpath.basename(path))
     except ClassNotFound:
         lexer = TextLexer()
-    formatter = HtmlFormatter(linenos="inline", lineanchors="L", wrapcode=True)
-    return highlight(path.read_text(encoding="utf-8"), lexer, formatter)
+    formatter = HtmlFormatter(linenos="inline", lineanchors="L")
+    code = highlight(require_file(path).read_text(encoding="utf-8"), lexer, formatter)
+    return _SOURCE.format(top="../" * (path.count("/") + 1), path=escape(path), code=code)
 
 
 def _is_page(path: str) -> bool:

@@ -24,6 +24,8 @@ MAIN: Final = (
     "ehrcore.codec",
     "ehrcore.consensus.seam",
     "ehrcore.drive.sim",
+    "bench.loading",
+    "bench.joining",
 )
 
 
@@ -48,14 +50,23 @@ def make_module(module: str) -> str:
     """One module: its docstring, then its public names with how they are called and what for."""
     rows = []
     for node in list_public(module):
-        shown = [(node, signature_of(node), node.name)]
+        rows.append(_row(module, node, ""))
         if isinstance(node, ast.ClassDef):
-            shown += [(each, signature_of(each), f"{node.name}.{each.name}") for each in _methods(node)]
-        rows += [(f"[`{name}`]({link_to(module, each.lineno)})", code(text), first_sentence(docstring_of(each)))
-                 for each, text, name in shown]  # fmt: skip
-    about = docstring_of(read_module(module))
+            rows += [_row(module, each, f"{node.name}.") for each in _methods(node)]
+    about = _fence_examples(docstring_of(read_module(module)))
     shown = table(("name", "how it is written", "what for"), rows)
     return f"## `{module}`\n\n{about}\n\nSource: [`{path_of(module).relative_to(ROOT)}`]({link_to(module)})\n\n{shown}"
+
+
+def _fence_examples(text: str) -> str:
+    """A docstring with its examples as code blocks, which Markdown would take for quotations."""
+    parts = text.split("\n\n")
+    return "\n\n".join(f"```python\n{part}\n```" if part.startswith(">>> ") else part for part in parts)
+
+
+def _row(module: str, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, prefix: str) -> tuple[str, str, str]:
+    name = f"[`{prefix}{node.name}`]({link_to(module, node.lineno)})"
+    return name, code(signature_of(node)), first_sentence(docstring_of(node))
 
 
 def _methods(node: ast.ClassDef) -> list[ast.FunctionDef]:

@@ -7,13 +7,12 @@ text, before MyST reads it; no other module of this package needs Sphinx.
 
 import posixpath
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
+from sphinx.util import logging
 
 from ehrdocs.checking import check_site
 from ehrdocs.files import (
@@ -36,8 +35,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _prepare_page)
     app.connect("include-read", _prepare_included)
     app.connect("doctree-resolved", _link_files)
-    app.connect("html-collect-pages", _show_files)
-    app.connect("build-finished", _check)
+    app.connect("build-finished", _finish)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
 
 
@@ -75,20 +73,16 @@ def _link_files(app: Sphinx, document: nodes.document, page: str) -> None:
         linked.add(path)
 
 
-def _show_files(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """A page for each source that is linked to, a copy of each file that a browser shows."""
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    """Write the files that are linked to, then warn of each page that leads nowhere or would need a network."""
+    if error is not None:
+        return
     for path in sorted(app.env.__dict__.get("ehrdocs_linked", ())):
-        source = require_file(path)
-        if source.suffix in SHOWN:
-            target = Path(app.outdir) / FILES / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-            continue
-        body = f'<section class="source-file"><h1><code>{path}</code></h1>{render_source(source)}</section>'
-        yield f"{FILES}/{path}", {"title": path, "body": body, "parents": []}, "page.html"
-
-
-def _check(app: Sphinx, error: Exception | None) -> None:
-    """Fail the build if a page of it leads nowhere or would need a network."""
-    if error is None and (found := check_site(Path(app.outdir))):
-        raise ExtensionError("\n".join(["the site: expected links that lead somewhere, found:", *found]))
+        target = Path(app.outdir) / FILES / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix in SHOWN:
+            shutil.copyfile(require_file(path), target)
+        else:
+            target.with_name(f"{target.name}.html").write_text(render_source(path), encoding="utf-8")
+    for line in check_site(Path(app.outdir)):
+        logging.getLogger(__name__).warning(line)

@@ -45,11 +45,11 @@ def read_module(module: str) -> ast.Module:
     return ast.parse(path_of(module).read_text(encoding="utf-8"))
 
 
-def docstring_of(node: ast.AST | None) -> str:
+def docstring_of(node: ast.AST) -> str:
     """Its docstring, '' if it has none; double backticks are plain ones in Markdown."""
-    is_documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    text = ast.get_docstring(node) if is_documented else None
-    return (text or "").replace("``", "`")
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return ""
+    return (ast.get_docstring(node) or "").replace("``", "`")
 
 
 def first_sentence(text: str) -> str:
