@@ -111,8 +111,9 @@ def _describe_crate(manifest: Mapping[str, Any], names: list[str]) -> Iterator[E
         "./",
         "Dataset",
         name=f"ehrbench run {manifest['run_id']}",
-        description=f"What ehrbench found in a run of the profile {manifest.get('profile', '')} ({manifest['status']}): "
-        "raw rows, tables, figures, a report, and verdicts on the claims of a paper about a blockchain for health records.",
+        description=f"What ehrbench found in a run of the profile {manifest.get('profile', '')} "
+        f"({manifest['status']}): raw rows, tables, figures, a report, and verdicts on the claims of a paper about a "
+        "blockchain for health records.",
         datePublished=manifest.get("finished") or manifest.get("started"),
         identifier=manifest.get("record_sha256"),
         license={"@id": _APACHE},
