@@ -35,22 +35,26 @@ _OURS: Final = {
 
 def answer(tables: "Tables") -> list[str]:
     """What the paper's numbers and ours say of each kind of node; what cannot be said is left out."""
-    parts = (_readings, _outlier, _place, _pairs, _contrasts, _models, _ours, _rank)
+    parts = (_readings, _outlier, _place, _pairs, _models, _ours, _rank)
     return [line for part in parts for line in part(tables)]
 
 
 def _readings(tables: "Tables") -> Iterator[str]:
-    shares, coefficients = tables["table1_shares"], tables["table1_regression"]
+    shares, coefficients, contrasts = (tables[f"table1_{name}"] for name in ("shares", "regression", "contrasts"))
     for subset, words in _READINGS.items():
         row = _only(shares, source=PAPER, subset=subset)
         ranked = sorted(FACTORS, key=lambda name: -row[f"share_{name}"])
         parts = [f"{_KINDS[name]} {row[f'share_{name}']:.0f} %" for name in ranked]
         found = {name: _only(coefficients, source=PAPER, subset=subset, term=name) for name in ranked}
         slopes = [f"{_KINDS[name]} {_interval(found[name])}" for name in ranked]
+        beside = contrasts[(contrasts["source"] == PAPER) & (contrasts["subset"] == subset)]
+        costs = [_cost(str(reading), [_one(kind) for kind in group["term"]])
+                 for reading, group in beside.groupby("reading", sort=False)]  # fmt: skip
         yield (
             f"{words}, the counts of nodes explain {100 * row['r_squared']:.0f} % of the variance of the paper's "
             f"throughput, of which {', '.join(parts)}. A node more changes it by, in 6 minutes: {'; '.join(slopes)}. "
-            f"Rows predicted from the others: Q² {row['q_squared']:.2f}, error {row['loo_rmse']:.2f}."
+            f"So {'; '.join(costs)}. Rows predicted from the others: Q² {row['q_squared']:.2f}, error "
+            f"{row['loo_rmse']:.2f}."
         )
 
 
@@ -98,39 +102,25 @@ def _place(tables: "Tables") -> Iterator[str]:
 def _pairs(tables: "Tables") -> Iterator[str]:
     frame = tables["table1_pairs"]
     part = frame[frame["subset"] == PRINTED].sort_values("mean")
+    some = part[part["pairs"] > 0]
     found = [
         f"{_KINDS[row['factor']]} {row['mean']:.2f} ({row['pairs']} pair{'s' if row['pairs'] > 1 else ''}, "
         f"{row['least']:.0f} to {row['greatest']:.0f})"
-        for _, row in part[part["pairs"] > 0].iterrows()
+        for _, row in some.iterrows()
     ]
     none = [_KINDS[name] for name in part[part["pairs"] == 0]["factor"]]
     yield (
         f"Without any model: between printed rows that differ by one node of one kind, the throughput changes by "
         f"{', '.join(found)}{f'; of {_join(none)} there is no such pair' if none else ''}."
     )
-    for source, words in _OURS.items():
-        column = f"percent_{SOURCES[source]}"
-        if (known := part[part[column].notna()]).empty or source == CALIBRATED:
-            continue
-        told = [f"{_KINDS[row['factor']]} {row[column]:.0f} % (paper: {row[f'percent_{SOURCES[PAPER]}']:.0f} %)"
-                for _, row in known.sort_values(column).iterrows()]  # fmt: skip
-        yield f"Between the same pairs ours, {words}, changes by {', '.join(told)}."
-
-
-def _contrasts(tables: "Tables") -> Iterator[str]:
-    """What a node of another kind costs beside an ordering node, by source and reading."""
-    frame, shares = tables["table1_contrasts"], tables["table1_shares"]
-    scopes = {(PAPER, subset): words for subset, words in _READINGS.items()}
-    scopes |= {(source, PRINTED): words.capitalize() for source, words in _OURS.items() if source != CALIBRATED}
-    for (source, subset), words in scopes.items():
-        part = frame[(frame["source"] == source) & (frame["subset"] == subset)]
-        if part.empty:
-            continue
-        most = str(_only(shares, source=source, subset=subset)["leads"])
-        lead = "ordering nodes have" if most == ORDERING else f"{most}, and not ordering nodes, have"
-        told = [_cost(str(reading), [_one(kind) for kind in group["term"]])
-                for reading, group in part.groupby("reading", sort=False)]  # fmt: skip
-        yield f"{words}, {lead} the greatest share; {'; '.join(told)}."
+    told = []
+    for source, words in {PAPER: "the paper's", **_OURS}.items():
+        changes = some[f"percent_{SOURCES[source]}"]
+        if changes.notna().all() and source != CALIBRATED:
+            told.append(f"{words} by {', '.join(f'{change:.0f}' for change in changes)} %")
+    if len(told) > 1:
+        kinds = _join([_KINDS[name] for name in some["factor"]])
+        yield f"In per cent, the same pairs ({kinds}, in this order): {'; '.join(told)}."
 
 
 def _one(kind: str) -> str:
@@ -183,12 +173,15 @@ def _ours(tables: "Tables") -> Iterator[str]:
 
 def _rank(tables: "Tables") -> Iterator[str]:
     frame = tables["table1_agreement"]
-    for subset, words in _READINGS.items():
-        part = frame[(frame["subset"] == subset) & frame["mode"].isin([SHARED, ALONE, REAL]) & (frame["rows"] > 2)]
-        told = [f"{_OURS[row['mode']]} {row['spearman']:.2f} ({row['median_ratio']:,.0f} times as much)"
-                for _, row in part.iterrows()]  # fmt: skip
-        if told:
-            yield f"{words}, our configurations rank as the paper's with Spearman's ρ: {', '.join(told)}."
+    told = []
+    for source, words in _OURS.items():
+        part = frame[(frame["mode"] == source) & (frame["rows"] > 2) & frame["subset"].isin(_READINGS)]
+        if len(part) == len(_READINGS) and source != CALIBRATED:
+            whole, rest = part["spearman"]
+            times = part["median_ratio"].iloc[1]
+            told.append(f"{words} {whole:.2f} and {rest:.2f} ({times:,.0f} times as much)")
+    if told:
+        yield f"Ours ranks as the paper's, with row 1 and without, by Spearman's ρ: {'; '.join(told)}."
 
 
 def _only(frame: "pd.DataFrame", **keys: Any) -> "pd.Series[Any]":
