@@ -174,15 +174,15 @@ EXPERIMENT: Final = Experiment(
             ordered=("tx_per_s", "shared_tx_per_s", "cpu_ms_per_tx", "messages_per_tx"),
         ),
         *table1_agreement.TABLES,
+        *table1_regression.TABLES,
+        *table1_printed.TABLES,
+        *table1_models.TABLES,
         Table(
             "table1_legs",
             "Messages and bytes per transaction by leg, saturated (simulated).",
             LEG_COLUMNS,
             build_legs,
         ),
-        *table1_regression.TABLES,
-        *table1_printed.TABLES,
-        *table1_models.TABLES,
     ),
     (
         Figure(

@@ -111,10 +111,10 @@ REGRESSION_COLUMNS: Final = {
     "subset": Column("Rows"),
     "rows": Column("n"),
     "term": Column("Nodes"),
-    "coefficient": Column("Coefficient", "", ".3f"),
-    "error": Column("Standard error", "", ".3f"),
-    "low": Column("low", "", ".3f"),
-    "high": Column("high", "", ".3f"),
+    "coefficient": Column("Coefficient", "", ".4g"),
+    "error": Column("Standard error", "", ".3g"),
+    "low": Column("low", "", ".4g"),
+    "high": Column("high", "", ".4g"),
     "p": Column("p", "", ".2g"),
     "unit": Column("Unit"),
     "percent": Column("Of the mean", "%", ".1f"),
@@ -156,12 +156,12 @@ CONTRAST_COLUMNS: Final = {
     "subset": Column("Rows"),
     "term": Column("Nodes"),
     "unit": Column("Unit"),
-    "less_one": Column("Less an ordering node's", "", ".3f"),
-    "less_one_low": Column("low", "", ".3f"),
-    "less_one_high": Column("high", "", ".3f"),
-    "less_half": Column("Less half of one's", "", ".3f"),
-    "less_half_low": Column("low", "", ".3f"),
-    "less_half_high": Column("high", "", ".3f"),
+    "less_one": Column("Less an ordering node's", "", ".4g"),
+    "less_one_low": Column("low", "", ".4g"),
+    "less_one_high": Column("high", "", ".4g"),
+    "less_half": Column("Less half of one's", "", ".4g"),
+    "less_half_low": Column("low", "", ".4g"),
+    "less_half_high": Column("high", "", ".4g"),
     "reading": Column("A node costs"),
 }
 
@@ -191,8 +191,8 @@ TABLES: Final = (
     Table(
         "table1_contrasts",
         "Whether a node of another kind costs as much as an ordering node: its slope less that of ordering nodes, or "
-        "less half of it, with 95 % Student intervals. Below 0 it costs more. A dash: nothing to fit, or ordering "
-        "nodes cost nothing there.",
+        "less half of it, with 95 % Student intervals. Below 0 it costs more. Empty: ordering nodes cost nothing "
+        "there.",
         CONTRAST_COLUMNS,
         build_contrasts,
     ),
