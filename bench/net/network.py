@@ -174,9 +174,9 @@ def store_records(folder: NetworkFolder, plan: NetworkPlan, records: Sequence[Cl
 @contextmanager
 def _plain_environment() -> Iterator[None]:
     """Meanwhile this process has the environment that measured processes are to inherit."""
-    before = dict(os.environ)
+    before, plain = dict(os.environ), plain_environment()
     os.environ.clear()
-    os.environ.update(plain_environment())
+    os.environ.update(plain)
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ import pytest
 from bench.errors import BenchError
 from bench.experiments.catalogue import QUESTIONS
 from bench.extensions import describe_extensions, keep_copies, require_extensions
+from bench.net.network import _plain_environment
 from bench.run import _require_alike
 from ehrcore.drive.extensions import LOADED, VARIABLE, load_extensions, load_inherited
 from ehrcore.errors import EhrError, ParameterError
@@ -42,6 +43,15 @@ def test_who_inherits_the_variable_knows_the_same(load, write, monkeypatch) -> N
     assert "mine" in FAMILIES
     monkeypatch.setenv(VARIABLE, "")
     load_inherited()
+
+
+def test_the_nodes_of_a_measured_network_inherit_it_and_nothing_that_changes_how_fast_they_are(monkeypatch) -> None:
+    for name in (VARIABLE, "PYTHONOPTIMIZE"):
+        monkeypatch.setenv(name, "1")
+    with _plain_environment():
+        assert os.environ[VARIABLE] == "1"
+        assert "PYTHONOPTIMIZE" not in os.environ
+    assert os.environ["PYTHONOPTIMIZE"] == "1"
 
 
 MISTAKES = {
