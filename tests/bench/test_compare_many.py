@@ -274,7 +274,7 @@ PANELS = [
 def test_the_same_panels_are_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     files = [tmp_path / f"{number}{suffix}" for number in range(2)]
     for file in files:
-        write_figure(file, PANELS, ["a", "b", "c"], "A caption.", is_stacked=True)
+        write_figure(file, PANELS[: 2 if suffix == ".svg" else 1], ["a", "b", "c"], "A caption.", is_stacked=True)
     assert files[0].read_bytes() == files[1].read_bytes()
 
 

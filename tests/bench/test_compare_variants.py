@@ -34,12 +34,14 @@ def write_run(folder: Path, **experiments: list[list[Row]]) -> Path:
         "git": {"commit": "c0ffee" * 7, "is_dirty": False},
         "experiments": {name: {"status": "complete", "cases": len(cases)} for name, cases in experiments.items()},
     }  # fmt: skip
-    run = RunDirectory.create(folder, "tiny", content)
-    for name, cases in experiments.items():
-        for rows in cases:
-            run.append(name, str(rows[0]["case"]), rows)
-    run.finish("complete")
-    run.release()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug, and it takes milliseconds
+        run = RunDirectory.create(folder, "tiny", content)
+        for name, cases in experiments.items():
+            for rows in cases:
+                run.append(name, str(rows[0]["case"]), rows)
+        run.finish("complete")
+        run.release()
     return run.folder
 
 
