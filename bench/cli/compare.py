@@ -75,9 +75,8 @@ def compare(
     if len(folders) == 2 and tolerance is None:
         from bench.report.comparison import print_comparison, read_runs
 
-        _refuse("compare of two runs", {"--where": where})
         runs = read_runs(folders[0], folders[1], ("A", "B"), experiments)
-        print_comparison(runs, form, is_whole=is_whole, figure=figure)
+        print_comparison(runs, form, where, figure, is_whole=is_whole)
         return
     from bench.report.comparison_many import print_many, read_many
 

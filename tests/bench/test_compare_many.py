@@ -223,6 +223,9 @@ def test_two_runs_have_latex_and_a_figure_too(
     out = capsys.readouterr().out
     assert "slow 64 & 2 {[}1.9, 2.1] & 4 {[}3.8, 4.2] & 2 {[}1.81, 2.211] & changed" in out
     assert "at 90 \\% or more" in out
+    main(["compare", *runs, "--format", "csv", "--where", "library=slow", "--where", "size_bytes=64"])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["row"] for row in rows} == {"library=slow, size_bytes=64"}
     assert b"at 90 % or more" in (tmp_path / "x.svg").read_bytes(), "the file carries its caption"
 
 
