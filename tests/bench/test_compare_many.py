@@ -273,7 +273,7 @@ PANELS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".pdf", ".png"])
+@pytest.mark.parametrize("suffix", [".svg", *(pytest.param(name, marks=pytest.mark.slow) for name in (".pdf", ".png"))])
 def test_the_same_panels_are_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     files = [tmp_path / f"{number}{suffix}" for number in range(2)]
     for file in files:
