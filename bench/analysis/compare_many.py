@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from bench.analysis.alike import are_comparable, find_conflicts, find_differences
-from bench.analysis.compare import Cell, Place, is_positive, judge_controls, list_cells
+from bench.analysis.compare import Cell, Finding, Place, is_positive, judge_controls, list_cells
 from bench.analysis.compare_sources import write_level
 from bench.analysis.paired import UNRESOLVED
 from bench.errors import BenchError
@@ -30,6 +30,10 @@ _FACTS: Final = re.compile(
 )
 #: Of these alone a group of runs is made: the commit says which code it was, not what it ran on.
 _KINDS: Final = re.compile(r"(machine|versions)\..*")
+
+
+#: A result with its place: a `Standing`, or a `Finding` of two runs.
+Found = TypeVar("Found", "Standing", Finding)
 
 
 class Fact(NamedTuple):
@@ -157,8 +161,8 @@ def judge_spread(cells: Iterable[Cell], spread: Cell | None, tolerance: float) -
     return STABLE if spread.high is not None and spread.high <= 1 + tolerance else UNRESOLVED
 
 
-def choose_places(standings: Sequence[Standing], where: Sequence[str]) -> list[Standing]:
-    """Those whose row, experiment, table or column is as ``KEY=VALUE,...`` says, for every one of ``where``.
+def choose_places(standings: Sequence[Found], where: Sequence[str]) -> list[Found]:
+    """Those results whose row, experiment, table or column is as ``KEY=VALUE,...`` says, for every one of ``where``.
 
     Raises `BenchError` for a key that no row has, and if nothing is left.
     """
@@ -170,8 +174,8 @@ def choose_places(standings: Sequence[Standing], where: Sequence[str]) -> list[S
             raise BenchError(f"--where: expected a key of a row ({', '.join(known)}), found {item!r}")
         wanted = words.split(",")
         kept = [one for one in kept if dict(_name(one.place)).get(key) in wanted]
-    if not kept:
-        raise BenchError(f"--where: expected what some ratio has, found none with {' and '.join(where) or 'any'}")
+    if where and not kept:
+        raise BenchError(f"--where: expected what some ratio has, found none with {' and '.join(where)}")
     return kept
 
 

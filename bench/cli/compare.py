@@ -51,16 +51,14 @@ def compare(
 ) -> None:
     """Say what changed from run A to run B, what several runs have in common, or how variants of one run differ.
 
-    \b
-    compare A B [EXPERIMENT]...        what changed from A to B
-    compare A B C... [EXPERIMENT]...   a column per run: which ratios are stable over machines and versions
-    compare RUN [TABLE] --variants rule=pos,leader,pow --where suite=sha256
-                                       levels of one factor, the first being the base, from the raw repeats
+    Two runs: what changed from the first to the second.  Three or more: a column per run, and which ratios are stable
+    over machines and versions.  One run with --variants rule=pos,leader,pow: levels of one factor, the first being the
+    base, pair by pair from the raw repeats of a table, which may be named after the run (variants, hashes, ...).
 
     Absolute values are compared only if machine and versions are the same; ratios are those that each run has made
     within itself.  Runs of which an experiment asked different questions are refused.  Intervals hold for all that is
     compared at once.
-    """  # noqa: D301 - \b keeps click from filling these lines
+    """
     if figure is not None:
         from bench.report.comparison_figure import validate_figure
 
@@ -77,9 +75,8 @@ def compare(
     if len(folders) == 2 and tolerance is None:
         from bench.report.comparison import print_comparison, read_runs
 
-        _refuse("compare of two runs", {"--where": where})
         runs = read_runs(folders[0], folders[1], ("A", "B"), experiments)
-        print_comparison(runs, form, is_whole=is_whole, figure=figure)
+        print_comparison(runs, form, where, figure, is_whole=is_whole)
         return
     from bench.report.comparison_many import print_many, read_many
 

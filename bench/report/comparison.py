@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis import alike, compare, verify
 from bench.analysis.compare import Finding
+from bench.analysis.compare_many import choose_places
 from bench.analysis.paired import HOLDS, UNRESOLVED
 from bench.analysis.verify import CONFIRMED, CONTRADICTED, MISSING, NEW, OUTCOMES, Verification
 from bench.errors import BenchError
@@ -64,12 +65,14 @@ def read_runs(before: Path, after: Path, names: tuple[str, str], experiments: Se
     return TwoRuns(reports[0], reports[1], names, alike.find_differences(read_content(before), read_content(after)))
 
 
-def print_comparison(runs: TwoRuns, form: str, *, is_whole: bool, figure: Path | None = None) -> None:
-    """Print what changed, and write a figure of the ratios if one is asked for.
+def print_comparison(
+    runs: TwoRuns, form: str, where: Sequence[str] = (), figure: Path | None = None, *, is_whole: bool
+) -> None:
+    """Print what changed ``where`` a row has some values, and write a figure of the ratios if one is asked for.
 
     Text and LaTeX list what is unresolved only if ``is_whole``.  Raises `BenchError` as `compare_runs`.
     """
-    findings = compare.compare_runs(runs.before, runs.after, runs.differences)
+    findings = choose_places(compare.compare_runs(runs.before, runs.after, runs.differences), where)
     caption = describe_two(runs.names, [report.manifest.run_id for report in (runs.before, runs.after)])
     if figure is not None:
         panels = list_panels((item.place, (item.before, item.after)) for item in findings)

@@ -201,6 +201,6 @@ def _style_ratios(axes: "Axes", abreast: int) -> None:
     low, high = axes.get_xlim()
     span = high / low
     even = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10])
-    axes.xaxis.set_major_locator(even if span < 4 else LogLocator(subs=(1, 2, 5) if span < 600 / 3**abreast else (1,)))
+    axes.xaxis.set_major_locator(even if span < 4 else LogLocator(subs=(1, 2, 5) if span < 600 / 2**abreast else (1,)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
