@@ -4,8 +4,9 @@ The textbook's (Draper and Smith, Applied Regression Analysis, 3rd edition, chap
 equal and normal deviations.  File sizes deviate by whole pages, so they are a guide there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,25 @@ def fit_linear(rows: Sequence[Sequence[float]], values: Sequence[float]) -> tupl
         for value, width_, by in zip(found, half, scale, strict=True)
     ]
     return fitted, 1 - spread / total if total else 1.0
+
+
+def polish(
+    start: Sequence[float], residuals: Callable[[Any], Any], slopes: Callable[[Any], Any], steps: int = 50
+) -> list[float]:
+    """Parameters of least squares near ``start``, by Gauss and Newton's steps, as far as numbers go.
+
+    A search by cost stops at half of the digits, where the cost is flat; how it rounds on the way differs between
+    processors.  Returns ``start`` where the steps lead away from it, as they do from a bound.
+    """
+    import numpy as np
+
+    first = np.asarray(start, dtype=float)
+    found = first.copy()
+    for _ in range(steps):
+        step = np.linalg.lstsq(np.asarray(slopes(found)), -np.asarray(residuals(found)), rcond=None)[0]
+        found = found + step
+        if not np.allclose(found, first, rtol=1e-5, atol=1e-12):
+            return [float(value) for value in first]
+        if (abs(step) <= 1e-15 * abs(found)).all():
+            break
+    return [float(value) for value in found]

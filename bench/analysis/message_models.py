@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from bench.analysis.linear import polish
 from bench.analysis.paper_table import WINDOW_S
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _fit_free(design: "Array", target: "Array", start: "Array") -> "Array":
 
     first = np.where(start > 0, start, 1e-3 * WINDOW_S / target.mean())
     found = least_squares(residuals, first, slopes, method="lm", xtol=1e-12, ftol=1e-12, x_scale=first)
-    return np.asarray(found.x, dtype=float)
+    return np.asarray(polish(found.x, residuals, slopes))
 
 
 def _cost(design: "Array", target: "Array", parameters: "Array") -> float:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
+from bench.analysis.linear import polish
+
 OUTLIER_ROW: Final = 1
 REPEATED_ROW: Final = 16
 WINDOW_S: Final = 360.0
@@ -73,13 +75,17 @@ def fit_delays(messages: Sequence[float], printed: Sequence[float]) -> DelayFit:
         pause, delay = parameters
         return [WINDOW_S / (pause + delay * count) - found for count, found in zip(messages, printed, strict=True)]
 
-    result = least_squares(
-        residuals, x0=(10.0, 1.0), bounds=((0.0, 1e-9), (WINDOW_S, WINDOW_S)), xtol=1e-12, ftol=1e-12
-    )
+    def slopes(parameters: Sequence[float]) -> list[list[float]]:
+        pause, delay = parameters
+        steepness = [-WINDOW_S / (pause + delay * count) ** 2 for count in messages]
+        return [[steep, steep * count] for steep, count in zip(steepness, messages, strict=True)]
+
+    found = least_squares(residuals, (10.0, 1.0), slopes, ((0.0, 1e-9), (WINDOW_S, WINDOW_S)), xtol=1e-12, ftol=1e-12)
+    pause, delay = polish(found.x, residuals, slopes)
     mean = sum(printed) / len(printed)
     total = sum((value - mean) ** 2 for value in printed)
-    explained = 1 - 2 * float(result.cost) / total if total else float("nan")
-    return DelayFit(float(result.x[0]), float(result.x[1]), explained)
+    explained = 1 - sum(rest**2 for rest in residuals((pause, delay))) / total if total else float("nan")
+    return DelayFit(pause, delay, explained)
 
 
 @dataclass(frozen=True, slots=True)

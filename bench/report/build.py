@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-#: Significant digits of every number in a table: the last bits of a sum, in which the vector units of processors
+#: Significant digits of every fraction in a table: the last bits of a sum, in which the vector units of processors
 #: differ, reach no file.
-DIGITS: Final = 12
+DIGITS: Final = 10
 #: Written by `render_pdf` on request, and kept up to date from then on.
 PDF_FILE: Final = "report.pdf"
 
@@ -208,13 +208,13 @@ def _build_table(table: Table, good: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def round_numbers(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """A copy with all numbers of floating point in `DIGITS` significant digits."""
+    """A copy with all numbers of floating point in `DIGITS` significant digits; whole ones stay as they are."""
     import pandas as pd
 
     def settle(value: Any) -> Any:
         if isinstance(value, list):
             return [settle(item) for item in value]
-        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+        return float(f"{value:.{DIGITS}g}") if isinstance(value, float) and not value.is_integer() else value
 
     columns = {name: pd.Series([*map(settle, cells)], cells.index, cells.dtype) for name, cells in frame.items()}
     return pd.DataFrame(columns, index=frame.index, columns=frame.columns)
