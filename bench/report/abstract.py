@@ -59,7 +59,7 @@ def describe_machine(report: Report) -> str:
         parts.append(f"{cores} usable core{'s' if cores != 1 else ''}")
     if memory := machine.get("memory_bytes"):
         parts.append(f"{format_bytes(memory)} of memory")
-    kind = {True: ", a virtual machine", False: ", a physical machine"}.get(machine.get("is_virtual"), "")
+    kind = {"True": ", a virtual machine", "False": ", a physical machine"}.get(str(machine.get("is_virtual")), "")
     return f" on {machine['cpu']}" + (f" with {' and '.join(parts)}" if parts else "") + kind
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ class Tab:
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": params})
         while True:
-            told = await self._socket.receive_json(timeout=20)
+            told = await self._socket.receive_json(timeout=60)
             if told.get("id") == self._number:
                 assert "error" not in told, told
                 return told["result"]
@@ -38,11 +37,19 @@ class Tab:
         return told["result"].get("value")
 
     async def wait(self, code):
-        for _ in range(100):
+        for _ in range(400):
             if await self.run(code):
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(f"never came true: {code}")
+
+
+async def _find_port(path):
+    for _ in range(600):
+        if path.exists() and (lines := path.read_text().split()):
+            return lines[0]
+        await asyncio.sleep(0.05)
+    raise AssertionError("the browser did not start")
 
 
 @asynccontextmanager
@@ -50,11 +57,10 @@ async def browse(folder, url):
     process = await asyncio.create_subprocess_exec(
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={folder}",
         "--remote-debugging-port=0", "--window-size=1280,900", "about:blank",
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        said = (await process.stderr.readuntil(b"/devtools/browser/")).decode()
-        port = re.search(r"ws://127\.0\.0\.1:(\d+)/", said)[1]
+        port = await _find_port(folder / "DevToolsActivePort")
         async with aiohttp.ClientSession() as session:
             async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
                 target = next(one for one in await answer.json() if one["type"] == "page")
