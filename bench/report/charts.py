@@ -71,7 +71,7 @@ def draw_hashes(frames: Frames) -> Spec | None:
                "median_ns")  # fmt: skip
     rows = [row for row in list_rows(frames, "hashes") if not row["is_control"] and row["variant"] != row["base"]]
     records = [keep(row, *columns) for row in rows]
-    sizes = {"values": sorted({record["size_bytes"] for record in records}), "format": "~s"}
+    sizes = {"values": sorted({record["size_bytes"] for record in records}), "format": ",d"}
     along = {**axis("size_bytes", "Message [bytes]", is_log=True, nice=False, padding=15), "axis": sizes}
     base, over = {"x": along, "color": named("variant", "Function")}, axis("ratio", _OVER, is_log=True)
     told = tips(records, variant="Function", size_bytes="Bytes", ratio=_OVER, ratio_low="from", ratio_high="to",
@@ -249,7 +249,7 @@ def draw_tamper(frames: Frames) -> Spec | None:
     encoding = {
         "x": {**named("protection", ""), "sort": None, "axis": {"labelAngle": -20}},
         "y": {**named("attack", ""), "sort": None},
-        "color": {**axis("share", "Succeeded"), "scale": {"domain": [0, 1], "range": ["#dfe7ee", "#D55E00"]}},
+        "color": {**axis("share", "Succeeded"), "scale": {"domain": [0, 1], "range": ["#dfe7ee", "#D55E00"], "interpolate": "rgb"}},
         "tooltip": tips(records, attack="Attack", protection="Protection", variant="Hash", succeeded="Succeeded",
                         tries="Tries", detected="Detected", where="Found by", expected="Expected"),
     }  # fmt: skip
