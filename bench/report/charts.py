@@ -249,7 +249,7 @@ def draw_tamper(frames: Frames) -> Spec | None:
     encoding = {
         "x": {**named("protection", ""), "sort": None, "axis": {"labelAngle": -20}},
         "y": {**named("attack", ""), "sort": None},
-        "color": {**axis("share", "Succeeded"), "scale": {"domain": [0, 1], "range": ["#dfe7ee", "#D55E00"], "interpolate": "rgb"}},
+        "color": axis("share", "Succeeded", domain=[0, 1], range=["#dfe7ee", "#D55E00"], interpolate="rgb"),
         "tooltip": tips(records, attack="Attack", protection="Protection", variant="Hash", succeeded="Succeeded",
                         tries="Tries", detected="Detected", where="Found by", expected="Expected"),
     }  # fmt: skip
