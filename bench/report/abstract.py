@@ -59,7 +59,7 @@ def describe_machine(report: Report) -> str:
         parts.append(f"{cores} usable core{'s' if cores != 1 else ''}")
     if memory := machine.get("memory_bytes"):
         parts.append(f"{format_bytes(memory)} of memory")
-    kind = {True: ", a virtual machine", False: ", a physical machine"}.get(machine.get("is_virtual"), "")
+    kind = {"True": ", a virtual machine", "False": ", a physical machine"}.get(str(machine.get("is_virtual")), "")
     return f" on {machine['cpu']}" + (f" with {' and '.join(parts)}" if parts else "") + kind
 
 
@@ -71,10 +71,11 @@ def _findings(verdicts: tuple[Verdict, ...]) -> list[str]:
     found = [f"Of {len(verdicts)} claims: {counted}."]
     headlines = [item for item in verdicts if _is_headline(item) and item.verdict != UNTESTED]
     if headlines:
-        found.append("On what the paper's abstract and conclusion claim. " + " ".join(map(_tell, headlines)))
+        told = " ".join(_tell(item, f"{item.verdict}; ") for item in headlines)
+        found.append(f"On what the paper's abstract and conclusion claim. {told}")
     against = [item for item in verdicts if item.verdict == CONTRADICTED and not _is_headline(item)]
     if against:
-        found.append("Contradicted besides. " + " ".join(map(_tell, against)))
+        found.append("Contradicted besides: " + " ".join(map(_tell, against)))
     return found
 
 
@@ -82,8 +83,8 @@ def _is_headline(item: Verdict) -> bool:
     return any(place in item.claim.place for place in _HEADLINES)
 
 
-def _tell(item: Verdict) -> str:
-    return f"“{item.claim.says.rstrip('.')}” ({item.id}): {item.verdict}; {_lead(item.says).rstrip('.')}."
+def _tell(item: Verdict, verdict: str = "") -> str:
+    return f"“{item.claim.says.rstrip('.')}” ({item.id}): {verdict}{_lead(item.says).rstrip('.')}."
 
 
 def _lead(text: str) -> str:

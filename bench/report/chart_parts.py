@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -62,7 +63,14 @@ def name_rule(row: Mapping[str, Any]) -> str:
 def axis(field: str, title: str, *, is_log: bool = False, **scale: Any) -> Spec:
     """A number along an axis; layers share the titles that are not ''."""
     chosen = {"type": "log", **scale} if is_log else scale
-    return {"field": field, "type": "quantitative", "title": title or None} | ({"scale": chosen} if chosen else {})
+    lines = {"axis": {"tickCount": 6, "format": _SHOWN}} if is_log else {}
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": title or None,
+        **({"scale": chosen} if chosen else {}),
+        **lines,
+    }
 
 
 def named(field: str, title: str) -> Spec:
@@ -80,11 +88,17 @@ def tips(records: Records, **titles: str) -> list[Spec]:
     ]  # fmt: skip
 
 
-def select(field: str, label: str, records: Iterable[Mapping[str, Any]]) -> Spec:
-    """A list to choose one value of a field from, bound to the signal of which `picked` asks."""
+def select(
+    field: str, label: str, records: Iterable[Mapping[str, Any]], first: Mapping[str, int] = MappingProxyType({})
+) -> Spec:
+    """A list to choose one value of a field from, bound to the signal of which `picked` asks.
+
+    The value to begin with is the one that has the most of ``first``, of several the one that occurs first.
+    """
     options = list(dict.fromkeys(record[field] for record in records))
     bound = {"input": "select", "options": options, "name": f"{label} "}
-    return {"name": f"chosen_{field}", "value": options[0] if options else "", "bind": bound}
+    value = max(options, key=lambda option: first.get(option, 0), default="")
+    return {"name": f"chosen_{field}", "value": value, "bind": bound}
 
 
 def picked(field: str) -> Spec:

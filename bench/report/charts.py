@@ -6,6 +6,7 @@ the signal ``engine`` if it shows several, by which the page switches.  None is 
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -52,7 +53,7 @@ def draw_table1(frames: Frames) -> Spec | None:
         records, row="Row of Table 1", name="Configuration", mode="Mode", paper="Paper", ours="Ours", flag="Row"
     )
     encoding = {
-        "x": axis("paper", "Paper, as printed [tx/6 min]", zero=False),
+        "x": {**axis("paper", "Paper, as printed [tx/6 min]", zero=False, padding=15), "axis": {"format": "d"}},
         "y": axis("ours", "Ours [tx/6 min]", is_log=True),
         "color": named("mode", "Mode"),
         "shape": named("flag", "Row"),
@@ -61,19 +62,24 @@ def draw_table1(frames: Frames) -> Spec | None:
     return make_chart(records, params=[ENGINE], transform=[OF_ENGINE], mark=POINT, encoding=encoding)
 
 
+_OVER: Final = "Time over SHA-256"
+
+
 def draw_hashes(frames: Frames) -> Spec | None:
     """Time over SHA-256's by message size, for one library, with the SHA instructions or without."""
     columns = ("instructions", "library", "variant", "size_bytes", "ratio", "ratio_low", "ratio_high", "verdict",
                "median_ns")  # fmt: skip
     rows = [row for row in list_rows(frames, "hashes") if not row["is_control"] and row["variant"] != row["base"]]
     records = [keep(row, *columns) for row in rows]
-    base = {"x": axis("size_bytes", "Message [bytes]", is_log=True), "color": named("variant", "Function")}
-    told = tips(records, variant="Function", size_bytes="Bytes", ratio="Time over SHA-256", ratio_low="from",
-                ratio_high="to", verdict="Verdict", median_ns="Median [ns]")  # fmt: skip
+    sizes = {"values": sorted({record["size_bytes"] for record in records}), "format": ",d"}
+    along = {**axis("size_bytes", "Message [bytes]", is_log=True, nice=False, padding=15), "axis": sizes}
+    base, over = {"x": along, "color": named("variant", "Function")}, axis("ratio", _OVER, is_log=True)
+    told = tips(records, variant="Function", size_bytes="Bytes", ratio=_OVER, ratio_low="from", ratio_high="to",
+                verdict="Verdict", median_ns="Median [ns]")  # fmt: skip
     layers = [
-        {"mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": {"y": {"datum": 1}}},
-        {"mark": "rule", "encoding": {**base, "y": axis("ratio_low", ""), "y2": {"field": "ratio_high"}}},
-        {"mark": LINE, "encoding": {**base, "y": axis("ratio", "Time over SHA-256", is_log=True), "tooltip": told}},
+        {"mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": {"y": {"datum": 1, "title": _OVER}}},
+        {"mark": "rule", "encoding": {**base, "y": axis("ratio_low", _OVER), "y2": {"field": "ratio_high"}}},
+        {"mark": LINE, "encoding": {**base, "y": over, "tooltip": told}},
     ]
     params = [select("instructions", "Processor", records), select("library", "Library", records)]
     return make_chart(records, params=params, transform=[picked("instructions"), picked("library")], layer=layers)
@@ -117,7 +123,7 @@ def draw_extrapolation(frames: Frames) -> Spec | None:
     for record in records:
         at = record["simulated"] or record["model"]
         record["stake"] = at / record["over_stake"] if record["over_stake"] else None
-    x = {"x": axis("difficulty_bits", "Difficulty [bits]", zero=False)}
+    x = {"x": axis("difficulty_bits", "Difficulty [bits]", zero=False, padding=15)}
     told = tips(records, difficulty_bits="Bits", source="Source", model="Model", simulated="Simulated",
                 over_stake="Over stake")  # fmt: skip
     layers = [
@@ -134,9 +140,9 @@ def draw_factors(frames: Frames) -> Spec | None:
     columns = ("scope", "response", "term", "share", "share_low", "share_high")
     records = [keep(row, *columns) for row in list_rows(frames, "variants_factors")]
     encoding = {
-        "x": axis("share", "Share of the variance"),
+        "x": axis("share", "Share of the variance", domain=[0, 1]),
         "y": named("response", ""),
-        "color": {**named("term", "Term"), "sort": None},
+        "color": {**named("term", "Term"), "sort": None, "scale": {"scheme": "tableau20"}},
         "tooltip": tips(records, response="Response", term="Term", share="Share", share_low="Least repeat",
                         share_high="Greatest repeat"),
     }  # fmt: skip
@@ -156,7 +162,8 @@ def draw_latency(frames: Frames) -> Spec | None:
         "color": named("curve", "Method, contributors"),
         "tooltip": tips(records, curve="Method, contributors", share="Share", latency_ms="Latency [ms]"),
     }
-    params = [select("stall", "What stalls", records)]
+    curves = {(record["stall"], record["curve"]) for record in records}
+    params = [select("stall", "What stalls", records, first=Counter(stall for stall, _ in sorted(curves)))]
     mark = {"type": "line", "point": {"size": 15}}
     return make_chart(records, params=params, transform=[picked("stall")], mark=mark, encoding=encoding)
 
@@ -192,19 +199,21 @@ def draw_faults(frames: Frames) -> Spec | None:
     for row in list_rows(frames, "faults_course"):
         engine = "simulated" if row["engine"] == "simulated" else "real"
         records.append({**keep(row, *columns), "engine": engine, "kind": row["engine"]})
+    engines = Counter(cell for cell, _ in sorted({(record["cell"], record["engine"]) for record in records}))
     times = [{"op": "min", "field": "fault_s", "as": "from"}, {"op": "max", "field": "heal_s", "as": "to"}]
     offered = [{"op": "mean", "field": "offered_per_s", "as": "offered"}]
     told = tips(records, kind="Engine", at_s="Time [s]", commits_per_s="Committed [tx/s]")
-    course = {"x": axis("at_s", "Time [s]"), "y": axis("commits_per_s", "Committed [tx/s]")}
+    time, rate = "Time [s]", "Committed [tx/s]"
+    course = {"x": axis("at_s", time), "y": axis("commits_per_s", rate)}
     layers = [
         {"transform": [{"aggregate": times}], "mark": {"type": "rect", "opacity": 0.15, "color": "#7F7F7F"},
-         "encoding": {"x": axis("from", ""), "x2": {"field": "to"}}},
+         "encoding": {"x": axis("from", time), "x2": {"field": "to"}}},
         {"transform": [{"aggregate": offered}], "mark": {"type": "rule", "strokeDash": [2, 3]},
-         "encoding": {"y": axis("offered", "")}},
+         "encoding": {"y": axis("offered", rate)}},
         {"mark": {"type": "line", "interpolate": "step-after", "point": {"size": 20}},
          "encoding": {**course, "color": named("kind", "Engine"), "tooltip": told}},
     ]  # fmt: skip
-    params = [ENGINE, select("cell", "Fault", records)]
+    params = [ENGINE, select("cell", "Fault", records, first=engines)]
     return make_chart(records, params=params, transform=[OF_ENGINE, picked("cell")], layer=layers)
 
 
@@ -224,8 +233,8 @@ def draw_agreement(frames: Frames) -> Spec | None:
                 high="to")  # fmt: skip
     layers = [
         {"mark": {"type": "line", "strokeDash": [4, 3], "color": "#7F7F7F"},
-         "encoding": {"x": axis("predicted", ""), "y": axis("predicted", "")}},
-        {"mark": "rule", "encoding": {**base, "y": axis("low", ""), "y2": {"field": "high"}}},
+         "encoding": {"x": axis("predicted", "Simulated"), "y": axis("predicted", "Real nodes")}},
+        {"mark": "rule", "encoding": {**base, "y": axis("low", "Real nodes"), "y2": {"field": "high"}}},
         {"mark": POINT, "encoding": {**base, "y": axis("real", "Real nodes", is_log=True), "tooltip": told}},
     ]  # fmt: skip
     params = [select("metric", "Measure", records)]
@@ -240,7 +249,7 @@ def draw_tamper(frames: Frames) -> Spec | None:
     encoding = {
         "x": {**named("protection", ""), "sort": None, "axis": {"labelAngle": -20}},
         "y": {**named("attack", ""), "sort": None},
-        "color": {**axis("share", "Succeeded"), "scale": {"domain": [0, 1], "range": ["#dfe7ee", "#D55E00"]}},
+        "color": axis("share", "Succeeded", domain=[0, 1], range=["#dfe7ee", "#D55E00"], interpolate="rgb"),
         "tooltip": tips(records, attack="Attack", protection="Protection", variant="Hash", succeeded="Succeeded",
                         tries="Tries", detected="Detected", where="Found by", expected="Expected"),
     }  # fmt: skip

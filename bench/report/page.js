@@ -155,7 +155,7 @@
     try { view.signal("engine", engine).runAsync(); } catch { /* a chart of one engine has no such signal */ }
   };
   const draw = async (figure) => {
-    const place = figure.querySelector(".chart");
+    const place = figure.querySelector(".chart > div");
     const spec = JSON.parse(figure.querySelector("script.spec").textContent);
     const { columns, rows } = spec.data;
     spec.data = { values: rows.map((row) => Object.fromEntries(row.map((value, index) => [columns[index], value]))) };
@@ -170,12 +170,15 @@
     const watch = new IntersectionObserver((entries) => {
       for (const entry of entries.filter((one) => one.isIntersecting)) {
         watch.unobserve(entry.target);
-        draw(entry.target);
+        draw(entry.target).catch((error) => {
+          entry.target.classList.remove("live");  // the figure as printed says the same
+          throw error;
+        });
       }
     }, { rootMargin: "400px" });
     for (const figure of figures) {
       const card = figure.querySelector(".card");
-      const chart = make("div", { className: "chart" });
+      const chart = make("div", { className: "chart" }, make("div"));
       const button = make("button", { type: "button" });
       const turn = (isLive) => {
         figure.classList.toggle("live", isLive);
@@ -191,6 +194,14 @@
   isDark.addEventListener("change", () => {
     for (const [figure, made] of views) { made.finalize(); draw(figure); }
   });
+
+  // What is folded is printed, too, and folded again afterwards.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = all("details:not([open])", holder);
+    for (const item of unfolded) item.open = true;
+  });
+  addEventListener("afterprint", () => { for (const item of unfolded) item.open = false; });
 
   // -- the page --------------------------------------------------------------------------------------------------
 

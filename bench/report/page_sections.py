@@ -36,7 +36,7 @@ def join(parts: Iterable[str]) -> str:
 def render_abstract(report: Report) -> str:
     """What was asked, what was found, and all verdicts at a glance."""
     paragraphs = join(f"<p>{escape(text)}</p>" for text in write_abstract(report))
-    cited = f'<p class="unit">The paper: {escape(PAPER)}</p>'
+    cited = f'<p class="legend">The paper: {escape(PAPER)}</p>'
     return _section("abstract", "Abstract", join([paragraphs, render_strip(report.verdicts), cited]))
 
 

@@ -194,7 +194,7 @@ def _count_energy(tables: list[BuiltTable]) -> Counter[str]:
     kinds: Counter[str] = Counter()
     for built in tables:
         for column in _ENERGY:
-            if column in built.frame and any("energy" in name or "_mj" in name for name in built.frame):
+            if column in built.frame and any("energy" in str(name) or "_mj" in str(name) for name in built.frame):
                 kinds.update(text for text in built.frame[column] if text in {"measured", "estimated", "unavailable"})
     return kinds
 

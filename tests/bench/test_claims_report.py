@@ -65,7 +65,7 @@ def test_every_number_of_the_abstract_is_in_a_file_of_the_run(folder: Path) -> N
     known |= _numbers([machine["cpu"], machine["usable_cores"], format_bytes(machine["memory_bytes"])])
     known |= _numbers([format_duration(0), 2022, 256, len(ERRATA), sum(item.show is not None for item in ERRATA)])
     assert _numbers(text) <= known
-    assert "contradicted; the greatest throughput of Table 1 is 16." in text
+    assert "(C35): the greatest throughput of Table 1 is 16." in text
 
 
 def test_a_claim_opens_to_all_that_a_reviewer_asks(folder: Path) -> None:

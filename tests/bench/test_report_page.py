@@ -99,7 +99,7 @@ def test_an_answer_stands_before_the_tables_on_every_page(fake_run, monkeypatch)
     page = build_report(fake_run.folder, lambda _: None).read_text(encoding="utf-8")
     frame = read_report(fake_run.folder).sections[0].tables[0].frame
     said = f"&lt;b&gt; is the best of {len(frame)} &amp; so on."
-    assert page.index("How fast is") < page.index(said) < page.index("Table 1.")
+    assert page.index("How fast is") < page.index(said) < page.index("<b>Table 1.</b>")
     assert f"- {said}" in (fake_run.folder / "report.md").read_text(encoding="utf-8")
     assert f"* <b> is the best of {len(frame)} & so on." in render_summary(read_report(fake_run.folder))
 
@@ -243,6 +243,7 @@ def test_other_runs_are_beside_where_asked_and_only_there(build, fake_run, tmp_p
 
 
 def test_a_run_beside_itself_or_without_its_report_is_refused(fake_run, tmp_path):
+    fake_run.seal()
     build_report(fake_run.folder, lambda _: None)
     with pytest.raises(BenchError, match="--beside: expected another run than .*, found the same"):
         build_report(fake_run.folder, lambda _: None, [fake_run.folder / "raw" / ".."])
