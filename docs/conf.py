@@ -13,6 +13,8 @@ release = __version__
 extensions = ["myst_parser", "sphinx_copybutton", "ehrdocs.site"]
 exclude_patterns = ["_build", "examples"]
 nitpicky = True
+# Options begin with two hyphens, in sentences, too.
+smartquotes = False
 
 # -- Markdown ---------------------------------------------------------------------------------------------------------
 myst_enable_extensions = ["deflist"]

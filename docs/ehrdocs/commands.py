@@ -23,7 +23,7 @@ def make_ehrbench() -> str:
     for name, command in sorted(app.commands.items()):
         context = click.Context(command, info_name=name, parent=click.Context(app, info_name="ehrbench"))
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-        parts += [f"## ehrbench {name}", f"```text\n{usage}\n```", _plain(inspect.cleandoc(command.help or ""))]
+        parts += [f"## ehrbench {name}", f"```text\n{usage}\n```", _say(inspect.cleandoc(command.help or ""))]
         records = [param.get_help_record(context) for param in command.params]
         rows = [(code(record[0]), _plain(record[1])) for record in records if record is not None and record[1]]
         if rows:
@@ -84,6 +84,12 @@ def _spell(action: argparse.Action, *, is_whole: bool = False) -> str:
 def _help(action: argparse.Action) -> str:
     choices = f" (one of: {', '.join(map(str, action.choices))})" if action.choices and action.metavar else ""
     return f"{action.help or ''}{choices}"
+
+
+def _say(text: str) -> str:
+    """The help of a click command: what it marks as set line by line stays so."""
+    parts = text.split("\n\n")
+    return "\n\n".join(f"```text{part[1:]}\n```" if part.startswith("\b") else _plain(part) for part in parts)
 
 
 def _plain(text: str) -> str:
