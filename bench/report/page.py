@@ -2,8 +2,8 @@
 
 It is complete without scripts; they add sorting, filters, the switch of engines, other runs and charts that answer.  A
 content security policy lets run what has the digests of our own scripts, and forbids whatever might slip through.
-`vega.js` is Vega-Embed with Vega and Vega-Lite in one file, whose first lines say how it was made and on what terms;
-kept here, it is the same bytes for everybody.  It is in a page only if the page has a chart.
+Vega-Embed with Vega and Vega-Lite comes out of vl-convert, `vega_terms.js` says on what terms; it is in a page only if the
+page has a chart.
 """
 
 from base64 import b64encode
@@ -36,8 +36,7 @@ def render_page(report: Report, beside: Sequence[Report] = ()) -> str:
     """The whole of ``report.html``, with the runs ``beside`` to switch to; equal reports give equal text."""
     views = [_view(one) for one in (report, *beside)]
     has_chart = any("<figure" in view and " data-chart>" in view for view in views)
-    # Within a function, for it declares hundreds of names.
-    scripts = [*([f"(() => {{\n{_read('vega.js')}\n}})();"] if has_chart else []), _read("page.js")]
+    scripts = [*([_bundle_vega()] if has_chart else []), _read("page.js")]
     digests = " ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts)
     others = join(
         f'<template class="run" data-run="{number}">{view}</template>' for number, view in enumerate(views[1:], start=1)
@@ -62,6 +61,13 @@ def render_page(report: Report, beside: Sequence[Report] = ()) -> str:
 </body>
 </html>
 """
+
+
+def _bundle_vega() -> str:
+    """Vega-Embed with all that it needs, behind its terms; within a function, for it declares hundreds of names."""
+    import vl_convert
+
+    return f"{_read('vega_terms.js')}(() => {{\n{vl_convert.javascript_bundle()}\n}})();"
 
 
 def _read(name: str) -> str:
