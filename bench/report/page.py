@@ -2,7 +2,7 @@
 
 It is complete without scripts; they add sorting, filters, the switch of engines, other runs and charts that answer.  A
 content security policy lets run what has the digests of our own scripts, and forbids whatever might slip through.
-Vega-Embed with Vega and Vega-Lite comes out of vl-convert, `vega_terms.js` says on what terms; it is in a page only if the
+Vega-Embed with Vega and Vega-Lite comes out of vl-convert (`vega_terms.js` has its terms); it is in a page only if the
 page has a chart.
 """
 
@@ -67,7 +67,7 @@ def _bundle_vega() -> str:
     """Vega-Embed with all that it needs, behind its terms; within a function, for it declares hundreds of names."""
     import vl_convert
 
-    return f"{_read('vega_terms.js')}(() => {{\n{vl_convert.javascript_bundle()}\n}})();"
+    return f"{_read('vega_terms.js')}(() => {{\n{vl_convert.javascript_bundle(None)}\n}})();"
 
 
 def _read(name: str) -> str:
