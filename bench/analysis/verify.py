@@ -91,7 +91,7 @@ def verify_runs(
     pairs = [pair for pair in _equate_masks(pair_cells(reference, run)) if pair[0].kind != "value"]
     findings = [judge.judge(*pair) for pair in pairs if pair[0].kind != "rank"]
     findings += [judge.judge_rank(finding) for finding in rank_rows(pairs)]
-    orders = [judge.judge_order(finding) for finding in _find_orders(pairs)]
+    orders = [judge.judge_order(finding, *rows) for finding, *rows in _find_orders(pairs)]
     counts = Counter((item.place.kind, item.outcome) for item in [*findings, *orders])
     kept = (*findings, *(item for item in orders if item.outcome == CONTRADICTED))
     return Verification(kept, counts, judge.obstacles)
@@ -180,8 +180,8 @@ class _Judge:
             outcome = CONFIRMED if finding.outcome == SAME else CONTRADICTED
         return Finding(finding.place, None, None, finding.change, outcome)
 
-    def judge_order(self, finding: Finding) -> Finding:
-        return replace(finding, outcome=UNLIKE) if self._is_unlike(finding.place) else finding
+    def judge_order(self, finding: Finding, *rows: Place) -> Finding:
+        return replace(finding, outcome=UNLIKE) if any(map(self._is_unlike, rows)) else finding
 
 
 def judge_ratio(before: Cell, after: Cell, change: Cell | None, tolerance: float) -> str:
@@ -198,7 +198,9 @@ def judge_ratio(before: Cell, after: Cell, change: Cell | None, tolerance: float
     return CONFIRMED if are_resolved and is_near else UNRESOLVED
 
 
-def _find_orders(pairs: Iterable[tuple[Place, Cell | None, Cell | None]]) -> Iterator[Finding]:
+def _find_orders(
+    pairs: Iterable[tuple[Place, Cell | None, Cell | None]],
+) -> Iterator[tuple[Finding, Place, Place]]:
     """Of each two rows of a table that differ in one key, whether both runs have them in the same order."""
     groups: dict[tuple[str, ...], list[tuple[Place, Cell, Cell]]] = {}
     for place, before, after in pairs:
@@ -210,7 +212,8 @@ def _find_orders(pairs: Iterable[tuple[Place, Cell | None, Cell | None]]) -> Ite
                 signs = [_find_order(cell, other) for cell, other in zip(cells, others, strict=True)]
                 outcome = UNRESOLVED if 0 in signs else CONFIRMED if signs[0] == signs[1] else CONTRADICTED
                 place = Place(experiment, table, "order", column, (("rows", f"{first.name} against {second.name}"),))
-                yield Finding(place, divide(cells[0], others[0]), divide(cells[1], others[1]), None, outcome)
+                changes = (divide(cells[0], others[0]), divide(cells[1], others[1]))
+                yield Finding(place, *changes, None, outcome), first, second
 
 
 def _find_order(one: Cell, other: Cell) -> int:

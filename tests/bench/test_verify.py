@@ -23,6 +23,7 @@ from bench.analysis.verify import (
     UNLIKE,
     Verification,
     _equate_masks,
+    _find_orders,
     _Judge,
     find_obstacles,
     judge_ratio,
@@ -259,6 +260,10 @@ def test_instructions_that_the_user_has_masked_are_no_contradiction() -> None:
     rows = hash_rows(both_on=2.0, both_masked=0.5)
     masked = Difference("machine.sha_ni", "on", "masked")
     assert judge_rows(rows, masked) == {"SHA-NI": UNLIKE, "SHA-NI masked": "confirmed"}
+    ((order, *places),) = _find_orders(rows)
+    judge = _Judge(0.25, {"hashes": find_experiment("hashes")}, [masked])
+    assert (order.outcome, judge.judge_order(order, *places).outcome) == ("confirmed", UNLIKE)
+    assert [*judge.obstacles] == ["hashes, SHA-NI"]
 
 
 VERDICTS = ("supported", "contradicted", "not tested in this run")
