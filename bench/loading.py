@@ -88,8 +88,7 @@ class Run:
     is_checked: bool = True
 
     def __repr__(self) -> str:
-        about = f"{self.status}, {len(self.experiments)} experiments, {len(self.tables)} tables"
-        return f"Run({str(self.folder)!r}: {self.id}, {about})"
+        return f"Run({str(self.folder)!r}: {self.id}, {self.status}, {', '.join(self.experiments)})"
 
     @property
     def id(self) -> str:
