@@ -17,11 +17,13 @@ COMMON: Final = ("folder", "passphrase_file", "passphrase_fd")
 
 def make_ehrbench() -> str:
     """A section per command of `ehrbench`; what stands before a command comes first."""
-    records = [param.get_help_record(click.Context(app)) for param in app.params]
+    # With the settings that `app` itself runs under: a command remembers by what names its help goes.
+    parent = click.Context(app, info_name="ehrbench", **app.context_settings)
+    records = [param.get_help_record(parent) for param in app.params]
     rows = [(code(record[0]), _plain(record[1])) for record in records if record is not None]
     parts = ["Before a command may stand:", table(("option", "meaning"), rows)]
     for name, command in sorted(app.commands.items()):
-        context = click.Context(command, info_name=name, parent=click.Context(app, info_name="ehrbench"))
+        context = click.Context(command, info_name=name, parent=parent)
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts += [f"## ehrbench {name}", f"```text\n{usage}\n```", _say(inspect.cleandoc(command.help or ""))]
         records = [param.get_help_record(context) for param in command.params]
