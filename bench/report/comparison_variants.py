@@ -116,6 +116,8 @@ class VariantsFound:
         notes = [
             f"{titles[one]} is a multiple of {titles[other]} here, and counts once" for one, other in self.twins.items()
         ]
+        if self.run.status != "complete":
+            notes.append(f"The run is {self.run.status}: this is what was recorded until then")
         least = min(item.estimate.clusters for item in found.contrasts if not item.is_control)
         if least < found.needed:
             notes.append(f"So many ratios need {found.needed} {clusters} for an interval, and some have {least}")

@@ -20,7 +20,7 @@ from bench.analysis.paired import compare, judge_together, needed_clusters
 from bench.errors import BenchError
 from bench.experiments.base import Row
 from bench.measure.paired import CONTROL
-from bench.record import RunDirectory
+from bench.record import RunDirectory, Status
 from bench.report.comparison_variants import compare_variants, print_variants
 
 REPEATS = 12
@@ -29,7 +29,7 @@ PLANTED = {("pos", "sha256"): (1.0, 1.0), ("pos", "md5"): (1.0, 0.9), ("leader",
            ("leader", "md5"): (1.3, 0.9), ("pow-12", "sha256"): (0.5, 3.0), ("pow-12", "md5"): (0.5, 2.7)}  # fmt: skip
 
 
-def write_run(folder: Path, **experiments: list[list[Row]]) -> Path:
+def write_run(folder: Path, status: Status = "complete", **experiments: list[list[Row]]) -> Path:
     content = {
         "scenario": {}, "seed": "a seed", "workload": {}, "machine": {"cpu": "A"}, "versions": {"python": "3.11.7"},
         "git": {"commit": "c0ffee" * 7, "is_dirty": False},
@@ -41,7 +41,7 @@ def write_run(folder: Path, **experiments: list[list[Row]]) -> Path:
         for name, cases in experiments.items():
             for rows in cases:
                 run.append(name, str(rows[0]["case"]), rows)
-        run.finish("complete")
+        run.finish(status)
         run.release()
     return run.folder
 
@@ -90,7 +90,7 @@ def blocks(ratios: dict[str, float], *, processes: int = 14) -> list[list[Row]]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = [
-        [{**row, "case": f"cell-{row['case']}-{curve}", "curve": curve, "block_transactions": 15,
+        [{**row, "case": f"cell-{row['case']}-{curve}", "curve": curve, "library": "a library", "block_transactions": 15,
           "topology": [2, 2, 4, 1], "cpu_s_per_tx": row["cpu_s_per_tx"] * (1.5 if curve == "secp256k1" else 1)}]
         for case in simulate(PLANTED) for row in case if not row["is_control"] for curve in ("p256", "secp256k1")
     ]  # fmt: skip
@@ -176,7 +176,7 @@ def test_pooled_strata_are_one_ratio_in_which_a_repeat_counts_once(run: Path) ->
     together = find(run, "variants_factors", "curve=p256,secp256k1", measures=("cpu",), is_pooled=True)
     assert (len(apart.contrasts), len(together.contrasts)) == (len(PLANTED), 1)
     (item,) = together.contrasts
-    assert item.estimate.clusters == REPEATS
+    assert (item.level, item.estimate.clusters) == ("secp256k1-a library", REPEATS)
     assert item.estimate.ratio == pytest.approx(1.5, rel=1e-9)
     assert item.estimate.verdict == "more"
 
@@ -290,6 +290,12 @@ def test_the_text_says_for_how_much_the_intervals_hold(ask_for: Callable[..., st
     assert "hold at 95 % for all 5 ratios at once" in text
     assert "Energy is a multiple of CPU time here, and counts once" in text
     assert "leader over pos (rule), suite sha256" in text
+
+
+def test_a_run_that_was_stopped_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path, "interrupted", variants=simulate(PLANTED, repeats=2))
+    main(["compare", str(folder), "--variants", "rule", "--format", "json"])
+    assert "The run is interrupted: this is" in json.loads(capsys.readouterr().out)["caption"]
 
 
 def test_csv_and_json_hold_the_same_ratios(ask_for: Callable[..., str]) -> None:
