@@ -90,8 +90,9 @@ def blocks(ratios: dict[str, float], *, processes: int = 14) -> list[list[Row]]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = [
-        [{**row, "case": f"cell-{row['case']}-{curve}", "curve": curve, "library": "a library", "block_transactions": 15,
-          "topology": [2, 2, 4, 1], "cpu_s_per_tx": row["cpu_s_per_tx"] * (1.5 if curve == "secp256k1" else 1)}]
+        [{**row, "case": f"cell-{row['case']}-{curve}", "curve": curve, "library": "a library",
+          "block_transactions": 15, "topology": [2, 2, 4, 1],
+          "cpu_s_per_tx": row["cpu_s_per_tx"] * (1.5 if curve == "secp256k1" else 1)}]
         for case in simulate(PLANTED) for row in case if not row["is_control"] for curve in ("p256", "secp256k1")
     ]  # fmt: skip
     ratios = {"sha256": 1.0, "md5": 1.5, "sha1": 1.0}
