@@ -74,7 +74,7 @@ def test_a_claim_opens_to_all_that_a_reviewer_asks(folder: Path) -> None:
     for part in (
         "The paper says", "§4.1", "Found", "if row 1 is left out", "How sure", "by a 95 % interval",
         "Rule, fixed before",
-        "<b>supported under a condition</b> if <code>slope</code>", 'href="#table-table1"', "<code>ehrbench run table1",
+        "<b>supported under a condition</b> if <code>slope</code>", 'href="#table-table1', "<code>ehrbench run table1",
     ):  # fmt: skip
         assert part in opened
     assert page.count('class="claim"') == 46
