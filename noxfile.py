@@ -33,7 +33,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 #: Runs below `results/` that are part of the project.
-KEPT = ("reference", "network", "attacks")
+KEPT = ("reference",)
 
 
 def install(session: nox.Session, *groups: str) -> None:
