@@ -175,6 +175,7 @@ def test_every_key_of_a_scenario_is_a_row_with_its_values() -> None:
     keys = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert len(keys) > 100
     assert re.search(r"^\| `epoch_ms` \| number from 2 to 1,000 \| `2.0` \|", page, re.MULTILINE)
+    assert all(scenarios.load_profile(name) == load_scenario(name) for name in PROFILES)
     quick = load_scenario("quick").paired
     assert f"| `blocks` | whole number from 1 to 10,000 | `4` | **`1`** | **`{quick.blocks}`** |" in page
 
