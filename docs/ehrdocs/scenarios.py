@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import tomllib
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,9 +10,10 @@ import msgspec
 from msgspec import inspect as types
 
 from bench.experiments.catalogue import PROFILES
-from bench.scenario import Scenario, load_scenario
+from bench.scenario import Scenario, merge
+from ehrdocs.files import ROOT
 from ehrdocs.markdown import code, table
-from ehrdocs.source import Constant, link_to, list_comments, list_constants, path_of
+from ehrdocs.source import Constant, link_to, list_comments, list_constants
 
 #: Where the suite's method fixes what no scenario can change.
 METHOD: Final = ("bench/analysis", "bench/measure", "bench/net")
@@ -29,7 +31,7 @@ def make_profiles() -> str:
 
 def make_defaults() -> str:
     """A heading and a table for each section of a scenario; values in bold differ from the default."""
-    loaded = {profile: load_scenario(profile) for profile in PROFILES}
+    loaded = {profile: load_profile(profile) for profile in PROFILES}
     parts: list[str] = []
     for path, struct in _walk_sections("", Scenario):
         title = f"`[{path}]`" if path else "At the top"
@@ -40,6 +42,12 @@ def make_defaults() -> str:
         about = inspect.cleandoc(struct.__doc__ or "").replace("``", "`")
         parts += [f"## {title}", about, table(headings, rows)]
     return "\n\n".join(parts)
+
+
+def load_profile(name: str) -> Scenario:
+    """A profile as it is written, typed; `bench.scenario.load_scenario` checks it too, and needs what it names."""
+    contents = [tomllib.loads((ROOT / f"bench/profiles/{each}.toml").read_text("utf-8")) for each in ("energy", name)]
+    return msgspec.convert(merge(*contents), Scenario)
 
 
 def make_constants() -> str:
@@ -53,10 +61,9 @@ def make_constants() -> str:
 
 def list_method() -> Iterator[tuple[str, Constant]]:
     """Every module of the method with each of its constants."""
-    root = path_of("bench").parents[1]
     for folder in METHOD:
-        for path in sorted((root / folder).glob("*.py")):
-            module = ".".join(path.relative_to(root).with_suffix("").parts)
+        for path in sorted((ROOT / folder).glob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             yield from ((module, item) for item in list_constants(module))
 
 
