@@ -20,12 +20,19 @@ COLUMNS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "simulated": ("tx_per_s", "shared_", "busiest_", "latency_", "cpu_", "energy_", "messages_", "kilobytes_"),
         "real": ("net_",),
     },
+    "table1_pairs": {
+        "calibrated": ("percent_calibrated_",),
+        "simulated": ("percent_tx_", "percent_shared_"),
+        "real": ("percent_net_",),
+    },
     "agree": {"simulated": ("predicted_",), "real": ("net_",)},
 }
 #: Column that says it of each row, in whatever table -> how its texts begin -> engine.
 ROWS: Final[Mapping[str, Mapping[str, str]]] = {
     "engine": {"simulated": "simulated", "real": "real"},
-    "mode": {"computed": "simulated", "paper-calibrated": "calibrated", "measured": "real"},
+    **dict.fromkeys(
+        ("mode", "source"), {"computed": "simulated", "paper-calibrated": "calibrated", "measured": "real"}
+    ),
 }
 #: Tables of the same question by different engines.
 PAIRS: Final = ({"variants": "simulated", "variants_net": "real"}, {"faults": "simulated", "faults_net": "real"})
