@@ -132,7 +132,8 @@ def _read_cells(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     for row in sorted(cells, key=lambda row: (order.get(row["rule"], len(order)), row["difficulty_bits"] or 0)):
         # Each curve has the library that is best at it: what is compared is both.
         yield {**_describe(row), "curve": f"{row['curve']}-{row['library']}",
-               "block_transactions": row["block_transactions"], "topology": row["topology"], "is_control": False}  # fmt: skip
+               "block_transactions": row["block_transactions"], "topology": row["topology"],
+               "is_control": False}  # fmt: skip
 
 
 def _describe(row: Row) -> dict[str, Any]:

@@ -30,9 +30,10 @@ COLUMNS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 #: Column that says it of each row, in whatever table -> how its texts begin -> engine.
 ROWS: Final[Mapping[str, Mapping[str, str]]] = {
     "engine": {"simulated": "simulated", "real": "real"},
-    **dict.fromkeys(
-        ("mode", "source"), {"computed": "simulated", "paper-calibrated": "calibrated", "measured": "real"}
-    ),
+    **{
+        key: {"computed": "simulated", "paper-calibrated": "calibrated", "measured": "real"}
+        for key in ("mode", "source")
+    },
 }
 #: Tables of the same question by different engines.
 PAIRS: Final = ({"variants": "simulated", "variants_net": "real"}, {"faults": "simulated", "faults_net": "real"})
