@@ -67,7 +67,8 @@ def _bundle_vega() -> str:
     """Vega-Embed with all that it needs, behind its terms; within a function, for it declares hundreds of names."""
     import vl_convert
 
-    return f"{_read('vega_terms.js')}(() => {{\n{vl_convert.javascript_bundle(None)}\n}})();"
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub knows no default
+    return f"{_read('vega_terms.js')}(() => {{\n{bundle}\n}})();"
 
 
 def _read(name: str) -> str:
