@@ -323,3 +323,16 @@ def test_our_own_style_fetches_nothing() -> None:
 
 def test_tables_hold_whatever_stands_in_them() -> None:
     assert markdown.table(("a", "b"), [("x|y", "one\ntwo")]) == "| a | b |\n|---|---|\n| x\\|y | one two |"
+
+
+def test_the_glossary_has_every_role_status_and_verdict() -> None:
+    from bench.analysis.claims import VERDICTS
+    from bench.record import ROW_STATUSES
+    from ehrcore.consensus.pos import Phase
+    from ehrcore.types import Role
+
+    words = OURS["glossary"].lower()
+    roles = [role.value for role in Role] + ["authoritative node", "ordering node"]
+    for word in (*roles, *ROW_STATUSES, *VERDICTS, *PROFILES, "faster", "unresolved", "a/a control", "knee"):
+        assert word in words, word
+    assert all(phase.name.lower() in words for phase in Phase if phase is not Phase.IDLE and phase.name != "PROPOSE")
