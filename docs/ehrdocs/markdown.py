@@ -110,11 +110,6 @@ def code(value: object) -> str:
     return f"`{value}`" if str(value) else ""
 
 
-def anchor(name: str) -> str:
-    """An explicit target, which other pages can name whatever its heading says."""
-    return f"({name})="
-
-
 def _walk_parts(text: str) -> Iterator[tuple[str, str]]:
     """Every line, and whether it is text, or opens, is in or closes a code block."""
     fence = ""
