@@ -103,7 +103,7 @@ const logger = { level: () => logger, error: (...all) => logger.warn(...all), in
 def test_every_chart_is_drawn_without_a_word(frames, tmp_path):
     specs = json.dumps({name: draw(frames) for name, draw in CHARTS.items()})
     code, bundle = page._bundle_vega(), tmp_path / "vega.js"
-    places = (r"vega:(\w+)\.version", r"=>(\w+)\.compile\(", r"\?\?(\w+):{}")
+    places = (r"{vega:(\w+)\.version", r"=>(\w+)\.compile\(", r"\.expr\?\?(\w+)}")
     vega, lite, expr = (re.search(place, code)[1] for place in places)
     within = f"globalThis.vega = {vega}; globalThis.lite = {lite}; globalThis.expr = {expr};"
     bundle.write_text(f"{code.removesuffix('})();')}{within}}})();", encoding="utf-8")
