@@ -160,7 +160,10 @@
     const { columns, rows } = spec.data;
     spec.data = { values: rows.map((row) => Object.fromEntries(row.map((value, index) => [columns[index], value]))) };
     // The policy allows no code made from text: Vega's expressions are interpreted (`ast`).
-    const made = await vegaEmbed(place, spec, { mode: "vega-lite", actions: false, ast: true, renderer: "svg", config: theme() });
+    const made = await vegaEmbed(place, spec, {
+      mode: "vega-lite", actions: false, ast: true, renderer: "svg", config: theme(),
+      tooltip: { theme: isDark.matches ? "dark" : "light" },
+    });
     views.set(figure, made);
     tell(made.view);
   };

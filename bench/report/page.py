@@ -8,6 +8,7 @@ page has a chart.
 
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
@@ -63,6 +64,7 @@ def render_page(report: Report, beside: Sequence[Report] = ()) -> str:
 """
 
 
+@cache
 def _bundle_vega() -> str:
     """Vega-Embed with all that it needs, behind its terms; within a function, for it declares hundreds of names."""
     import vl_convert

@@ -4,11 +4,16 @@ import asyncio
 import json
 import shutil
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pandas as pd
 import pytest
+
+from bench.report import read_report
+from bench.report.page import render_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")]
@@ -43,6 +48,22 @@ class Tab:
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(f"never came true: {code}")
+
+    async def point(self, selector):
+        """Lay the pointer on what is selected until a tooltip shows: what is above may still grow."""
+        await self.run("document.documentElement.style.scrollBehavior = 'auto'")
+        for _ in range(100):
+            place = await self.run(
+                f"(() => {{ const one = document.querySelector('{selector}');"
+                "one.scrollIntoView({ block: 'center' });"
+                "const at = one.getBoundingClientRect();"
+                "return { x: at.x + at.width / 2, y: at.y + at.height / 2 }; })()"
+            )
+            await self.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
+            if await self.run("!!document.querySelector('#vg-tooltip-element.visible')"):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"no tooltip: {selector}")
 
 
 async def _find_port(path):
@@ -115,6 +136,8 @@ def test_scripts_add_what_they_should_and_nothing_complains(table1_run: Path, tm
         await tab.run("document.getElementById('figure-table1_throughput').scrollIntoView()")
         await tab.wait(f"{marks} > 0")
         everything = await tab.run(marks)
+        await tab.point("#figure-table1_throughput .chart svg path[aria-roledescription=point]")
+        assert "Configuration" in await tab.run("document.getElementById('vg-tooltip-element').textContent")
         await tab.run("{ const field = document.getElementById('engine'); field.value = 'calibrated';"
                       "field.dispatchEvent(new Event('input')); }")  # fmt: skip
         await tab.wait(f"{marks} === 18")
@@ -123,6 +146,33 @@ def test_scripts_add_what_they_should_and_nothing_complains(table1_run: Path, tm
         assert set(await tab.run(hidden)) == {"simulated", "real"}
 
     assert visit(tmp_path, table1_run / "report.html", check, "?verdict=contradicted") == []
+
+
+def test_the_page_switches_to_a_run_beside_and_back(table1_run: Path, tmp_path: Path) -> None:
+    report = read_report(table1_run)
+    other = replace(report, manifest=msgspec.structs.replace(report.manifest, run_id="<i>other</i>"))
+    page = tmp_path / "both.html"
+    page.write_text(render_page(report, [other]), encoding="utf-8")
+    choose = (
+        "{{ const field = document.getElementById('{}'); field.value = '{}'; field.dispatchEvent(new Event('input')); }}"
+    ).format
+
+    async def check(tab):
+        title = "document.querySelector('h1').textContent"
+        tools = COUNT("'#table-table1 .tools'")
+        assert await tab.run(title) == "<i>other</i>", "as the address says"
+        await tab.run(choose("engine", "calibrated"))
+        await tab.run(choose("runs", 0))
+        assert await tab.run(title) == report.manifest.run_id
+        assert await tab.run("document.getElementById('engine').value") == "calibrated"
+        assert await tab.run(COUNT("'#table-table1 th[hidden]'")) > 10
+        await tab.run(choose("runs", 1))
+        await tab.run(choose("runs", 0))
+        assert await tab.run(tools) == 1
+        assert await tab.run("[...document.querySelectorAll('[id]')].every((one, at, all) =>"
+                             "all.findIndex((each) => each.id === one.id) === at)")  # fmt: skip
+
+    assert visit(tmp_path, page, check, "?run=1") == []
 
 
 def test_a_script_that_the_policy_does_not_name_is_not_run(table1_run: Path, tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """Charts and the switch of engines: from tables of kept runs, valid, the same each time, and of what is declared."""
 
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bench import experiments
+from bench.report import page
 from bench.report.charts import CHARTS
 from bench.report.engines import COLUMNS, ENGINES, PAIRS, column_engines, row_engines
 from bench.report.model import BuiltTable
@@ -71,6 +75,42 @@ def test_every_chart_is_valid_vega_lite(frames, name):
 
     spec = CHARTS[name](frames)
     alt.Chart.from_dict({**spec, "data": {"values": spec["data"]["values"][:3]}}, validate=True)
+
+
+#: The bundle in a place that looks like a browser as far as it asks; expressions are interpreted, as on the page.
+DRAW = """
+globalThis.window = globalThis;
+globalThis.document = { createElement: () => ({ getContext: () => null, style: {} }), addEventListener() {} };
+const read = (name) => require("fs").readFileSync(name, "utf8");
+require("vm").runInThisContext(read(process.argv[1]));
+const said = [];
+const logger = { level: () => logger, error: (...all) => logger.warn(...all), info: () => logger, debug: () => logger,
+                 warn: (...all) => { said.push(all.join(" ")); return logger; } };
+(async () => {
+  const lengths = {};
+  for (const [name, spec] of Object.entries(JSON.parse(read(0)))) {
+    const compiled = lite.compile({ ...spec, width: 600 }, { logger });
+    const view = new vega.View(vega.parse(compiled.spec, null, { ast: true }), { renderer: "none", expr, logger });
+    lengths[name] = (await view.toSVG()).split("<path").length;
+  }
+  console.log(JSON.stringify({ lengths, said }));
+})();
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not on the path")
+def test_every_chart_is_drawn_without_a_word(frames, tmp_path):
+    specs = json.dumps({name: draw(frames) for name, draw in CHARTS.items()})
+    code, bundle = page._bundle_vega(), tmp_path / "vega.js"
+    places = (r"{vega:(\w+)\.version", r"=>(\w+)\.compile\(", r"\.expr\?\?(\w+)}")
+    vega, lite, expr = (re.search(place, code)[1] for place in places)
+    within = f"globalThis.vega = {vega}; globalThis.lite = {lite}; globalThis.expr = {expr};"
+    bundle.write_text(f"{code.removesuffix('})();')}{within}}})();", encoding="utf-8")
+    done = subprocess.run(["node", "-e", DRAW, bundle], input=specs, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert [line for line in told["said"] if 'Dropping "fit-y"' not in line] == []
+    assert min(told["lengths"].values()) > 10, "marks, not axes alone"
 
 
 def test_columns_and_tables_of_engines_are_declared():
