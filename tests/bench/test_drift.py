@@ -85,7 +85,7 @@ def test_a_planted_change_of_any_file_is_named_and_so_is_what_nothing_makes(repo
     assert err == f"ehrbench: {reported_run} has drifted: ehrbench report {reported_run} writes it anew\n"
 
 
-def test_tables_keep_ten_digits_of_fractions_and_all_of_whole_numbers():
+def test_tables_keep_nine_digits_of_fractions_and_all_of_whole_numbers():
     import pandas as pd
 
     frame = pd.DataFrame({
@@ -95,12 +95,12 @@ def test_tables_keep_ten_digits_of_fractions_and_all_of_whole_numbers():
     })  # fmt: skip
     found = round_numbers(frame)
     assert list(found.dtypes) == list(frame.dtypes)
-    assert found["float"].iloc[0] == 0.3333333333
+    assert found["float"].iloc[0] == 0.333333333
     assert found["whole"].iloc[0] == 1234567890123.0
     assert found["int"].iloc[0] == 2**60
     assert found["text"].iloc[0] == "0.1234567890123456"
     assert found["mixed"].tolist() == [0.3, None]
-    assert found["list"].iloc[0] == [0.3333333333, 2]
+    assert found["list"].iloc[0] == [0.333333333, 2]
     assert frame["float"].iloc[0] == 1 / 3
 
 
