@@ -104,18 +104,41 @@ def test_tables_keep_nine_digits_of_fractions_and_all_of_whole_numbers():
     assert frame["float"].iloc[0] == 1 / 3
 
 
-@pytest.mark.slow
-def test_another_process_folder_hash_seed_time_zone_and_locale_give_the_same_bytes(table1_run, tmp_path):
-    worlds = {
-        tmp_path / "one": {"PYTHONHASHSEED": "1", "TZ": "Asia/Kolkata", "LC_ALL": "C"},
-        tmp_path / "another" / "folder": {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "C.UTF-8"},
-    }
-    for place, changes in worlds.items():
-        shutil.copytree(table1_run, place)
+WORLDS = (
+    {"PYTHONHASHSEED": "1", "TZ": "Asia/Kolkata", "LC_ALL": "C"},
+    {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "C.UTF-8"},
+)
+DEMO = """
+import sys
+from bench import __main__, experiments
+from tests.bench.conftest import DEMO
+experiments.find_experiment = lambda _: DEMO
+__main__.main(sys.argv[1:])
+"""
+
+
+def _report_in_two_worlds(run, tmp_path, *command):
+    """The files of copies of ``run`` in two folders whose reports two processes have written."""
+    places = [tmp_path / "one", tmp_path / "another" / "folder"]
+    for place, changes in zip(places, WORLDS, strict=True):
+        shutil.copytree(run, place)
         (place / "report.pdf").touch()
-        words = [sys.executable, "-m", "bench", "report", str(place)]
+        words = [sys.executable, *command, "report", str(place)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)} | changes
-        subprocess.run(words, env=environment, cwd=place, capture_output=True, check=True, timeout=120)
-    one, other = map(_files, worlds)
+        subprocess.run(words, env=environment, cwd=place, capture_output=True, check=True, timeout=300)
+    return [*map(_files, places)]
+
+
+@pytest.mark.slow
+def test_another_process_folder_hash_seed_time_zone_and_locale_give_the_same_bytes(fake_run, tmp_path):
+    fake_run.seal()
+    one, other = _report_in_two_worlds(fake_run.folder, tmp_path, "-c", DEMO)
+    assert one == other
+    assert {"report.pdf", "figures/speeds.pdf", "ro-crate-metadata.json"} <= {*one}
+
+
+@pytest.mark.long
+def test_so_they_do_of_an_experiment_of_the_suite(table1_run, tmp_path):
+    one, other = _report_in_two_worlds(table1_run, tmp_path, "-m", "bench")
     assert one == other
     assert {"report.pdf", "figures/table1_throughput.pdf"} <= {*one}
