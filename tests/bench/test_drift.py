@@ -109,11 +109,11 @@ WORLDS = (
     {"PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "C.UTF-8"},
 )
 DEMO = """
-import sys
+import runpy, sys
 from bench import __main__, experiments
-from tests.bench.conftest import DEMO
-experiments.find_experiment = lambda _: DEMO
-__main__.main(sys.argv[1:])
+demo = runpy.run_path(sys.argv[1])["DEMO"]
+experiments.find_experiment = lambda _: demo
+__main__.main(sys.argv[2:])
 """
 
 
@@ -132,7 +132,9 @@ def _report_in_two_worlds(run, tmp_path, *command):
 @pytest.mark.slow
 def test_another_process_folder_hash_seed_time_zone_and_locale_give_the_same_bytes(fake_run, tmp_path):
     fake_run.seal()
-    one, other = _report_in_two_worlds(fake_run.folder, tmp_path, "-c", DEMO)
+    one, other = _report_in_two_worlds(
+        fake_run.folder, tmp_path, "-c", DEMO, str(Path(__file__).with_name("conftest.py"))
+    )
     assert one == other
     assert {"report.pdf", "figures/speeds.pdf", "ro-crate-metadata.json"} <= {*one}
 
