@@ -134,7 +134,7 @@ def _describe_claim(verdict: Verdict, flagged: Collection[str]) -> dict[str, Any
         "verdict": verdict.verdict,
         "finding": verdict.says,
         "evidence": [f"{item.what}: {describe(item)}" for item in verdict.evidence if verdict.verdict != UNTESTED],
-        "certainty": describe_certainty(verdict, flagged),
+        "certainty": describe_certainty(verdict, flagged) if verdict.evidence and verdict.verdict != UNTESTED else "",
         "command": claim.command,
     }
 

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 #: Significant digits of every fraction in a table: the last bits of a sum, in which the vector units of processors
 #: differ, reach no file.
-DIGITS: Final = 10
+DIGITS: Final = 9
 #: Written by `render_pdf` on request, and kept up to date from then on.
 PDF_FILE: Final = "report.pdf"
 

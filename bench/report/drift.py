@@ -29,7 +29,7 @@ def find_drift(folder: Path) -> tuple[list[str], int]:
         build_report(again, lambda _: None)
         seal(again)
         made, kept = _read_derived(again), _read_derived(folder)
-    return [*_compare(kept, made), *_find_strangers(folder, manifest)], len(made)
+    return [*_compare(kept, made), *_find_strangers(folder, manifest)], len(made) - 1  # but for the manifest
 
 
 def _mirror(folder: Path, again: Path) -> None:

@@ -164,25 +164,28 @@ def _draw_line(tables):
     return figure
 
 
-@pytest.fixture(scope="module")
+PLAIN = replace(DEMO, figures=(replace(DEMO.figures[0], draw=_draw_line),))
+
+
+@pytest.fixture(scope="session")
 def _reported_run(tmp_path_factory):
     run = FakeRun(tmp_path_factory.mktemp("reported") / "run")
     with pytest.MonkeyPatch.context() as patch:
-        plain = replace(DEMO, figures=(replace(DEMO.figures[0], draw=_draw_line),))
-        patch.setattr("bench.experiments.find_experiment", lambda _: plain)
-        patch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
+        patch.setattr("bench.experiments.find_experiment", lambda _: PLAIN)
         run.seal()
         (run.folder / "report.pdf").touch()
         build_report(run.folder, lambda _: None)
         held = RunDirectory.load(run.folder)
         held.seal_derived()
         held.release()
-        yield run.folder
+    return run.folder
 
 
 @pytest.fixture
-def reported_run(_reported_run, tmp_path):
+def reported_run(_reported_run, tmp_path, monkeypatch):
     """A complete run with everything that can be derived, which a test may spoil."""
+    monkeypatch.setattr("bench.experiments.find_experiment", lambda _: PLAIN)
+    monkeypatch.setattr("os.fsync", lambda _: None)  # no test pulls the plug
     return Path(shutil.copytree(_reported_run, tmp_path / "a run"))
 
 
