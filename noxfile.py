@@ -14,6 +14,7 @@ name: hashes are required, nothing is resolved, and nothing is built in isolatio
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -125,16 +126,13 @@ def kick(session: nox.Session) -> None:
     session.run("ehrbench", "run", "--profile", "smoke", success_codes=[0, 1])
     run = log_newest_run(session)
     ended = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["experiments"] if run else {}
-    if lost := [
-        name for name, item in ended.items() if item["status"] != "complete" or item["failed"] == item["cases"]
-    ]:
-        session.error(f"It does not work: nothing came of {', '.join(lost)}; the report of the run says why")
+    lost = [name for name, item in ended.items() if item["status"] != "complete" or item["failed"] == item["cases"]]
+    if lost or not ended:
+        session.error(f"It does not work: nothing came of {', '.join(lost) or 'the run'}; its report says why")
     session.run("ehrbench", "claims", "results/reference", silent=True)
     session.run("ehrbench", "errata", silent=True)
-    session.log(
-        f"It works, {time.monotonic() - begin:.0f} s with set-up: {len(ended)} experiments ended, the verdicts of"
-    )
-    session.log("results/reference follow from its rows, every erratum shows.  Numbers of this profile mean nothing.")
+    session.log(f"It works, {time.monotonic() - begin:.0f} s with set-up: {len(ended)} experiments ended, the verdicts")
+    session.log("of results/reference follow from its rows, every erratum shows.  Numbers of this run mean nothing.")
     session.log("Next: nox -s bench (under ten minutes), then nox -s verify; ARTIFACT-APPENDIX.md has the rest.")
 
 
