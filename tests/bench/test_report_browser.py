@@ -154,7 +154,8 @@ def test_the_page_switches_to_a_run_beside_and_back(table1_run: Path, tmp_path: 
     page = tmp_path / "both.html"
     page.write_text(render_page(report, [other]), encoding="utf-8")
     choose = (
-        "{{ const field = document.getElementById('{}'); field.value = '{}'; field.dispatchEvent(new Event('input')); }}"
+        "{{ const field = document.getElementById('{}'); "
+        "field.value = '{}'; field.dispatchEvent(new Event('input')); }}"
     ).format
 
     async def check(tab):
