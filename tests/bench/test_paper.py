@@ -109,3 +109,18 @@ def test_a_figure_that_was_changed_or_is_missing_is_refused(reported_run, capsys
     with pytest.raises(SystemExit):
         main(["paper", str(reported_run)])
     assert f"speeds.{suffix}: expected a file of a run, found: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("none",), "none: expected the directory of a run, found nothing"),
+        (("--results", "."), ".: expected a run, found none (make one with: ehrbench run)"),
+    ],
+)
+def test_a_run_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["paper", *words])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"ehrbench: {message}\n"
