@@ -90,7 +90,10 @@ def read_report(folder: Path, *, has_figures: bool = False) -> Report:
 def _read_beside(folder: Path, first: Path, rules: Rules) -> Report:
     if folder.resolve() == first.resolve():
         raise BenchError(f"--beside: expected another run than {first}, found the same")
-    report = read_report(folder, has_figures=True)
+    try:
+        report = read_report(folder, has_figures=True)
+    except BenchError as error:
+        raise BenchError(f"--beside: {error} (its own report comes first: ehrbench report {folder})") from None
     return replace(report, verdicts=judge_report(report, rules))
 
 

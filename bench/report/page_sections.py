@@ -17,7 +17,7 @@ from bench.report.markdown import ROW_LIMIT
 from bench.report.method import Part, describe_method
 from bench.report.model import DrawnFigure, Failure, Report, Section
 from bench.report.page_claims import render_strip
-from bench.report.page_tables import embed, render_table, scroll
+from bench.report.page_tables import data_url, embed, render_table, scroll
 from bench.report.summary import Group, describe_details, describe_environment, format_duration
 from bench.report.threats import list_threats
 
@@ -137,11 +137,12 @@ def _answer(lines: Sequence[str]) -> str:
 
 
 def _figure(drawn: DrawnFigure, frames: Frames) -> str:
-    kind, data = ("svg+xml", drawn.svg) if len(drawn.svg) <= SVG_LIMIT_BYTES else ("png", drawn.png)
+    is_small = len(drawn.svg) <= SVG_LIMIT_BYTES
+    png = "" if is_small else f"data:image/png;base64,{b64encode(drawn.png).decode()}"
+    source = png or data_url("image/svg+xml", drawn.svg)
     name, caption = escape(drawn.figure.name), escape(drawn.figure.caption)
     width = round(drawn.width_in * _PIXELS_PER_INCH)
     size = "wide" if drawn.width_in > 5 else "narrow"
-    source = f"data:image/{kind};base64,{b64encode(data).decode()}"
     spec = CHARTS[drawn.figure.name](frames) if drawn.figure.name in CHARTS else None
     chart, mark = (f"\n{embed(_fold(spec), 'spec')}", " data-chart") if spec else ("", "")
     return f"""<figure class="drawing" id="figure-{name}"{mark}>

@@ -1,15 +1,18 @@
 """A table on the page: its first rows as they stand, the others as data that a script can show, and all as CSV."""
 
 import json
-from base64 import b64encode
 from html import escape
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
 
 from bench.report.controls import find_flags
 from bench.report.engines import column_engines, only_engine, row_engines
 from bench.report.markdown import ROW_LIMIT
 from bench.report.model import BuiltTable, Report
 from bench.report.tables import format_rows, html_table
+
+#: What an address within double quotes may hold as it is.
+_SAFE: Final = " !$'*+,-./:;=?@[]^_{|}~"
 
 
 def render_table(report: Report, built: BuiltTable) -> str:
@@ -18,14 +21,14 @@ def render_table(report: Report, built: BuiltTable) -> str:
     flags = find_flags(table)
     flagged = f'<strong class="flag">{escape(flags)}</strong>' if flags else ""
     caption = escape(table.caption.removesuffix(flags)) + flagged
-    data = b64encode(frame.to_csv(index=False, lineterminator="\n").encode()).decode()
+    source = data_url("text/csv;charset=utf-8", frame.to_csv(index=False, lineterminator="\n").encode())
     name = escape(table.name)
     more = f" The first {ROW_LIMIT} of {len(frame)} rows." if len(frame) > ROW_LIMIT else ""
     empty = " No row." if frame.empty else ""
     marks = f'data-name="{name}" data-total="{len(frame)}"{_mark(report, built)}'
     return f"""<figure class="table" id="table-{name}" {marks}>
 <figcaption><b>Table {built.number}.</b> {caption}{more}{empty}
-<a class="download" download="{name}.csv" href="data:text/csv;charset=utf-8;base64,{data}">CSV</a></figcaption>
+<a class="download" download="{name}.csv" href="{source}">CSV</a></figcaption>
 {scroll(html_table(table, frame, ROW_LIMIT, column_engines(built)), table.name)}{_rest(built)}
 </figure>"""
 
@@ -33,6 +36,11 @@ def render_table(report: Report, built: BuiltTable) -> str:
 def scroll(table: str, label: str, kind: str = "") -> str:
     """A container that scrolls on its own, by keyboard too, so that a wide table never widens the page."""
     return f'<div class="scroll {kind}" role="region" aria-label="{escape(label)}" tabindex="0">\n{table}\n</div>'
+
+
+def data_url(media: str, text: bytes) -> str:
+    """A text as an address that holds it; shorter than in base64."""
+    return f"data:{media},{quote(text, safe=_SAFE)}"
 
 
 def embed(value: Any, kind: str) -> str:

@@ -153,10 +153,8 @@ def test_the_page_switches_to_a_run_beside_and_back(table1_run: Path, tmp_path: 
     other = replace(report, manifest=msgspec.structs.replace(report.manifest, run_id="<i>other</i>"))
     page = tmp_path / "both.html"
     page.write_text(render_page(report, [other]), encoding="utf-8")
-    choose = (
-        "{{ const field = document.getElementById('{}'); "
-        "field.value = '{}'; field.dispatchEvent(new Event('input')); }}"
-    ).format
+    field = "document.getElementById('{0}')"
+    choose = f"{field}.value = '{{1}}'; {field}.dispatchEvent(new Event('input'))".format
 
     async def check(tab):
         title = "document.querySelector('h1').textContent"
