@@ -15,6 +15,11 @@
     for (const child of children) part.append(child);
     parent.append(part);
   };
+  // Rows of columns; one of few values comes as these and the place of each cell's among them.
+  const unfold = (folded) => {
+    const columns = folded.map((column) => column.of ? column.at.map((place) => column.of[place]) : column);
+    return columns[0].map((_, row) => columns.map((column) => column[row]));
+  };
   const isFound = (text, words) => words.every((word) => text.includes(word));
   const split = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
   let engine = query.get("engine") || "all";
@@ -49,7 +54,7 @@
       if (isWhole) return;
       isWhole = true;
       const classes = heads.map((head) => head.className);
-      const added = JSON.parse(rest.textContent).map((cells) =>
+      const added = unfold(JSON.parse(rest.textContent)).map((cells) =>
         make("tr", {}, ...cells.map((textContent, index) => make("td", { textContent, className: classes[index] }))));
       rows = rows.concat(added);
       fill(body, added);
@@ -157,8 +162,8 @@
   const draw = async (figure) => {
     const place = figure.querySelector(".chart > div");
     const spec = JSON.parse(figure.querySelector("script.spec").textContent);
-    const { columns, rows } = spec.data;
-    spec.data = { values: rows.map((row) => Object.fromEntries(row.map((value, index) => [columns[index], value]))) };
+    const { names, columns } = spec.data;
+    spec.data = { values: unfold(columns).map((row) => Object.fromEntries(row.map((value, at) => [names[at], value]))) };
     // The policy allows no code made from text: Vega's expressions are interpreted (`ast`).
     const made = await vegaEmbed(place, spec, {
       mode: "vega-lite", actions: false, ast: true, renderer: "svg", config: theme(),

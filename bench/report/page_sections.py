@@ -17,7 +17,7 @@ from bench.report.markdown import ROW_LIMIT
 from bench.report.method import Part, describe_method
 from bench.report.model import DrawnFigure, Failure, Report, Section
 from bench.report.page_claims import render_strip
-from bench.report.page_tables import data_url, embed, render_table, scroll
+from bench.report.page_tables import data_url, embed, fold, render_table, scroll
 from bench.report.summary import Group, describe_details, describe_environment, format_duration
 from bench.report.threats import list_threats
 
@@ -152,13 +152,11 @@ def _figure(drawn: DrawnFigure, frames: Frames) -> str:
 
 
 def _fold(spec: Spec) -> Spec:
-    """The chart with its records as columns and rows, which names each column once; the script unfolds them."""
+    """The chart with its records by columns, which names each column once."""
     records: list[Mapping[str, object]] = spec["data"]["values"]
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    return {
-        **spec,
-        "data": {"columns": columns, "rows": [[record.get(name) for name in columns] for record in records]},
-    }
+    names = list(dict.fromkeys(name for record in records for name in record))
+    columns = [[record.get(name) for record in records] for name in names]
+    return {**spec, "data": {"names": names, "columns": fold(columns)}}
 
 
 def _failures(section: Section) -> str:

@@ -1,6 +1,7 @@
 """A table on the page: its first rows as they stand, the others as data that a script can show, and all as CSV."""
 
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 from urllib.parse import quote
@@ -43,6 +44,16 @@ def data_url(media: str, text: bytes) -> str:
     return f"data:{media},{quote(text, safe=_SAFE)}"
 
 
+def fold(columns: Sequence[Sequence[Any]]) -> list[Any]:
+    """Columns as the page's script unfolds them: one of few values as these and the place of each cell's among them."""
+    folded: list[Any] = []
+    for column in columns:
+        places = {value: place for place, value in enumerate(dict.fromkeys(column))}
+        is_few = 4 * len(places) <= len(column)
+        folded.append({"of": list(places), "at": [places[value] for value in column]} if is_few else list(column))
+    return folded
+
+
 def embed(value: Any, kind: str) -> str:
     """JSON that no reader of HTML takes for markup, for a script to find by the class ``kind``."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -53,7 +64,7 @@ def embed(value: Any, kind: str) -> str:
 
 def _rest(built: BuiltTable) -> str:
     rows = format_rows(built.table, built.frame)[ROW_LIMIT:]
-    return "\n" + embed(rows, "rest") if rows else ""
+    return "\n" + embed(fold(list(zip(*rows, strict=True))), "rest") if rows else ""
 
 
 def _mark(report: Report, built: BuiltTable) -> str:

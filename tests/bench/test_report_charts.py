@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench import experiments
 from bench.report import page
@@ -15,6 +17,7 @@ from bench.report.charts import CHARTS
 from bench.report.engines import COLUMNS, ENGINES, PAIRS, column_engines, row_engines
 from bench.report.model import BuiltTable
 from bench.report.page_sections import _fold
+from bench.report.page_tables import fold
 
 RESULTS = Path(__file__).parents[2] / "results"
 DECLARED = [experiments.find_experiment(name) for name in experiments.QUESTIONS]
@@ -33,8 +36,16 @@ def frames():
     return found
 
 
-def _unfold(data):
-    return [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+def _unfold(columns):
+    full = [column if isinstance(column, list) else [column["of"][at] for at in column["at"]] for column in columns]
+    return list(zip(*full, strict=True))
+
+
+@given(st.lists(st.lists(st.integers(0, 3) | st.none(), min_size=12, max_size=12), min_size=1, max_size=4))
+def test_what_is_folded_comes_back(columns):
+    folded = json.loads(json.dumps(fold(columns)))
+    assert _unfold(folded) == list(zip(*columns, strict=True))
+    assert isinstance(fold([["a"] * 8])[0], dict), "few values are named once"
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -44,8 +55,9 @@ def test_every_chart_is_of_a_declared_figure_and_of_its_tables(frames, name):
     assert spec is not None
     assert json.dumps(spec, allow_nan=False) == json.dumps(CHARTS[name](frames), allow_nan=False)
     values = spec["data"]["values"]
-    assert [{k: v for k, v in row.items() if v is not None} for row in _unfold(_fold(spec)["data"])] == [
-        {k: v for k, v in row.items() if v is not None} for row in values
+    data = _fold(spec)["data"]
+    assert [row.get(name) for row in values for name in data["names"]] == [
+        value for row in _unfold(data["columns"]) for value in row
     ]
     for param in spec["params"]:
         field = param["name"].removeprefix("chosen_")
