@@ -43,8 +43,9 @@ def _scope(report: Report) -> str:
     rows, failed = sum(item.rows for item in sections), sum(item.failed for item in sections)
     seconds = sum(item.progress.seconds for item in sections)
     profile = f" of profile {manifest.profile}" if manifest.profile else ""
+    made = f"{len(sections)} experiment{'s' if len(sections) != 1 else ''}"
     return (
-        f"The run{profile} made {len(sections)} experiments and recorded {rows:,} rows, {failed:,} of them not ok, in "
+        f"The run{profile} made {made} and recorded {rows:,} rows, {failed:,} of them not ok, in "
         f"{format_duration(seconds)}{describe_machine(report)}."
     )
 

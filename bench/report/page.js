@@ -241,7 +241,7 @@
     for (const { view } of views.values()) tell(view);
   };
   const open = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = location.hash && document.getElementById(location.hash.slice(1));
     if (!target) return;
     const folded = target.closest("details");
     if (folded) {

@@ -80,7 +80,7 @@ def test_the_abstract_of_a_run_without_verdicts_says_what_was_run(fake_run):
     aim, scope = write_abstract(read_report(fake_run.folder))
     assert f"{len(list_errata())} errata" in aim
     assert scope == (
-        "The run of profile smoke made 1 experiments and recorded 3 rows, 0 of them not ok, in 1 min 2 s on A <fast> "
+        "The run of profile smoke made 1 experiment and recorded 3 rows, 0 of them not ok, in 1 min 2 s on A <fast> "
         "CPU with 8 GiB of memory."
     )
 
