@@ -27,7 +27,8 @@ _OPPOSITE: Final = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 class Evidence:
     """What one test found.  ``value`` is that of the row that decided; ``low`` and ``high`` bound it with 95 %.
 
-    With ``tries`` they bound the share of them.  ``good`` of ``rows`` rows hold; ``reason`` says what is missing.
+    With ``tries`` they bound the share of them.  ``good`` of ``rows`` rows hold (a sum, range or the like is one);
+    ``reason`` says what is missing.
     """
 
     test: str
@@ -101,9 +102,7 @@ def _gather(blank: Evidence, test: RuleTest, chosen: Rows) -> Evidence:
         tries = round(math.fsum(_number(_read(row, test.of)) for row in chosen))
         low, high = wilson(round(value), tries) if tries else (None, None)
         outcome = "open" if tries < test.least and outcome == "holds" else outcome
-    return replace(
-        blank, value=value, low=low, high=high, tries=tries, rows=len(values), good=len(values), outcome=outcome
-    )
+    return replace(blank, value=value, low=low, high=high, tries=tries, rows=1, **_count(outcome))
 
 
 def _count(outcome: Outcome) -> dict[str, Any]:

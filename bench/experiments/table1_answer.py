@@ -141,8 +141,8 @@ def _models(tables: "Tables") -> Iterator[str]:
         part = frame[(frame["subset"] == subset) & frame["loo_rmse"].notna()].sort_values("loo_rmse")
         best, others = part[part["is_best"]].iloc[0], part[~part["is_best"]]
         listed = ", ".join(f"{row['model']} {row['loo_rmse']:.2f}" for _, row in others.iterrows())
-        worse, alike = ([str(name) for name in others[is_apart]["model"]]
-                        for is_apart in (others["p"] < 0.05, ~(others["p"] < 0.05)))  # fmt: skip
+        is_worse = (others["p"] < 0.05) & (2 * others["nearer"] > others["of"])
+        worse, alike = ([str(name) for name in others[is_apart]["model"]] for is_apart in (is_worse, ~is_worse))
         told = [f"is better than {_join(worse)}"] * bool(worse) + [f"is not told from {_join(alike)}"] * bool(alike)
         yield (
             f"{words}, the model that predicts unseen rows best is {best['model']} ({best['about']}; "

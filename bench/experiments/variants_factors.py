@@ -206,9 +206,10 @@ FACTORS_TABLE: Final = Table(
     "levels in the next table; `paper` has more of them than `quick`). A cell is a closed loop over as many full "
     "blocks as the last column says, and as many at the offered load. "
     "Shares depend on the levels: they rank the factors over these, and proof of work, where difficulty can be had at "
-    "will, is shown apart. Least and greatest: each repeat as a design of its own. Residual: what repeats of a cell "
-    "differ by beyond their own means. Active energy is CPU time times watts, so that its shares are those of CPU; "
-    "energy with idle adds what all nodes draw while they wait.",
+    "will, is shown apart. Least and greatest: each repeat as a design of its own, without repeats and residual, so "
+    "that a share of all may lie below both. Residual: what repeats of a cell differ by beyond their own means. Active "
+    "energy is CPU time times watts, so that its shares are those of CPU; energy with idle adds what all "
+    "nodes draw while they wait.",
     FACTOR_COLUMNS,
     build_factors,
     ("scope", "response", "term", "share", "span"),

@@ -165,7 +165,10 @@ def _construct(report: Report) -> Iterator[str]:
         f"The paper leaves much open and is wrong in places: {len(ERRATA)} errata say how each was read here. A claim "
         "is tested as corrected, which may be more than its authors had."
     )
-    yield "Claims are in our words and rules are ours, though fixed beforehand: the paper's authors had no say in them."
+    yield (
+        "Claims are in our words and rules are ours. They were fixed before the run and not blindly: what the paper "
+        "prints was known, and so were earlier runs; the paper's authors had no say in them."
+    )
     kinds = _count_energy(_tables(report))
     if kinds:
         listed = ", ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
@@ -211,10 +214,17 @@ def _statistical(report: Report) -> Iterator[str]:
         bounded = sum(item.low is not None and item.high is not None for item in tested)
         yield (
             f"Verdicts rest on {len(tested)} tests, {bounded} of them with an interval; they are not corrected for "
-            "their number over all claims, so a few at the edge of their limits may be chance."
+            "their number over all claims, nor those of slopes within one, so a few at the edge of their limits may be "
+            "chance."
         )
         still = sum(item.outcome == "open" for item in tested)
         yield f"{still} of these tests are open: their interval has the limit in it, or too little was tried."
+    if any(built.table.name == "table1_regression" for built in _tables(report)):
+        yield (
+            "Slopes of the paper's table are those of single whole numbers in configurations that it chose, slopes of "
+            "computed throughputs those of values without noise: their intervals say how well a plane fits, and are no "
+            "test of a sample."
+        )
     if any(item.tries is not None for item in tested):
         yield "Where nothing succeeded in so many tries, what is shown is the upper end of Wilson's interval, not zero."
     yield "Simulated runs repeat bit for bit: their spread is one of seeds and unit costs, not of machines."

@@ -78,7 +78,7 @@ def spoil(tmp_path: Path, old: str, new: str) -> str:
         ('holds = "< 1"', 'holds = "< one"', "C01.tests.always: expected a number to compare with, found 'one'"),
         ('holds = "< 1"', 'holds = "== 1"', "expected <, <=, > or >= with an interval or effect, found =="),
         ('verdict = "supported"', 'verdict = "true"', "Invalid enum value 'true'"),
-        ('holds = ["always"]', 'holds = ["ever"]', "C01.decisions 1: expected a test (always, practical, idle), found"),
+        ('holds = ["always"]', 'holds = ["ever"]', "C01.decisions 1: expected a test (always, practical, idle, as_"),
         ("{practical.low}", "{practical.lowest}", "expected one of value, low, high, tries, rows, good, found"),
         ("a share of {idle}", "a share", "C01: expected a decision that uses each test, found none for idle"),
         ('experiments = ["variants"]', 'experiments = ["hashes"]', "expected variants among the claim's experiments"),
@@ -182,6 +182,7 @@ def test_each_shows_the_worst_row_and_any_the_best() -> None:
     assert (each.outcome, each.value, each.good, each.rows) == ("fails", 3, 1, 3)
     assert (some.outcome, some.value) == ("holds", 0.5)
     assert [run(rows, rows=how, holds="> 0").value for how in ("sum", "min", "max", "range")] == [5.5, 0.5, 3, 2.5]
+    assert describe(run(rows, rows="max", holds="== 2")) == "3; fails: == 2", "one number is not so many rows as asked"
 
 
 def test_a_value_may_be_divided_by_another_column_or_row() -> None:
@@ -201,9 +202,14 @@ def test_figures_that_the_paper_prints_need_no_run() -> None:
 
 
 def judge_c01(median: Any, low: Any, high: Any) -> Verdict:
+    ends = {"cpu_ratio_low": 1.2, "cpu_ratio_high": 1.4}
     tables = {
         "variants_break_even": cells({"suite": "sha256", "bare_median": median, "bare_low": low, "bare_high": high}),
         "variants_energy": cells({"rule": "PoS", "suite": "sha256", "idle_share": 0.9}),
+        "variants_ratios": cells(
+            {"rule": "PoW", "suite": "sha256", "cpu_ratio": 1.3, **ends},
+            {"rule": "PoW", "suite": "sha256", "cpu_ratio": None, **ends},
+        ),
     }
     return judge_claim("C01", RULES.claims["C01"], tables.get)
 
