@@ -22,9 +22,9 @@ FILE: Final = "claims.json"
 INTRODUCTION: Final = (
     "What the paper says, in our words with the place, and what this run says of it. The rules were fixed before "
     "(paper/claims.toml, with the reason for each) and no verdict is typed. Supported, supported under a condition and "
-    "contradicted need every number that the rule names on its side of the limit, with its whole interval where it has "
-    "one; not supported means that this run does not show it, not that it shows the opposite. A claim of which the run "
-    "lacks a table, row or value has no verdict."
+    "contradicted need every number that their decision asks for on its side of the limit, with its whole interval "
+    "where it has one; other numbers are shown beside. Not supported means that this run does not show it, not that it "
+    "shows the opposite. A claim of which the run lacks a table, row or value has no verdict."
 )
 
 
