@@ -235,6 +235,17 @@ def test_conditions_are_filled_with_the_numbers_of_the_run() -> None:
     assert judge_c01(31, 30, 32).says.startswith("undecided in this run: difficulty above which proof")
 
 
+def test_a_replay_after_our_own_restart_does_not_decide_against_agents() -> None:
+    row = {"attack": "replayed", "variant": "again", "protection": "all protections", "succeeded": 0, "tries": 30}
+    early, late = ({**row, "where": f"{role}: replayed"} for role in ("agent", "coordinator"))
+    restarted = {**late, "variant": "after a restart of every node"}
+    found = judge_claim("C18", RULES.claims["C18"], finder(identity=cells(early, restarted)))
+    assert found.verdict == CONDITIONAL
+    assert found.says.endswith("1 of 1 kinds of bad transactions ended at an agent, 0 of 60 tries got past; replays after "
+                               "a restart of every node counted, 1 of 2 kinds did (coordinator: replayed)")  # fmt: skip
+    assert judge_claim("C18", RULES.claims["C18"], finder(identity=cells(early, late))).verdict == CONTRADICTED
+
+
 def test_what_nobody_here_can_test_says_why() -> None:
     verdict = judge_claim("C46", RULES.claims["C46"], finder())
     assert (verdict.verdict, verdict.says) == (UNTESTABLE, RULES.claims["C46"].untestable)

@@ -16,6 +16,7 @@ from bench.report.certainty import describe_certainty
 from bench.report.claims import judge_report
 from bench.report.load import read_content
 from bench.report.summary import format_bytes, format_duration
+from bench.report.threats import list_threats
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,11 @@ def test_a_claim_opens_to_all_that_a_reviewer_asks(folder: Path) -> None:
         assert part in opened
     assert page.count('class="claim"') == 46
     assert 'href="#claim-C33" title="The number of ordering nodes' in page, "and all verdicts at a glance lead there"
+
+
+def test_what_intervals_of_slopes_are_worth_is_a_threat(folder: Path) -> None:
+    said = dict(list_threats(read_report(folder)))["Statistical conclusion validity"]
+    assert any("no test of a sample" in text for text in said)
 
 
 def test_how_sure_a_verdict_is_follows_its_evidence(folder: Path) -> None:

@@ -210,6 +210,14 @@ def test_the_answer_is_given_both_ways_and_its_numbers_are_the_tables(kept):
     assert "real networks" not in told, "two of them are not enough to say anything"
 
 
+def test_a_model_that_is_farther_in_most_rows_is_not_called_worse(kept):
+    models = kept["table1_models"].copy()
+    models.loc[~models["is_best"], ["nearer", "p"]] = [0.0, 0.001]
+    told = "\n".join(answer({**kept, "table1_models": models}))
+    assert "is not told from" in told
+    assert "is better than" not in told
+
+
 def test_real_networks_are_told_of_where_there_are_enough():
     tables = build(ROWS + networks(2))
     told = "\n".join(answer(tables))
