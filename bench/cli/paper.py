@@ -5,23 +5,19 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import PLACE, RESULTS
+
 
 @click.command(short_help="Set the report of a run as an article, in PDF.")
-@click.argument("folder", type=click.Path(path_type=Path), required=False, metavar="[RUN]")
+@click.argument("folder", type=PLACE, required=False, metavar="[RUN]")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     metavar="FILE",
     help="Where to write it, and nothing else.  [default: report.pdf of the run]",
 )
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where runs are kept.",
-)
+@RESULTS
 def paper(folder: Path | None, output: Path | None, results: Path) -> None:
     """Set the report of a run (the newest if none is named) as an article, in PDF, from its rows and figures.
 
@@ -42,5 +38,5 @@ def paper(folder: Path | None, output: Path | None, results: Path) -> None:
     else:
         held = RunDirectory.load(chosen)
         write_atomic(chosen / PDF_FILE, data)
-        held.seal_derived()
+        held.seal_derived(PDF_FILE)
     click.echo(f"Paper: {output or chosen / PDF_FILE}")
