@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,10 @@ def test_a_folder_in_place_of_the_file_is_named_and_nothing_is_left(tmp_path):
 def test_a_null_byte_in_the_name_is_an_error_of_use(tmp_path):
     with pytest.raises(BenchError, match="null (byte|character)"):
         write_atomic(tmp_path / "a\0b" / "x", "")
+
+
+@pytest.mark.parametrize("path", [".", "/"])
+def test_what_has_no_name_is_no_file(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match=r"expected a file that can be written, found: .* has an empty name"):
+        write_atomic(Path(path), "")
