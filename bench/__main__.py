@@ -190,15 +190,15 @@ def report(folder: Path | None, beside: tuple[Path, ...], *, is_check: bool, res
 
 def _check_report(folder: Path) -> None:
     from bench.report.drift import find_drift
+    from bench.report.terminal import write_plain
 
     lines, count = find_drift(folder)
-    for line in lines:
-        click.echo(line)
+    write_plain("".join(f"{line}\n" for line in lines))
     if lines:
         anew = f"ehrbench report {folder} writes it anew, but for what is too much: that is to be deleted"
         sys.stderr.write(f"ehrbench: {folder} has drifted: {anew}\n")
         sys.exit(1)
-    click.echo(f"{folder}: {count} derived files are what the rows give, byte for byte")
+    write_plain(f"{folder}: {count} derived files are what the rows give, byte for byte\n")
 
 
 @app.command(short_help="Say what a run says of the paper's claims.")

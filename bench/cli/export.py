@@ -45,9 +45,10 @@ def export(
     if target is None:
         raise BenchError(f"-o: expected a folder or a file to write {form} to, found none")
     from bench.report.export import export_tables
+    from bench.report.terminal import write_plain
 
     for path in export_tables(run, form, tables, target, is_long=is_long):
-        click.echo(path)
+        write_plain(f"{path}\n")
 
 
 def _export_bibtex(run: "Run", tables: tuple[str, ...], target: Path | None, *, is_long: bool) -> None:
@@ -63,4 +64,4 @@ def _export_bibtex(run: "Run", tables: tuple[str, ...], target: Path | None, *, 
         return
     path = target if target.suffix == ".bib" else target / "references.bib"
     write_atomic(path, text)
-    click.echo(path)
+    write_plain(f"{path}\n")

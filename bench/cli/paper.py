@@ -29,6 +29,7 @@ def paper(folder: Path | None, output: Path | None, results: Path) -> None:
     from bench.report.build import PDF_FILE, read_report
     from bench.report.claims import judge_report
     from bench.report.pdf import render_pdf
+    from bench.report.terminal import write_plain
 
     chosen = folder or newest_run(results)
     report = read_report(chosen, has_figures=True)
@@ -39,4 +40,4 @@ def paper(folder: Path | None, output: Path | None, results: Path) -> None:
         held = RunDirectory.load(chosen)
         write_atomic(chosen / PDF_FILE, data)
         held.seal_derived(PDF_FILE)
-    click.echo(f"Paper: {output or chosen / PDF_FILE}")
+    write_plain(f"Paper: {output or chosen / PDF_FILE}\n")
