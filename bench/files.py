@@ -28,6 +28,17 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         raise BenchError(f"{path}: expected a file that can be written, found: {reason}") from None
 
 
+def write_output(path: Path, data: bytes | str) -> None:
+    """As `write_atomic`, for a path that a user names: a link, a pipe or a device is written to, and stays one."""
+    if not (path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir())):
+        write_atomic(path, data)
+        return
+    try:
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+
+
 def append_durably(path: Path, data: bytes) -> None:
     """Add ``data`` to the end of ``path``, a file in a folder that is there; it is on the disk when this returns.
 

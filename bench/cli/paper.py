@@ -24,7 +24,7 @@ def paper(folder: Path | None, output: Path | None, results: Path) -> None:
     The run needs its report (see: ehrbench report); a figure that is missing or was changed is refused, and so is a
     text that cites a number which the run does not have.
     """
-    from bench.files import write_atomic
+    from bench.files import write_atomic, write_output
     from bench.record import RunDirectory, newest_run
     from bench.report.build import PDF_FILE, read_report
     from bench.report.claims import judge_report
@@ -35,7 +35,7 @@ def paper(folder: Path | None, output: Path | None, results: Path) -> None:
     report = read_report(chosen, has_figures=True)
     data = render_pdf(replace(report, verdicts=judge_report(report)))
     if output is not None:
-        write_atomic(output, data)
+        write_output(output, data)
     else:
         held = RunDirectory.load(chosen)
         write_atomic(chosen / PDF_FILE, data)

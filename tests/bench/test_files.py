@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.files import write_atomic
+from bench.files import write_atomic, write_output
 
 
 def test_content_is_written_as_it_is_and_folders_are_made(tmp_path):
@@ -79,3 +79,16 @@ def test_what_has_no_name_is_no_file(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BenchError, match=r"expected a file that can be written, found: .* has an empty name"):
         write_atomic(Path(path), "")
+
+
+def test_what_a_user_names_stays_what_it_is(tmp_path):
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "link").symlink_to("file")
+    for name in ("null", "link", "plain"):
+        write_output(tmp_path / name, "text")
+    assert (tmp_path / "null").readlink() == Path("/dev/null")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == (tmp_path / "plain").read_text() == "text"
+    (tmp_path / "lost").symlink_to("no/where")
+    with pytest.raises(BenchError, match="lost: expected a file that can be written, found: No such file"):
+        write_output(tmp_path / "lost", b"")
