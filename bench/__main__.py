@@ -1,4 +1,4 @@
-"""The command line: `ehrbench list`, `run`, `report`, `paper`, `claims`, `compare`, `verify`, `doctor`, `errata`.
+"""The command line of `ehrbench`; commands that have a module each are in `bench.cli`.
 
 Bad input ends in one clear line and exit code 2; an interrupted run in 130; a bug in a traceback.  Code 1 says that a
 command did its work and that the answer is no.  Commands import what they need when they run, so that help and lists
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -21,25 +20,12 @@ import msgspec
 from bench.cli.appendix import appendix
 from bench.cli.compare import compare
 from bench.cli.export import export
+from bench.cli.options import PLACE, RESULTS, TOLERANCE
 from bench.cli.paper import paper
 from bench.errors import BenchError
 from ehrcore import __version__
 from ehrcore.errors import EhrError
 
-
-class _Place(click.Path):
-    """A path; an empty one is refused, for it would mean the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "":
-            self.fail("expected a path, found ''", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_FOLDER = _Place(path_type=Path)
-_RESULTS = click.option(
-    "--results", type=_FOLDER, default=Path("results"), show_default=True, help="Where runs are kept."
-)
 _FORMAT = click.option(
     "--format",
     "form",
@@ -55,7 +41,7 @@ _FORMAT = click.option(
 @click.option(
     "--extend",
     "extensions",
-    type=_FOLDER,
+    type=PLACE,
     multiple=True,
     envvar="EHR_EXTEND",
     metavar="FILE",
@@ -83,16 +69,16 @@ def list_experiments() -> None:
 @app.command(short_help="Run experiments; write tables, figures and a report.")
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT]...")
 @click.option("--profile", default="quick", show_default=True, help="smoke, quick or paper (see: ehrbench list).")
-@click.option("--config", type=_FOLDER, metavar="FILE", help="A TOML scenario laid over the profile.")
-@click.option("--records", type=_FOLDER, metavar="DIR", help="FHIR JSON or NDJSON in place of synthetic patients.")
+@click.option("--config", type=PLACE, metavar="FILE", help="A TOML scenario laid over the profile.")
+@click.option("--records", type=PLACE, metavar="DIR", help="FHIR JSON or NDJSON in place of synthetic patients.")
 @click.option(
     "--engine",
     type=click.Choice(["sim", "net"]),
     help="Measure table1 and variants over real networks, too (net), or not at all so (sim).  [default: as configured]",
 )
 @click.option("--strict", is_flag=True, help="Refuse malformed record files rather than skip them.")
-@click.option("--resume", type=_FOLDER, metavar="RUN", help="Go on with a run that was stopped, as it was begun.")
-@_RESULTS
+@click.option("--resume", type=PLACE, metavar="RUN", help="Go on with a run that was stopped, as it was begun.")
+@RESULTS
 @click.pass_context
 def run(
     context: click.Context,
@@ -169,16 +155,16 @@ def _terminate_as_interrupt() -> Iterator[None]:
 
 
 @app.command(short_help="Write tables, figures and report of a run again.")
-@click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
+@click.argument("folder", type=PLACE, required=False, metavar="[RUN]")
 @click.option(
     "--beside",
     multiple=True,
-    type=_FOLDER,
+    type=PLACE,
     metavar="RUN",
     help="Another run, of another profile or machine, to which the page can switch; may be given again.",
 )
 @click.option("--check", "is_check", is_flag=True, help="Write nothing, and say what is not what the rows give.")
-@_RESULTS
+@RESULTS
 def report(folder: Path | None, beside: tuple[Path, ...], *, is_check: bool, results: Path) -> None:
     """Write tables, figures and report of a run (the newest if none is named) again, from its raw rows.
 
@@ -204,27 +190,25 @@ def report(folder: Path | None, beside: tuple[Path, ...], *, is_check: bool, res
 
 def _check_report(folder: Path) -> None:
     from bench.report.drift import find_drift
+    from bench.report.terminal import write_plain
 
     lines, count = find_drift(folder)
-    for line in lines:
-        click.echo(line)
+    write_plain("".join(f"{line}\n" for line in lines))
     if lines:
-        sys.stderr.write(f"ehrbench: {folder} has drifted: ehrbench report {folder} writes it anew\n")
+        anew = f"ehrbench report {folder} writes it anew, but for what is too much: that is to be deleted"
+        sys.stderr.write(f"ehrbench: {folder} has drifted: {anew}\n")
         sys.exit(1)
-    click.echo(f"{folder}: {count} derived files are what the rows give, byte for byte")
-
-
-app.add_command(paper)
+    write_plain(f"{folder}: {count} derived files are what the rows give, byte for byte\n")
 
 
 @app.command(short_help="Say what a run says of the paper's claims.")
-@click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
+@click.argument("folder", type=PLACE, required=False, metavar="[RUN]")
 @click.option("--only", multiple=True, metavar="ID", help="A claim, such as C33; may be given again.  [default: all]")
 @click.option("--json", "is_json", is_flag=True, help="Print what the run's claims.json holds.")
 @click.option("--markdown", "is_markdown", is_flag=True, help="Print the section of the report.")
 @click.option("--rules", "is_rules", is_flag=True, help="Print the rules as Markdown, and judge no run.")
 @click.option("--verbose", is_flag=True, help="Print the evidence, the rule and the command of each, too.")
-@_RESULTS
+@RESULTS
 def claims(
     folder: Path | None,
     only: tuple[str, ...],
@@ -256,18 +240,18 @@ def claims(
 
 
 @app.command(short_help="Say whether a run confirms a reference.")
-@click.argument("folder", type=_FOLDER, required=False, metavar="[RUN]")
-@click.option("--against", type=_FOLDER, default=Path("results/reference"), show_default=True, help="The reference.")
+@click.argument("folder", type=PLACE, required=False, metavar="[RUN]")
+@click.option("--against", type=PLACE, default=Path("results/reference"), show_default=True, help="The reference.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 100, min_open=True),
-    default=0.25,
+    default=TOLERANCE,
     show_default=True,
     help="How much a ratio may change, as a share.",
 )
 @_FORMAT
 @click.option("--verbose", is_flag=True, help="List in the text every ratio and claim, not only what differs.")
-@_RESULTS
+@RESULTS
 def verify(folder: Path | None, against: Path, tolerance: float, form: str, *, verbose: bool, results: Path) -> None:
     """Say whether a run (the newest if none is named) confirms a reference: ratios and orders, never absolute times.
 
@@ -347,9 +331,8 @@ def errata(ids: tuple[str, ...], form: str | None) -> None:
         sys.exit(1)
 
 
-app.add_command(compare)
-app.add_command(export)
-app.add_command(appendix)
+for _command in (paper, compare, export, appendix):
+    app.add_command(_command)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -14,8 +14,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     Raises `BenchError` naming ``path`` if it cannot be written; whatever stops the write, no other file is left.
     """
     content = data.encode() if isinstance(data, str) else data
-    beside = path.with_name(f".{uuid4().hex}.partial")
     try:
+        beside = path.with_name(f".{uuid4().hex}.partial")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _write_durably(beside, content)
@@ -23,9 +23,20 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         finally:
             beside.unlink(missing_ok=True)
         _sync_folder(path.parent)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name, or no name at all
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise BenchError(f"{path}: expected a file that can be written, found: {reason}") from None
+
+
+def write_output(path: Path, data: bytes | str) -> None:
+    """As `write_atomic`, for a path that a user names: a link, a pipe or a device is written to, and stays one."""
+    if not (path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir())):
+        write_atomic(path, data)
+        return
+    try:
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
 
 
 def append_durably(path: Path, data: bytes) -> None:

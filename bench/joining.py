@@ -70,7 +70,7 @@ def load_all(folders: Iterable[str | PathLike[str]] | Mapping[str, str | PathLik
 
     Raises `BenchError` as `load` does, and for two runs of one name.
     """
-    if isinstance(folders, Mapping):
+    if isinstance(folders, Mapping) and folders:
         return Runs({str(name): load(folder, check=check) for name, folder in folders.items()})
     if isinstance(folders, str):
         raise BenchError(f"runs: expected several folders, found one text: {folders!r}")

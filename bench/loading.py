@@ -233,10 +233,14 @@ class Run:
 
         if not (self.folder / _CLAIMS).is_file():
             raise BenchError(f"{self.folder / _CLAIMS}: expected verdicts, found none (ehrbench report {self.folder})")
-        claims = json.loads(self._read(_CLAIMS))["claims"]
-        if what == "claims":
-            return pd.DataFrame([{key: value for key, value in one.items() if key != "evidence"} for one in claims])
-        return pd.DataFrame([{"id": one["id"], **test} for one in claims for test in one["evidence"]])
+        data = self._read(_CLAIMS)
+        try:
+            claims = json.loads(data)["claims"]
+            if what == "claims":
+                return pd.DataFrame([{key: value for key, value in one.items() if key != "evidence"} for one in claims])
+            return pd.DataFrame([{"id": one["id"], **test} for one in claims for test in one["evidence"]])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BenchError(f"{self.folder / _CLAIMS}: expected a file of verdicts, found: {error}") from None
 
 
 def load(folder: str | PathLike[str], *, check: bool = True) -> Run:

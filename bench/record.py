@@ -100,9 +100,10 @@ class RunDirectory:
         self.manifest["record_sha256"] = compute_record_digest(self.manifest)
         self.save()
 
-    def seal_derived(self) -> None:
+    def seal_derived(self, *written: str) -> None:
         """Record the digests of what a report has written; those of what was measured stay as they were taken.
 
+        Where files are named, they alone were ``written``: of all others the digests stay, so an edit still shows.
         The run's crate describes all files, so it is written here, after all others.
         """
         from bench.report.crate import FILE, write_crate
@@ -111,6 +112,8 @@ class RunDirectory:
         paths.pop(FILE, None)
         measured = {name: digest for name, digest in self.manifest["files"].items() if not is_derived(name)}
         derived = {name: _digest(path) for name, path in paths.items() if is_derived(name)}
+        if written:
+            derived |= {name: self.manifest["files"].get(name, derived[name]) for name in {*derived} - {*written}}
         # Of a run that was killed nothing is sealed, and the crate has what is there.
         found = measured or {name: _digest(path) for name, path in paths.items() if not is_derived(name)}
         write_crate(self.folder, self.manifest, {**found, **derived})

@@ -86,7 +86,10 @@ def _compare_row(blank: Evidence, test: RuleTest, row: Mapping[str, str], rows: 
     value = _read(row, test.column)
     if test.per or test.over:
         below = row if test.per else _only(select_rows(rows, test.over), test)
-        value = _number(value) / _number(_read(below, test.per or test.column))
+        divisor = _number(_read(below, test.per or test.column))
+        if divisor == 0:
+            raise _MissingError(f"0 in {test.per or test.column}, by which nothing is divided")
+        value = _number(value) / divisor
     low, high = (_bound(row, name) for name in (test.low, test.high))
     return replace(blank, value=value, low=low, high=high, outcome=_judge(test, value, low, high))
 

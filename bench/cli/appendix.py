@@ -4,19 +4,21 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import PLACE
+
 
 @click.command(short_help="Print the artifact appendix.")
 @click.option(
     "--reference",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     default=Path("results/reference"),
     show_default=True,
     help="The run that says what to expect.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A file to write it to.  [default: the screen]")
+@click.option("-o", "--output", type=PLACE, help="A file to write it to.  [default: the screen]")
 def appendix(reference: Path, output: Path | None) -> None:
     """Print ARTIFACT-APPENDIX.md: claims, experiments, minutes of a person and a machine, what to expect."""
-    from bench.files import write_atomic
+    from bench.files import write_output
     from bench.report.appendix import render_appendix
     from bench.report.terminal import write_plain
 
@@ -24,4 +26,4 @@ def appendix(reference: Path, output: Path | None) -> None:
     if output is None:
         write_plain(text)
     else:
-        write_atomic(output, text)
+        write_output(output, text)

@@ -5,26 +5,17 @@ from typing import Final
 
 import click
 
+from bench.cli.options import PLACE, TOLERANCE, Place
 from bench.errors import BenchError
 from bench.experiments.catalogue import QUESTIONS
 
 _FORMS: Final = ("text", "csv", "json", "latex")
-_TOLERANCE: Final = 0.25
 #: What `--variants` compares unless a table is named.
 _TABLE: Final = "variants"
 
 
-class _Word(click.Path):
-    """A run's folder or the name of an experiment; an empty one is refused."""
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value == "":
-            self.fail("expected a path, found ''", param, ctx)
-        return str(value)
-
-
 @click.command(short_help="Say what changed between runs, or how variants of one run differ.")
-@click.argument("words", nargs=-1, type=_Word(), metavar="RUN... [EXPERIMENT]...")
+@click.argument("words", nargs=-1, type=Place(), metavar="RUN... [EXPERIMENT]...")
 @click.option("--variants", metavar="FACTOR[=BASE,LEVEL,...]", help="Compare these levels of a factor within one run.")
 @click.option("--where", multiple=True, metavar="KEY=VALUE[,...]", help="Only what has it; may be given again.")
 @click.option("--measure", "measures", multiple=True, metavar="NAME", help="With --variants: throughput, cpu, ...")
@@ -32,9 +23,9 @@ class _Word(click.Path):
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 100, min_open=True),
-    help=f"How far apart ratios of several runs may be and still be stable, as a share.  [default: {_TOLERANCE}]",
+    help=f"How far apart ratios of several runs may be and still be stable, as a share.  [default: {TOLERANCE}]",
 )
-@click.option("--figure", type=click.Path(path_type=Path), metavar="FILE", help="Draw the ratios: .svg, .pdf or .png.")
+@click.option("--figure", type=PLACE, metavar="FILE", help="Draw the ratios: .svg, .pdf or .png.")
 @click.option("--format", "form", type=click.Choice(_FORMS), default="text", show_default=True, help="How to print.")
 @click.option("--all", "is_whole", is_flag=True, help="List in text and LaTeX what is unresolved or the same, too.")
 def compare(
@@ -82,7 +73,7 @@ def compare(
 
     if tolerance is not None and not tolerance > 0:  # NaN is in every range
         raise BenchError(f"--tolerance: expected a number above 0, found {tolerance}")
-    print_many(read_many(folders, experiments), form, where, tolerance or _TOLERANCE, figure, is_whole=is_whole)
+    print_many(read_many(folders, experiments), form, where, tolerance or TOLERANCE, figure, is_whole=is_whole)
 
 
 def _refuse(what: str, options: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.options import PLACE
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -14,14 +15,14 @@ _FORMS = ("csv", "parquet", "latex", "bibtex")
 
 
 @click.command(short_help="Write tables of a run for other programs, or how to cite it.")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("folder", type=PLACE, metavar="RUN")
 @click.argument("tables", nargs=-1, metavar="[TABLE]...")
 @click.option("--format", "form", type=click.Choice(_FORMS), default="csv", show_default=True, help="What to write.")
 @click.option(
     "-o",
     "--output",
     "target",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     metavar="DIR|FILE",
     help="A folder, or a file that ends in .csv, .parquet, .tex or .bib.  [default for bibtex: print it]",
 )
@@ -41,12 +42,13 @@ def export(
     if form == "bibtex":
         _export_bibtex(run, tables, target, is_long=is_long)
         return
-    if target is None or not target.name:
+    if target is None:
         raise BenchError(f"-o: expected a folder or a file to write {form} to, found none")
     from bench.report.export import export_tables
+    from bench.report.terminal import write_plain
 
     for path in export_tables(run, form, tables, target, is_long=is_long):
-        click.echo(path)
+        write_plain(f"{path}\n")
 
 
 def _export_bibtex(run: "Run", tables: tuple[str, ...], target: Path | None, *, is_long: bool) -> None:
@@ -62,4 +64,4 @@ def _export_bibtex(run: "Run", tables: tuple[str, ...], target: Path | None, *, 
         return
     path = target if target.suffix == ".bib" else target / "references.bib"
     write_atomic(path, text)
-    click.echo(path)
+    write_plain(f"{path}\n")

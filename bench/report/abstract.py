@@ -3,12 +3,12 @@
 It is plain sentences, one paragraph an entry, for every form of the report: page, text and print.
 """
 
-from collections import Counter
 from typing import Final
 
-from bench.analysis.claims import CONTRADICTED, UNTESTED, VERDICTS
+from bench.analysis.claims import CONTRADICTED, UNTESTED
 from bench.analysis.verdicts import Verdict
 from bench.errata.table import ERRATA
+from bench.report.claims import count_verdicts
 from bench.report.model import Report
 from bench.report.summary import format_bytes, format_duration
 
@@ -67,9 +67,7 @@ def describe_machine(report: Report) -> str:
 def _findings(verdicts: tuple[Verdict, ...]) -> list[str]:
     if not verdicts:
         return []
-    counts = Counter(item.verdict for item in verdicts)
-    counted = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
-    found = [f"Of {len(verdicts)} claims: {counted}."]
+    found = [f"Of {len(verdicts)} claims: {count_verdicts(verdicts)}."]
     headlines = [item for item in verdicts if _is_headline(item) and item.verdict != UNTESTED]
     if headlines:
         told = " ".join(_tell(item, f"{item.verdict}; ") for item in headlines)

@@ -27,10 +27,12 @@ _NO_TEST: Final = "–"
 def render_appendix(folder: Path) -> str:
     """The whole page, from the run in ``folder``; equal runs and rules give equal text.
 
-    Raises `BenchError` for what is no run, or for one without verdicts.
+    Raises `BenchError` for what is no complete run, or for one without a verdict on each claim.
     """
-    read_manifest(folder)
-    manifest, rules, claims = read_content(folder), read_rules(), _read_claims(folder)
+    if not read_manifest(folder).is_complete or "sittings" not in (manifest := read_content(folder)):
+        raise BenchError(f"{folder}: expected a complete run of today's layout, found another")
+    rules = read_rules()
+    claims = _read_claims(folder, rules)
     seconds = sum(sitting["seconds"] for sitting in manifest["sittings"])
     size_bytes = sum((folder / name).stat().st_size for name in manifest["files"] if (folder / name).exists())
     return Template(Path(__file__).with_name("appendix.md").read_text(encoding="utf-8")).substitute(
@@ -46,10 +48,11 @@ def render_appendix(folder: Path) -> str:
     )
 
 
-def _read_claims(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_claims(folder: Path, rules: Rules) -> dict[str, dict[str, Any]]:
     try:
         content = json.loads((folder / CLAIMS).read_text(encoding="utf-8"))
-        return {item["id"]: item for item in content["claims"]}
+        found = {item["id"]: item for item in content["claims"]}
+        return {name: found[name] for name in rules.claims}
     except FileNotFoundError:
         raise BenchError(f"{folder / CLAIMS}: expected verdicts, found none: ehrbench report {folder}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -3,6 +3,7 @@
 Entries are of types that every style knows: ``@misc`` for data and software, ``@article`` for the paper.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from importlib import resources
@@ -30,8 +31,8 @@ class _Person(msgspec.Struct, frozen=True, rename="kebab"):
     def __str__(self) -> str:
         """As BibTeX takes it: a group's name in braces of its own, which keep it whole."""
         if self.name:
-            return f"{{{escape_latex(self.name)}}}"
-        return ", ".join(escape_latex(part) for part in (self.family_names, self.given_names) if part)
+            return f"{{{_escape(self.name)}}}"
+        return ", ".join(_escape(part) for part in (self.family_names, self.given_names) if part)
 
 
 class _Work(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
@@ -75,23 +76,26 @@ def write_bibtex(run: "Run", work: _Work | None = None) -> str:
 
 def _cite_run(run: "Run", work: _Work) -> str:
     """The run by its digest: whoever has its folder can check that it is the one that is cited."""
-    started = datetime.fromisoformat(str(run.manifest.get("started")))
+    try:
+        started = datetime.fromisoformat(str(run.manifest.get("started")))
+    except ValueError as error:
+        raise BenchError(f"{run.folder}: expected the instant at which the run started, found: {error}") from None
     digest = run.record_sha256 or ""
     cpu, python = run.machine.get("cpu") or "unknown processor", run.versions.get("python") or "unknown"
     facts = [f"profile {run.profile}", f"{cpu}, Python {python}", describe_commit(run)]
     facts += [f"SHA-256 of the record: {digest}"] if digest else ["the run has not ended"]
     facts += [f"the run is {run.status}"] if run.status != "complete" else []
-    return _entry("misc", f"ehrbench-run-{digest[:_DIGITS] or run.id}", {
+    return _entry("misc", f"ehrbench-run-{re.sub(r'[^A-Za-z0-9._-]', '', digest[:_DIGITS] or run.id)}", {
         "author": _join_authors(work),
-        "title": f"{{Benchmark run {escape_latex(run.id)}}}",
+        "title": f"{{Benchmark run {_escape(run.id)}}}",
         "year": f"{started:%Y}",
         "month": f"{started.month}",
         "date": f"{started:%Y-%m-%d}",
         "howpublished": "Data set",
-        "version": escape_latex(version_of(run)),
-        "commit": str(run.git.get("commit") or ""),
-        "record_sha256": digest,
-        "note": escape_latex("; ".join(facts)),
+        "version": _escape(version_of(run)),
+        "commit": _escape(str(run.git.get("commit") or "")),
+        "record_sha256": _escape(digest),
+        "note": _escape("; ".join(facts)),
     })  # fmt: skip
 
 
@@ -99,13 +103,13 @@ def _cite_software(run: "Run", work: _Work) -> str:
     released = str(work.date_released or run.manifest.get("started"))
     return _entry("misc", "ehrbench", {
         "author": _join_authors(work),
-        "title": f"{{{escape_latex(work.title)}}}",
+        "title": f"{{{_escape(work.title)}}}",
         "year": released[:4],
         "howpublished": "Software",
-        "version": escape_latex(version_of(run) or work.version),
+        "version": _escape(version_of(run) or work.version),
         "doi": work.doi,
         "url": work.repository_code or work.url,
-        "note": escape_latex(describe_commit(run)),
+        "note": _escape(describe_commit(run)),
     })  # fmt: skip
 
 
@@ -114,14 +118,19 @@ def _cite_paper(item: _Work) -> str:
     name = "".join(letter for letter in (first.family_names or first.name).lower() if letter.isalnum())
     return _entry("article" if item.type == "article" else "misc", f"{name}{item.year or ''}", {
         "author": _join_authors(item),
-        "title": f"{{{escape_latex(item.title)}}}",
-        "journal": escape_latex(item.journal),
+        "title": f"{{{_escape(item.title)}}}",
+        "journal": _escape(item.journal),
         "volume": str(item.volume),
         "pages": str(item.start),
         "year": str(item.year or ""),
         "doi": item.doi,
         "url": item.url,
     })  # fmt: skip
+
+
+def _escape(text: str) -> str:
+    """As LaTeX sets it; BibTeX counts braces even behind a backslash, so those of the text go by their names."""
+    return escape_latex(text).replace(r"\{", r"\textbraceleft{}").replace(r"\}", r"\textbraceright{}")
 
 
 def version_of(run: "Run") -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from bench.analysis.verify import CONFIRMED, CONTRADICTED, MISSING, NEW, OUTCOME
 from bench.errors import BenchError
 from bench.report.build import read_report
 from bench.report.comparison_figure import write_figure
-from bench.report.comparison_two import describe_two, format_cell, list_panels, write_two_latex
+from bench.report.comparison_two import describe_two, encode_json, format_cell, list_panels, write_two_latex
 from bench.report.load import read_content
 from bench.report.model import Report
 from bench.report.summary import banner_of, format_time
@@ -153,7 +152,7 @@ def write_json(runs: TwoRuns, findings: Iterable[Finding], more: Mapping[str, An
             for item in findings
         ],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return encode_json(content)
 
 
 def describe_run(report: Report) -> dict[str, Any]:

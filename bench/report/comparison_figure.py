@@ -7,25 +7,20 @@ that is called none.  Runs have marks of different shapes, so that the figure re
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.paired import MIN_EFFECT
 from bench.errors import BenchError
 from bench.files import write_atomic
-from bench.report.style import COLOURS, MARKERS, PNG_DPI, journal_style, new_figure
+from bench.report.style import COLOURS, MARKERS, encode_figure, journal_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MplFigure
 
-#: Suffix -> what the file says of itself; matplotlib would add a date and its own version.
-_METADATA: Final[dict[str, tuple[str, dict[str, None]]]] = {
-    ".svg": ("Description", {"Date": None, "Creator": None}),
-    ".pdf": ("Subject", {"CreationDate": None, "Creator": None, "Producer": None}),
-    ".png": ("Description", {"Software": None}),
-}
+#: Suffix -> where the file says what it shows.
+_CAPTIONS: Final = {".svg": "Description", ".pdf": "Subject", ".png": "Description"}
 #: More rows are no figure that a journal prints.
 MOST_ROWS: Final = 60
 _GREY: Final = "#7F7F7F"
@@ -62,8 +57,8 @@ class Panel:
 
 def validate_figure(path: Path) -> None:
     """Raise `BenchError` unless the path names a format that can be written."""
-    if path.suffix.lower() not in _METADATA:
-        raise BenchError(f"--figure: expected a file that ends in {', '.join(_METADATA)}, found {path}")
+    if path.suffix.lower() not in _CAPTIONS:
+        raise BenchError(f"--figure: expected a file that ends in {', '.join(_CAPTIONS)}, found {path}")
 
 
 def write_figure(path: Path, panels: Sequence[Panel], series: Sequence[str], caption: str, *, is_stacked: bool) -> None:
@@ -83,16 +78,10 @@ def write_figure(path: Path, panels: Sequence[Panel], series: Sequence[str], cap
         figure = _draw_stacked(shown, series) if is_stacked else _draw_abreast(shown)
         if len(series) > 1:
             handles = [_draw_handle(place) for place in range(len(series))]
-            figure.legend(handles, list(series), loc="outside upper center", ncols=_count_columns(series))
-    write_atomic(path, encode_figure(figure, path.suffix.lower(), caption))
-
-
-def encode_figure(figure: "MplFigure", suffix: str, caption: str) -> bytes:
-    """The figure's file, with the caption as its description."""
-    data, (name, metadata) = BytesIO(), _METADATA[suffix]
-    with journal_style():
-        figure.savefig(data, format=suffix[1:], dpi=PNG_DPI, metadata={**metadata, name: caption})
-    return data.getvalue()
+            names = [name.replace("$", r"\$") for name in series]  # no formulas
+            figure.legend(handles, names, loc="outside upper center", ncols=_count_columns(series))
+    suffix = path.suffix.lower()
+    write_atomic(path, encode_figure(figure, suffix[1:], **{_CAPTIONS[suffix]: caption}))
 
 
 def _draw_stacked(panels: Sequence[Panel], series: Sequence[str]) -> "MplFigure":

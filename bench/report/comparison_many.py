@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from bench.experiments.base import Column
 from bench.report.build import read_report
 from bench.report.comparison import KINDS, describe_run
 from bench.report.comparison_figure import write_figure
-from bench.report.comparison_two import format_cell, list_panels, render_latex
+from bench.report.comparison_two import encode_json, format_cell, list_panels, render_latex
 from bench.report.load import read_content
 from bench.report.model import Report
 from bench.report.summary import banner_of, format_time
@@ -178,7 +177,7 @@ def _write_json(runs: ManyRuns, standings: Iterable[Standing], caption: str) -> 
             for item in standings
         ],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return encode_json(content)
 
 
 def _write_latex(runs: ManyRuns, standings: Sequence[Standing], caption: str) -> str:

@@ -1,8 +1,9 @@
-"""Two runs as a LaTeX table and as a forest plot: the ratios of each, and what became of them."""
+"""Two runs as a LaTeX table and a forest plot (the ratios of each, what became of them), and comparisons as JSON."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from bench.analysis.compare import Cell, Finding, Place
 from bench.analysis.paired import HOLDS, UNRESOLVED
@@ -57,6 +58,21 @@ def format_cell(cell: Cell | None, gap: str = "\n", *, with_verdict: bool = True
     value = format_value(cell.value, "" if isinstance(cell.value, str | bool) else form)
     shown = "".join(letter if letter.isprintable() else "?" for letter in value)
     return gap.join([f"{shown} {cell.verdict}".strip() if with_verdict else shown, *ends])
+
+
+def encode_json(content: Any) -> str:
+    """What a comparison found as JSON, which has no NaN (null) and no infinity (a text, as in claims.json)."""
+    return json.dumps(_settle(content), indent=1, allow_nan=False) + "\n"
+
+
+def _settle(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _settle(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_settle(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
 
 
 def list_panels(places: Iterable[tuple[Place, Sequence[Cell | None]]]) -> list[Panel]:

@@ -1,10 +1,9 @@
 """What `ehrbench compare RUN --variants` prints: ratios of variants within one run, and their forest plot."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bench.analysis.compare_sources import SOURCES, Measure, Source, read_observations
 from bench.analysis.compare_variants import Answer, Contrast, answer, ask
@@ -13,7 +12,7 @@ from bench.errors import BenchError
 from bench.experiments.base import Column
 from bench.loading import Run, refuse_name
 from bench.report.comparison_figure import Panel, Point, write_figure
-from bench.report.comparison_two import render_latex, say_level
+from bench.report.comparison_two import encode_json, render_latex, say_level
 from bench.report.tables import format_value
 from bench.report.terminal import printable, write_plain, write_text
 
@@ -45,7 +44,12 @@ def compare_variants(
         raise BenchError(
             f"{run.folder}: expected the experiment {source.experiment}, found {', '.join(run.experiments)}"
         )
-    observations = read_observations(source, run.rows(source.experiment))
+    try:
+        observations = read_observations(source, run.rows(source.experiment))
+    except KeyError as error:  # runs of older versions
+        raise BenchError(
+            f"{run.folder}: expected rows of {source.experiment} with {error}, found some without"
+        ) from None
     if observations.empty:
         raise BenchError(f"{run.folder}: expected observations for {table}, found none that is ok")
     question = ask(source, observations, variants, where, measures, is_pooled=is_pooled)
@@ -156,10 +160,9 @@ class VariantsFound:
         content = {
             "run": {"folder": str(self.run.folder), "run_id": self.run.id, "record_sha256": self.run.record_sha256},
             "question": asked, "family": self.found.family, "needed": self.found.needed, "caption": self.describe(),
-            "ratios": [{key: _plain(value) for key, value in row.items()}
-                       for row in self.build_frame().to_dict("records")],
+            "ratios": self.build_frame().to_dict("records"),
         }  # fmt: skip
-        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        return encode_json(content)
 
     def write_latex(self) -> str:
         """A ``table`` with the caption, a row per ratio."""
@@ -228,10 +231,6 @@ def _format(item: Contrast) -> list[str]:
     found = item.estimate
     numbers = [format_value(value, ".4g") for value in (found.ratio, found.low, found.high)]
     return [*numbers, found.verdict, str(found.clusters), str(item.lacking)]
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN is no JSON
 
 
 def _draw(item: Contrast) -> Point:

@@ -96,9 +96,7 @@ def write_facts(report: Report, facts: Facts) -> str:
     content = {
         "run_id": report.manifest.run_id,
         "record_sha256": report.manifest.record_sha256,
-        "facts": {
-            name: {key: text for key, text in asdict(fact).items() if text} for name, fact in facts.found.items()
-        },
+        "facts": as_json(facts),
         "missing": facts.missing,
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

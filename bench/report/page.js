@@ -30,7 +30,7 @@
   const lower = (text) => text.replace("⁻", "-").replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹]/g, (digit) => RAISED.indexOf(digit));
   // The number that a cell shows; null for a dash and for what is no number.
   const read = (text) => {
-    const plain = text.trim().replace(/,/g, "").replace("∞", "Infinity").replace(/×10(.+)$/, (_, power) => `e${lower(power)}`);
+    const plain = text.trim().replace(/,/g, "").replace(/%$/, "").replace("∞", "Infinity").replace(/×10(.+)$/, (_, power) => `e${lower(power)}`);
     return plain === "" || Number.isNaN(Number(plain)) ? null : Number(plain);
   };
   const compare = (isNumber, sign) => ([a], [b]) => {

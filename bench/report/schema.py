@@ -5,6 +5,7 @@ that a table is read with its types by whoever has the file, and by `bench.load`
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -106,8 +107,12 @@ def read_package(data: bytes, source: str) -> dict[str, Resource]:
     """Tables by name; `BenchError` naming ``source`` for anything else than a package."""
     try:
         package = msgspec.json.decode(data, type=Package)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{source}: expected a description of tables, found: {error}") from None
+    for item in package.resources:
+        # Files are read and written by these names: none of them leads out of a folder.
+        if not re.fullmatch(r"[\w-]+", item.name) or item.path != f"{item.name}.csv":
+            raise BenchError(f"{source}: expected tables and files of one name, found {item.name!r} in {item.path!r}")
     return {item.name: item for item in package.resources}
 
 
@@ -172,8 +177,10 @@ def parse_table(data: bytes, resource: Resource, source: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    # Words such as NA and None are words: only nothing is missing.
-    text = pd.read_csv(BytesIO(data), dtype=str, na_filter=False)
+    try:  # words such as NA and None are words: only nothing is missing
+        text = pd.read_csv(BytesIO(data), dtype=str, na_filter=False)
+    except ValueError as error:
+        raise BenchError(f"{source}: expected a CSV file, found: {error}") from None
     names = [field.name for field in resource.fields]
     if list(text.columns) != names:
         raise BenchError(f"{source}: expected the columns {', '.join(names)}, found {', '.join(text.columns)}")
@@ -181,7 +188,7 @@ def parse_table(data: bytes, resource: Resource, source: str) -> "pd.DataFrame":
     for field in resource.fields:
         try:
             columns[field.name] = _convert(text[field.name], field.dtype or guess_dtype(text[field.name]))
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, OverflowError) as error:
             raise BenchError(f"{source}: expected a {field.dtype} in column {field.name}, found: {error}") from None
     frame = pd.DataFrame(columns, columns=names)
     titles = {field.name: field.title for field in resource.fields}

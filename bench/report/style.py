@@ -121,13 +121,15 @@ def save_figure(figure: "Figure", folder: Path, name: str) -> list[Path]:
 
 def render_figure(figure: "Figure") -> dict[str, bytes]:
     """The figure as files, by their suffix."""
-    files = {}
+    return {suffix: encode_figure(figure, suffix) for suffix in _METADATA}
+
+
+def encode_figure(figure: "Figure", suffix: str, **said: str) -> bytes:
+    """The figure as a file of one suffix (svg, png or pdf), with what else is ``said`` in its metadata."""
+    data = BytesIO()
     with journal_style():
-        for suffix, metadata in _METADATA.items():
-            data = BytesIO()
-            figure.savefig(data, format=suffix, dpi=PNG_DPI, metadata=metadata)
-            files[suffix] = data.getvalue()
-    return files
+        figure.savefig(data, format=suffix, dpi=PNG_DPI, metadata={**_METADATA[suffix], **said})
+    return data.getvalue()
 
 
 def save_files(files: Mapping[str, bytes], folder: Path, name: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Tables as files and as markup: tidy CSV in full precision, and LaTeX, Markdown and HTML that a person reads.
+"""Tables as files and as markup: tidy CSV of all values, and LaTeX, Markdown and HTML that a person reads.
 
 All readable forms show the same text: `format_rows` formats, the others only escape and lay out.  LaTeX and print show
 the columns that tell.

@@ -75,7 +75,7 @@ def make_layers() -> str:
         kind = "seam" if "⟶" in name else "box"
         parts += [f'<rect class="{kind}" x="20" y="{y - 24}" width="820" height="48" rx="8"/>']
         parts += _words(34, y - 3, name, "left strong") + _words(34, y + 15, text, "small left")
-    parts += _arrow(862, 40, 862, 62 * len(rows) - 10) + _words(0, 0, "")
+    parts += _arrow(862, 40, 862, 62 * len(rows) - 10)
     parts += ['<text class="small" transform="translate(882 250) rotate(90)">imports go down, never up</text>']
     return _figure(900, 20 + 62 * len(rows), "The layers of the code", parts)
 

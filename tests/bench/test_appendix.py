@@ -108,7 +108,17 @@ def test_another_verdict_makes_another_page(copy: Path) -> None:
     assert "**supported**: so \\| so |" in render_appendix(copy)
 
 
-@pytest.mark.parametrize("text", [None, "{", '{"claims": [{}]}'])
+@pytest.mark.parametrize("key", ["status", "sittings"])
+def test_a_run_that_is_not_complete_or_older_is_refused_in_one_line(copy: Path, key: str) -> None:
+    content = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    content |= {"schema_version": 1, "record_sha256": None, "files": {}, "status": "complete"}
+    content = {**content, "status": "running"} if key == "status" else {k: v for k, v in content.items() if k != key}
+    (copy / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(BenchError, match=r"expected a complete run of today's layout, found another"):
+        render_appendix(copy)
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"claims": []}', '{"claims": [{}]}'])
 def test_a_run_without_verdicts_is_refused_in_one_line(copy: Path, text: str | None, capsys: Any) -> None:
     (copy / "claims.json").unlink()
     if text is not None:

@@ -190,6 +190,9 @@ def test_a_value_may_be_divided_by_another_column_or_row() -> None:
     assert run(rows, where={"k": "a"}, per="y", holds="> 1").value == 1.5
     assert run(rows, where={"k": "a"}, over={"k": "b"}, holds="> 1").value == 2
     assert run(rows, where={"k": "a"}, over={"k": "c"}, holds="> 1").reason == "table t has no rows with k c"
+    rows = cells({"k": "a", "x": 6, "y": 0}, {"k": "b", "x": 0, "y": 1})
+    assert run(rows, where={"k": "a"}, per="y", holds="> 1").outcome == "missing"
+    assert run(rows, where={"k": "a"}, over={"k": "b"}, holds="> 1").reason.startswith("table t has 0 in x")
 
 
 def test_figures_that_the_paper_prints_need_no_run() -> None:

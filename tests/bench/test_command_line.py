@@ -196,6 +196,12 @@ MISTAKES = {
             ("compare",),
             ("verify",),
             ("verify", "--against"),
+            ("paper",),
+            ("paper", "-o"),
+            ("export",),
+            ("export", "x", "-o"),
+            ("appendix", "--reference"),
+            ("compare", "--figure"),
         )
     },
 }

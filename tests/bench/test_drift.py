@@ -82,7 +82,8 @@ def test_a_planted_change_of_any_file_is_named_and_so_is_what_nothing_makes(repo
     assert lines["tables/old.csv"].endswith(": too much, nothing of the run makes it")
     assert lines["notes.txt"].endswith(": too much, the run did not record it")
     assert all(": differs" in lines[name] for name in PLANTED)
-    assert err == f"ehrbench: {reported_run} has drifted: ehrbench report {reported_run} writes it anew\n"
+    anew = f"ehrbench report {reported_run} writes it anew, but for what is too much: that is to be deleted"
+    assert err == f"ehrbench: {reported_run} has drifted: {anew}\n"
 
 
 def test_tables_keep_nine_digits_of_fractions_and_all_of_whole_numbers():

@@ -157,9 +157,8 @@ def parse_bibtex(text: str) -> dict[str, dict[str, str]]:
             assert name, f"no field of {key} begins here: {rest[:40]!r}"
             end, depth = name.end(), 1
             while depth:
-                escaped = rest[end] == "\\" and rest[end + 1] in "{}"
-                depth += 0 if escaped else {"{": 1, "}": -1}.get(rest[end], 0)
-                end += 2 if escaped else 1
+                depth += {"{": 1, "}": -1}.get(rest[end], 0)  # behind a backslash, too
+                end += 1
             assert name[1] not in fields
             fields[name[1]] = rest[name.end() : end - 1]
             comma = re.match(r",\s*", rest[end:])
@@ -182,11 +181,11 @@ def test_the_entries_cite_run_software_and_paper(run: Run) -> None:
 
 
 def test_what_latex_would_take_for_its_own_is_escaped(run: Run) -> None:
-    manifest = {**run.manifest, "machine": {"cpu": "50% {of} a_CPU & more #1"}, "status": "interrupted",
+    manifest = {**run.manifest, "machine": {"cpu": "50% {of} a_CPU & more } #1"}, "status": "interrupted",
                 "git": {"commit": "c0ffee", "is_dirty": True}}  # fmt: skip
     entries = parse_bibtex(write_bibtex(Run(run.folder, manifest)))
     note = next(iter(entries.values()))["note"]
-    assert r"50\% \{of\} a\_CPU \& more \#1" in note
+    assert r"50\% \textbraceleft{}of\textbraceright{} a\_CPU \& more \textbraceright{} \#1" in note
     assert "with changes since" in note
     assert "the run is interrupted" in note
 
@@ -217,6 +216,12 @@ def test_the_command_names_what_it_wrote(run: Run, tmp_path: Path, capsys: pytes
     out, err = capsys.readouterr()
     assert out.splitlines() == [str(tmp_path / "means.csv"), str(tmp_path / "means.dictionary.csv")]
     assert err == ""
+
+
+def test_the_current_folder_is_one_to_write_to(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(run.folder, "means", "-o", ".") == 0
+    assert (tmp_path / "means.csv").exists()
 
 
 def test_the_command_prints_bibtex_or_writes_it(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,12 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
-from bench.files import write_atomic
+from bench.files import write_atomic, write_output
 
 
 def test_content_is_written_as_it_is_and_folders_are_made(tmp_path):
@@ -71,3 +72,23 @@ def test_a_folder_in_place_of_the_file_is_named_and_nothing_is_left(tmp_path):
 def test_a_null_byte_in_the_name_is_an_error_of_use(tmp_path):
     with pytest.raises(BenchError, match="null (byte|character)"):
         write_atomic(tmp_path / "a\0b" / "x", "")
+
+
+@pytest.mark.parametrize("path", [".", "/"])
+def test_what_has_no_name_is_no_file(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match=r"expected a file that can be written, found: .* has an empty name"):
+        write_atomic(Path(path), "")
+
+
+def test_what_a_user_names_stays_what_it_is(tmp_path):
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "link").symlink_to("file")
+    for name in ("null", "link", "plain"):
+        write_output(tmp_path / name, "text")
+    assert (tmp_path / "null").readlink() == Path("/dev/null")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == (tmp_path / "plain").read_text() == "text"
+    (tmp_path / "lost").symlink_to("no/where")
+    with pytest.raises(BenchError, match="lost: expected a file that can be written, found: No such file"):
+        write_output(tmp_path / "lost", b"")

@@ -178,6 +178,13 @@ def test_a_run_without_a_report_has_rows_and_no_table(
         _ = run.claims
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"claims": [1]}'])
+def test_verdicts_that_are_none_are_one_line(folder: Path, text: str) -> None:
+    (folder / "claims.json").write_text(text)
+    with pytest.raises(BenchError, match=r"claims.json: expected a file of verdicts, found: "):
+        _ = bench.load(folder, check=False).evidence
+
+
 def test_several_runs_have_a_column_that_names_them(folder: Path, built: Path) -> None:
     runs = bench.load_all([folder, built])
     frame = runs.tables["speeds"]
@@ -191,7 +198,7 @@ def test_several_runs_have_a_column_that_names_them(folder: Path, built: Path) -
 
 
 def test_runs_of_one_name_need_others(built: Path) -> None:
-    for folders in ([built, built], []):
+    for folders in ([built, built], [], {}):
         with pytest.raises(BenchError, match=r"^runs: expected folders of different names, or a mapping"):
             bench.load_all(folders)
     with pytest.raises(BenchError, match=r"^runs: expected several folders, found one text"):

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pypdf
 import pytest
 
+import bench
 from bench.__main__ import main
 from bench.analysis.claims import VERDICTS
 from bench.errors import BenchError
@@ -69,10 +70,14 @@ def test_the_command_writes_it_into_the_run_and_seals_it_or_only_where_it_is_tol
     before = {path: path.read_bytes() for path in reported_run.rglob("*") if path.is_file()}
     main(["paper", str(reported_run), "-o", str(tmp_path / "one.pdf")])
     assert {path: path.read_bytes() for path in reported_run.rglob("*") if path.is_file()} == before
+    table = reported_run / "tables" / "speeds.csv"
+    table.write_bytes(table.read_bytes().replace(b"12345.678", b"12345.679"))
     main(["paper", str(reported_run)])
     assert (reported_run / "report.pdf").read_bytes() == (tmp_path / "one.pdf").read_bytes()
     assert '"report.pdf"' in (reported_run / "manifest.json").read_text(encoding="utf-8")
     assert capsys.readouterr().out.splitlines()[-1] == f"Paper: {reported_run / 'report.pdf'}"
+    with pytest.raises(BenchError, match=r"speeds.csv: expected the SHA-256 .* it was changed"):
+        bench.load(reported_run).tables["speeds"]  # what was edited still shows
 
 
 def test_a_text_that_cites_a_missing_fact_is_one_line(reported_run, monkeypatch):

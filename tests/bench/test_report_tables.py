@@ -1,4 +1,4 @@
-"""Tables: full precision for machines, one formatting for people, every special character harmless."""
+"""Tables: all values for machines, one formatting for people, every special character harmless."""
 
 import io
 import math

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -153,12 +154,28 @@ def test_what_is_no_package_is_one_line(data: bytes, tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("../evil", "../evil.csv"), ("t", "../t.csv"), ("t", "/etc/passwd"), ("", ".csv"), ("a\0", "a\0.csv")],
+)
+def test_a_table_that_leads_out_of_its_folder_is_refused(name: str, path: str) -> None:
+    item = Resource(name=name, path=path, experiment="e", description="T.", schema=Schema([]))
+    with pytest.raises(BenchError, match=r"^here: expected tables and files of one name, found "):
+        read_package(msgspec.json.encode(Package(resources=[item])), "here")
+
+
+@pytest.mark.parametrize("data", [b"", b"a\n1,2\n1,2,3\n", b"a\n\xff\n", b"a\n99999999999999999999\n"])
+def test_a_file_that_is_no_such_table_is_one_line(data: bytes) -> None:
+    schema = Schema([Field(name="a", title="A", dtype="int64", type="integer")])
+    item = Resource(name="t", path="t.csv", experiment="e", description="T.", schema=schema)
+    with pytest.raises(BenchError, match=r"^demo.csv: expected "):
+        parse_table(data, item, "demo.csv")
+
+
 def test_the_package_is_one_of_frictionless() -> None:
     """The standard asks for these names: a path per resource, and a name and a type per field."""
     frame = pd.DataFrame({"a": [1], "b": [True], "c": [1.5], "d": ["x"]})
     item = describe_table("e", table_of({name: Column(name) for name in frame}), frame)
-    import msgspec
-
     content = json.loads(msgspec.json.encode(Package(resources=[item])))
     assert content["profile"] == "tabular-data-package"
     (resource,) = content["resources"]
