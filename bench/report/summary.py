@@ -25,7 +25,8 @@ HOW_TO_READ: Final = (
 )
 FILES: Final = (
     "Beside this file stand the raw observations (raw/, one JSON object a line), the tables in full precision "
-    "(tables/, CSV and LaTeX), the figures (figures/, SVG and PNG) and manifest.json, which records the environment."
+    "(tables/, CSV and LaTeX), the figures (figures/, SVG, PNG and PDF) "
+    "and manifest.json, which records the environment."
 )
 #: A larger object (every installed package, say) is one entry, and of a longer list only the beginning is shown.
 _FEW: Final = 12
