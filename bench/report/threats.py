@@ -167,8 +167,8 @@ def _construct(report: Report) -> Iterator[str]:
     )
     yield "Claims are in our words and rules are ours, though fixed beforehand: the paper's authors had no say in them."
     yield (
-        "Rules on the paper's own numbers, such as those of Table 1, were written by people who had read them: they were "
-        "fixed before our runs."
+        "Rules on the paper's own numbers, such as those of Table 1, were written by people who had read them: they "
+        "were fixed before our runs."
     )
     kinds = _count_energy(_tables(report))
     if kinds:
