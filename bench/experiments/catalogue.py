@@ -29,5 +29,5 @@ QUESTIONS: Final[dict[str, str]] = {
 PROFILES: Final = {
     "smoke": "a minute or two, for continuous integration",
     "quick": "under ten minutes, the default",
-    "paper": "longer runs of the same, for publication",
+    "paper": "about an hour on two cores, for publication",
 }

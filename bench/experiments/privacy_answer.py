@@ -78,7 +78,7 @@ def _answer_linkage(linkage: "pd.DataFrame") -> list[str]:
         f"{float(part['gained_share'][mode]):.0%} of their other records learnt"
         for mode in (STABLE, STUDY, ONCE)
     )
-    return [f"C16: of {people:,} people, whoever knows two visits of one (day, hospital, kind) has, {said}."]
+    return [f"C16: of {people:,} people, by whoever knows two visits of each (day, hospital, kind): {said}."]
 
 
 def _answer_anonymity(anonymity: "pd.DataFrame") -> list[str]:

@@ -33,8 +33,8 @@ def _aim() -> str:
         "A paper of 2022 proposes a permissioned blockchain for electronic health records, with proof of stake, "
         "SHA-256 and ECDSA, and says that it beats the alternatives in throughput, computation, communication and "
         "security. This report holds its claims against a complete implementation. Each claim is judged by a rule "
-        "that was fixed before the run, from tables that the run wrote; no verdict is typed. The paper's formulas and "
-        f"listings have {len(ERRATA)} errata, {run} of which running code shows; the rest are a matter of reading."
+        "that was fixed before the run, from tables that the run wrote; no verdict is typed. The paper has "
+        f"{len(ERRATA)} errata, {run} of which running code shows; the rest are a matter of reading."
     )
 
 

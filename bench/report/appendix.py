@@ -40,6 +40,7 @@ def render_appendix(folder: Path) -> str:
         size=format_bytes(size_bytes),
         profile=manifest["profile"],
         minutes=_minutes(seconds),
+        person=sum(map(_person_minutes, rules.claims.values())),
         date=manifest["started"][:10],
         machine=_describe_machine(manifest),
         claim_table="\n".join(_claim_rows(manifest, rules, claims)),
@@ -84,13 +85,18 @@ def _claim_rows(manifest: Mapping[str, Any], rules: Rules, claims: Mapping[str, 
     comparisons = _find_comparisons()
     for name, claim in rules.claims.items():
         found = claims[name]
-        person = str(1 + math.ceil(len(claim.tests) / 2)) if claim.tests else _NO_TEST
         expected = f"**{found['verdict']}**: {escape_markdown(found['finding'])}"
+        person = str(_person_minutes(claim) or _NO_TEST)
         cells = (
             *(name, escape_markdown(claim.says), person, _machine_minutes(manifest, claim)),
             *(_command(manifest, name, claim), expected, _describe_tolerance(claim, comparisons)),
         )
         yield f"| {' | '.join(cells)} |"
+
+
+def _person_minutes(claim: Claim) -> int:
+    """One to start it, and one for each two pieces of evidence; 0 where nothing tests it."""
+    return 1 + math.ceil(len(claim.tests) / 2) if claim.tests else 0
 
 
 def _machine_minutes(manifest: Mapping[str, Any], claim: Claim) -> str:

@@ -66,8 +66,16 @@ def describe_environment(manifest: Manifest) -> list[Group]:
 
 def describe_details(manifest: Manifest) -> list[Group]:
     """Long groups that few will read: the unit costs of simulations, and every value of the scenario."""
-    groups = {"Unit costs of simulations": manifest.calibration, "Scenario": manifest.scenario}
+    groups = {"Unit costs of simulations": manifest.calibration, "Scenario": _spell_empty(manifest.scenario)}
     return [(title, flatten(values)) for title, values in groups.items() if values]
+
+
+def _spell_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An empty list of a scenario, which may mean all as well as none, as what it is."""
+    return {
+        key: _spell_empty(value) if isinstance(value, Mapping) else "empty list" if value == [] else value
+        for key, value in values.items()
+    }
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -43,7 +43,7 @@ def _tables(report: Report) -> list[BuiltTable]:
 def _internal(report: Report) -> Iterator[str]:
     manifest = report.manifest
     if not manifest.is_complete:
-        yield f"The run is {manifest.status}: what it would have recorded later is not in any figure."
+        yield f"The run is {manifest.status}, not complete: what it would have recorded later is not in any figure."
     yield from _quiet(report)
     yield from _drift(manifest.calibration.get("drift", {}))
     moved = sum("SHA-3 over MD5" in notice for notice in report.notices)
@@ -143,7 +143,7 @@ def _external(report: Report) -> Iterator[str]:
     table = next((item.frame for item in _tables(report) if item.table.name == "table1"), None)
     if table is not None and len(table):
         nodes = table[["agents", "coordinators", "administrators", "contributors"]].sum(axis=1)
-        yield f"The paper's networks have {nodes.min():.0f} to {nodes.max():.0f} nodes; far larger ones are not in it."
+        yield f"The paper's networks have {nodes.min():.0f} to {nodes.max():.0f} nodes; far larger ones were not tried."
     yield (
         "The implementation is ours, in Python with native cryptography: no code of the paper's is known to us, so "
         "constants of proportion are ours and orders, ratios and counts are what can be compared."
@@ -238,7 +238,7 @@ def _tally(compared: list[BuiltTable]) -> Iterator[str]:
             rows = built.frame.rename(columns={comparison.verdict: "_verdict", comparison.low: "_low"})
             counts += _count_rows(rows)
     yield (
-        f"{len(compared)} tables compare variants; intervals are simultaneous within each, not over all. "
+        f"Tables that compare variants: {len(compared)}; intervals are simultaneous within each, not over all. "
         f"{counts[HOLDS]} of {counts[HOLDS] + counts[VIOLATED]} A/A controls hold"
         + (f"; flagged: {', '.join(flagged)}." if flagged else "; no table is flagged.")
     )
