@@ -24,8 +24,8 @@ INTRODUCTION: Final = (
     "(paper/claims.toml, with the reason for each) and no verdict is typed. Supported, supported under a condition and "
     "contradicted need every number that their decision asks for on its side of the limit, with its whole interval "
     "where it has one; other numbers are shown beside. Not supported means that this run does not show it, not that it "
-    "shows the opposite. A claim of which the run lacks a table, row or value has no verdict. Commands measure with the "
-    "quick profile unless --profile names another."
+    "shows the opposite. A claim of which the run lacks a table, row or value has no verdict. Commands measure with "
+    "the quick profile unless --profile names another."
 )
 
 
