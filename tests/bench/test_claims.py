@@ -245,8 +245,8 @@ def test_a_replay_after_our_own_restart_does_not_decide_against_agents() -> None
     found = judge_claim("C18", RULES.claims["C18"], finder(identity=cells(early, restarted)))
     assert found.verdict == CONDITIONAL
     assert found.says.endswith(
-        "1 of 1 kinds of bad transactions ended at an agent, 0 of 60 tries got past; replays after a restart of every node "
-        "counted, 1 of 2 kinds did (coordinator: replayed)"
+        "1 of 1 kinds of bad transactions ended at an agent, 0 of 60 tries got past; replays after a restart of every "
+        "node counted, 1 of 2 kinds did (coordinator: replayed)"
     )
     assert judge_claim("C18", RULES.claims["C18"], finder(identity=cells(early, late))).verdict == CONTRADICTED
 
