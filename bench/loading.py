@@ -239,7 +239,7 @@ class Run:
             if what == "claims":
                 return pd.DataFrame([{key: value for key, value in one.items() if key != "evidence"} for one in claims])
             return pd.DataFrame([{"id": one["id"], **test} for one in claims for test in one["evidence"]])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BenchError(f"{self.folder / _CLAIMS}: expected a file of verdicts, found: {error}") from None
 
 

@@ -24,7 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
+from bench.experiments import find_experiment
 from bench.report.load import parse_cases, read_manifest
+from bench.report.schema import Package, describe_table, read_package
 from bench.scenario import load_scenario
 from bench.workload.fhir import load_folder
 from ehrcore import custody
@@ -493,6 +495,13 @@ def _(data: bytes) -> object:
         return read_manifest(Home.path / "run")
 
 
+@parser("data package", lambda: [msgspec.json.encode(Package(resources=[
+        describe_table("hashes", table) for table in find_experiment("hashes").tables]))],
+        "bench.report.schema.read_package", share=0.3)  # fmt: skip
+def _(data: bytes) -> object:
+    return read_package(data, "tables/datapackage.json")
+
+
 @parser("rows", lambda: [b'{"case":"a","i":0,"of":1}\n{"case":"b","i":0,"of":1}\n'])
 def _(data: bytes) -> object:
     return parse_cases(data, "raw", is_strict=True)
@@ -612,7 +621,10 @@ EXEMPT = {
     "ehrcore.drive.net.shares.find": "a contributor's own file, whose rows are authenticated",
     "bench.attacks.": "files of this project, checked against their published digests",
     "bench.privacy.": "what is being measured",
-    "bench.__main__.convert": "a method of this name",
+    "bench.cli.options.convert": "a method of this name",
+    "bench.loading._read_claims": "what `ehrbench report` has written, behind its digest",
+    "bench.report.appendix._read_claims": "what `ehrbench report` has written",
+    "bench.report.facts.read_fact_rules": "the project's own rules, tried in tests of their own",
     "ehrcore.x509.": "behind `Issuer` and `read_request`, which are on the list",
     "bench.limits.": "answers of a server that the benchmark has started",
     "bench.measure.": "what is being measured",

@@ -143,7 +143,8 @@ def _models(tables: "Tables") -> Iterator[str]:
         listed = ", ".join(f"{row['model']} {row['loo_rmse']:.2f}" for _, row in others.iterrows())
         is_worse = (others["p"] < 0.05) & (2 * others["nearer"] > others["of"])
         worse, alike = ([str(name) for name in others[is_apart]["model"]] for is_apart in (is_worse, ~is_worse))
-        told = [f"is better than {_join(worse)}"] * bool(worse) + [f"is not told from {_join(alike)}"] * bool(alike)
+        told = [f"is better than {_join(worse)}"] if worse else []
+        told += [f"is not told from {_join(alike)}"] if alike else []
         yield (
             f"{words}, the model that predicts unseen rows best is {best['model']} ({best['about']}; "
             f"{best['equation']}), with an error of {best['loo_rmse']:.2f} in 6 minutes (others: {listed}); by the "

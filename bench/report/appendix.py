@@ -56,7 +56,7 @@ def _read_claims(folder: Path, rules: Rules) -> dict[str, dict[str, Any]]:
         return {name: found[name] for name in rules.claims}
     except FileNotFoundError:
         raise BenchError(f"{folder / CLAIMS}: expected verdicts, found none: ehrbench report {folder}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BenchError(f"{folder / CLAIMS}: expected a file of verdicts, found: {error}") from None
 
 

@@ -107,7 +107,7 @@ def read_package(data: bytes, source: str) -> dict[str, Resource]:
     """Tables by name; `BenchError` naming ``source`` for anything else than a package."""
     try:
         package = msgspec.json.decode(data, type=Package)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BenchError(f"{source}: expected a description of tables, found: {error}") from None
     for item in package.resources:
         # Files are read and written by these names: none of them leads out of a folder.

@@ -311,7 +311,7 @@ def test_a_variant_has_what_its_columns_need_and_asks_for_its_rule(lone: Any) ->
     assert {name: asked[name] for name in ("hash_suite", "difficulty_bits", "confirmations")} == {
         "hash_suite": "md5", "difficulty_bits": 20, "confirmations": 6,
     }  # fmt: skip
-    assert asked["consensus"].value == "pow"
+    assert asked["consensus"] == "pow"
     assert asked["max_wait_ms"] == round(30_000 / SCENARIO.variants.offered_per_second), "a block may fill"
     frame = build_networks(pd.DataFrame([{"case": "net-pow-md5-0", **row}]))
     assert set(frame.columns[frame.isna().any()]) == {"latency_p99_ms"}, "so few requests cannot tell it"
