@@ -35,6 +35,9 @@ nox.options.sessions = ["lint", "types", "tests"]
 ROOT = Path(__file__).parent
 #: Runs below `results/` that are part of the project.
 KEPT = ("reference",)
+#: Two processes, each of which keeps to its half, and so to what modules share, until it is done.  pytest-benchmark warns
+#: that it cannot measure beside xdist, and a warning is an error here.
+IN_TWO = ("-n", "2", "--dist", "worksteal", "--benchmark-disable")
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -79,15 +82,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests that take a moment each, in two processes."""
     install_with_project(session, "tests")
-    # pytest-benchmark warns that it cannot measure beside xdist, and a warning is an error here.
-    session.run("pytest", "-n", "2", "--benchmark-disable", *session.posargs)
+    session.run("pytest", *IN_TWO, *session.posargs)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """Run the slow tests, in two processes; none of them depends on how long it takes."""
     install_with_project(session, "tests")
-    session.run("pytest", "-n", "2", "--benchmark-disable", "-m", "slow", *session.posargs)
+    session.run("pytest", *IN_TWO, "-m", "slow", *session.posargs)
 
 
 @nox.session
@@ -96,7 +98,7 @@ def long(session: nox.Session) -> None:
     install_with_project(session, "tests")
     # What only the speed limits need is tested here too: numba.
     install(session, "speed")
-    session.run("pytest", "-n", "2", "--benchmark-disable", "-m", "long", *session.posargs)
+    session.run("pytest", *IN_TWO, "-m", "long", *session.posargs)
 
 
 @nox.session
