@@ -35,8 +35,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 ROOT = Path(__file__).parent
 #: Runs below `results/` that are part of the project.
 KEPT = ("reference",)
-#: Two processes, each of which keeps to its half, and so to what modules share, until it is done.  pytest-benchmark warns
-#: that it cannot measure beside xdist, and a warning is an error here.
+#: Two processes, each of which keeps to its half, and so to what modules share, until it is done.  pytest-benchmark
+#: warns that it cannot measure beside xdist, and a warning is an error here.
 IN_TWO = ("-n", "2", "--dist", "worksteal", "--benchmark-disable")
 
 
