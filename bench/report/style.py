@@ -121,6 +121,10 @@ def save_figure(figure: "Figure", folder: Path, name: str) -> list[Path]:
 
 def render_figure(figure: "Figure") -> dict[str, bytes]:
     """The figure as files, by their suffix."""
+    with journal_style():
+        # Arranged once: constrained layout is most of the work, and each format would do it twice more.
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
     return {suffix: encode_figure(figure, suffix) for suffix in _METADATA}
 
 

@@ -35,6 +35,12 @@ transactions = 15
 outstanding = 15
 latency_transactions = 40
 calibrated_transactions = 1
+[identity]
+tries = 1
+readings = 4
+messages = 2
+denials = 3
+net = false
 """
 RECORDS = b"""{"resourceType":"Observation","id":"o1","subject":{"reference":"Patient/p1"}}
 {"resourceType":"DiagnosticReport","id":"d1","subject":{"reference":"Patient/p1"}}
@@ -410,13 +416,12 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
 
 
 def stop_in_the_middle(place: Path, number: signal.Signals, *experiments: str) -> tuple[int, Path, str, str]:
-    """Stop a run once some of table1's rows are on disk; its code, folder and output."""
-    (place / "tiny.toml").write_text(TINY.replace("latency_transactions = 40", "latency_transactions = 200"))
-    words = ("run", *(experiments or ("framework", "table1", "hashes")), *RUN[2:], "--results", "out")
+    """Stop a run once some of identity's rows are on disk; its code, folder and output."""
+    words = ("run", *(experiments or ("framework", "identity", "hashes")), *RUN[2:], "--results", "out")
     process = start(*words, cwd=place)
 
     def has_begun() -> bool:
-        return any(path.read_bytes().count(b"\n") >= 2 for path in place.glob("out/*/raw/table1.jsonl"))
+        return any(path.read_bytes().count(b"\n") >= 2 for path in place.glob("out/*/raw/identity.jsonl"))
 
     wait_for(has_begun, process)
     process.send_signal(number)
@@ -434,14 +439,14 @@ def test_ctrl_c_keeps_what_is_done_and_the_report_says_so(tmp_path: Path) -> Non
     assert manifest["status"] == "interrupted"
     assert {name: item["status"] for name, item in manifest["experiments"].items()} == {
         "framework": "complete",
-        "table1": "interrupted",
+        "identity": "interrupted",
         "hashes": "pending",
     }
     assert err.endswith(f"ehrbench: interrupted; go on with: ehrbench run --resume {Path('out', folder.name)}\n")
     assert "was interrupted" in out
     for name in ("report.html", "report.md"):
         assert "was interrupted" in (folder / name).read_text(encoding="utf-8")
-    assert (folder / "tables" / "table1.csv").exists()
+    assert (folder / "tables" / "framework_checks.csv").exists()
     assert set(manifest["files"]) == {path.relative_to(folder).as_posix() for path in files_of(folder)} - {
         "manifest.json"
     }
@@ -471,7 +476,7 @@ def check_whole(folder: Path) -> None:
     manifest = read_manifest(folder)
     validate_record(folder, manifest)
     assert manifest.is_complete
-    for name, cases in (("framework", 1), ("table1", 36)):
+    for name, cases in (("framework", 1), ("identity", 12)):
         rows = read_rows(folder / "raw" / f"{name}.jsonl", may_be_cut=False).rows
         places = [(row["case"], row["part"]) for row in rows]
         assert len(set(places)) == len(places)
@@ -490,9 +495,9 @@ def check_whole(folder: Path) -> None:
     ],
 )
 def test_a_run_goes_on_after_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    code, folder, _, _ = stop_in_the_middle(furnish(tmp_path), number, "framework", "table1")
+    code, folder, _, _ = stop_in_the_middle(furnish(tmp_path), number, "framework", "identity")
     assert code == (-number if number == signal.SIGKILL else 130)
-    before = {name: (folder / "raw" / f"{name}.jsonl").read_bytes() for name in ("framework", "table1")}
+    before = {name: (folder / "raw" / f"{name}.jsonl").read_bytes() for name in ("framework", "identity")}
     code, out, err = call("run", "--resume", str(folder), cwd=tmp_path)
     assert code == 0, err
     assert f"{folder.name}: going on after " in err
@@ -510,7 +515,7 @@ def test_a_run_goes_on_after_a_signal(tmp_path: Path, number: signal.Signals) ->
 def test_a_run_killed_at_random_moments_again_and_again_ends_whole(tmp_path: Path, seed: int) -> None:
     """How far each go comes is chance; what must hold holds for any of them."""
     chance, place = random.Random(seed), furnish(tmp_path)
-    process = start("run", "framework", "table1", *RUN[2:], "--results", "out", cwd=place)
+    process = start("run", "framework", "identity", *RUN[2:], "--results", "out", cwd=place)
     wait_for(lambda: any(place.glob("out/*/manifest.json")), process)
     (folder,) = (place / "out").iterdir()
     for _ in range(6):
@@ -531,7 +536,7 @@ def test_a_run_killed_at_random_moments_again_and_again_ends_whole(tmp_path: Pat
 @pytest.mark.slow
 def test_a_run_at_work_is_not_resumed_by_another_process(tmp_path: Path) -> None:
     place = furnish(tmp_path)
-    process = start("run", "framework", "table1", *RUN[2:], "--results", "out", cwd=place)
+    process = start("run", "framework", "identity", *RUN[2:], "--results", "out", cwd=place)
     wait_for(lambda: any(place.glob("out/*/manifest.json")), process)
     (folder,) = (place / "out").iterdir()
     process.send_signal(signal.SIGSTOP)
@@ -544,13 +549,14 @@ def test_a_run_at_work_is_not_resumed_by_another_process(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_two_runs_agree_in_what_the_seed_determines(tmp_path: Path, whole: tuple[Path, str, str]) -> None:
+def test_two_runs_agree_in_what_the_seed_determines(tmp_path: Path) -> None:
     place = furnish(tmp_path)
-    code, _, err = call("run", "framework", "table1", *RUN[2:], "--results", "out", cwd=place)
-    assert code == 0, err
-    (folder,) = (place / "out").iterdir()
-    code, out, err = call("compare", str(whole[0]), str(folder), "--format", "json", cwd=place)
+    for folder in ("one", "other"):
+        code, _, err = call("run", "framework", "identity", *RUN[2:], "--results", folder, cwd=place)
+        assert code == 0, err
+    runs = [str(path.parent.relative_to(place)) for path in place.glob("*/*/manifest.json")]
+    code, out, err = call("compare", *runs, "--format", "json", cwd=place)
     assert code == 0, err
     exact = [item["outcome"] for item in json.loads(out)["findings"] if item["kind"] == "exact"]
-    assert len(exact) > 30
+    assert len(exact) > 300
     assert set(exact) == {"same"}
