@@ -93,7 +93,8 @@ def test_every_command_of_ehrcore_exists_with_its_options() -> None:
 @pytest.mark.slow
 def test_the_walk_through_goes_as_it_says(tmp_path: Path) -> None:
     """Word for word, on a network as small as it can be with three contributors."""
-    from tests.core.cli.conftest import find_ports, run_process
+    from tests.core.cli.conftest import run_process
+    from tests.ports import find_ports
 
     (script,) = (block for block in blocks("sh") if "person enrol anna" in block)
     up = ("network", "up", "--detach", "--contributors", 3, "--first-port", find_ports(8), "--folder")

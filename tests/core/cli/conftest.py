@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from ehrcore.__main__ import main
+from tests.ports import find_ports
 
 ROOT = Path(__file__).parents[3]
 #: Generous, for machines that do other things as well; nothing waits this long unless it is broken.
@@ -74,21 +74,6 @@ def process() -> Run:
 def background() -> Callable[..., "subprocess.Popen[str]"]:
     """A command in a process of its own, just started."""
     return open_process
-
-
-def find_ports(count: int) -> int:
-    """The first of ``count`` free ports in a row, below where the system takes ports for clients from."""
-    for first in range(20_000 + os.getpid() % 97 * 100, 32_000, count):
-        held: list[socket.socket] = []
-        try:
-            held.extend(socket.create_server(("127.0.0.1", port)) for port in range(first, first + count))
-        except OSError:
-            continue
-        finally:
-            for item in held:
-                item.close()
-        return first
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A whole network in the test's own process: real hosts, files, links and sockets, and clients to ask them."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -28,18 +27,10 @@ from ehrcore.drive.net.web.exchange import Bounds
 from ehrcore.drive.net.web.views import TRANSACTION_MEDIA
 from ehrcore.errors import EhrError
 from ehrcore.records import RecordKind
+from tests.ports import find_ports
 
 #: Generous, for machines that do other things as well; nothing waits this long unless it is broken.
 PATIENCE_S = 60.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at now."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [item.getsockname()[1] for item in held]
-    for item in held:
-        item.close()
-    return ports
 
 
 def found_local(path: Path, **given: Any) -> NetworkPlan:
@@ -47,7 +38,7 @@ def found_local(path: Path, **given: Any) -> NetworkPlan:
     config = NetworkConfig(max_wait_ms=10, **given)
     roles = ("agent", "coordinator", "administrator", "contributor", "visitor")
     names = [f"{role}-{index}" for role in roles for index in range(getattr(config, f"{role}s"))]
-    places = {name: Address(port=port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+    places = {name: Address(port=port) for port, name in enumerate(names, find_ports(len(names)))}
     return found(path, NetworkConfig(max_wait_ms=10, nodes=places, **given), time.time_ns(), "tests")
 
 
