@@ -4,19 +4,17 @@ A date says little to a chain: each entry has the height from whose block on it 
 nanosecond, in an extension of its own.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ehrcore.codec import decode, encode
 from ehrcore.errors import IdentityError
 from ehrcore.identity import Cause, Revoked
 from ehrcore.types import Height, Nanos
-from ehrcore.x509_parts import HEIGHT_OID, STATEMENT_OID, any_key, extension_of, private_extension, sha256, show_end
-
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from ehrcore.x509_parts import ANY_SIGNER, HEIGHT_OID, STATEMENT_OID, extension_of, private_extension, show_end
 
 _CRL_CODES: Final = {
     Cause.KEY_COMPROMISE: "key_compromise",
@@ -36,10 +34,8 @@ class RevocationList(msgspec.Struct, frozen=True, array_like=True, tag="revocati
     entries: tuple[Revoked, ...]
 
 
-def build_list(name: "x509.Name", issuer: "EllipticCurvePublicKey", held: RevocationList) -> bytes:
+def build_list(name: x509.Name, issuer: ec.EllipticCurvePublicKey, held: RevocationList) -> bytes:
     """The TBSCertList of what ``held`` says; `IdentityError` if serials are not in order."""
-    from cryptography import x509  # noqa: PLC0415
-
     if [item.serial for item in held.entries] != sorted({item.serial for item in held.entries}):
         raise IdentityError("revocation list: expected serials in order, found others")
     builder = (
@@ -50,22 +46,18 @@ def build_list(name: "x509.Name", issuer: "EllipticCurvePublicKey", held: Revoca
     )
     for item in held.entries:
         builder = builder.add_revoked_certificate(_build_entry(item))
-    return builder.sign(any_key(), sha256()).tbs_certlist_bytes
+    return builder.sign(*ANY_SIGNER).tbs_certlist_bytes
 
 
 def parse_list(data: bytes) -> RevocationList:
     """What a list says, not yet compared with its one encoding."""
-    from cryptography import x509  # noqa: PLC0415
-
     found = x509.load_der_x509_crl(data)
     at, until = decode(extension_of(found.extensions, STATEMENT_OID), tuple[Nanos, Nanos])
     height = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     return decode(encode(RevocationList(height, at, until, tuple(map(_parse_entry, found)))), RevocationList)
 
 
-def _build_entry(item: Revoked) -> "x509.RevokedCertificate":
-    from cryptography import x509  # noqa: PLC0415
-
+def _build_entry(item: Revoked) -> x509.RevokedCertificate:
     # Nothing is said of a cause that is not known (section 5.3.1).
     builder = x509.RevokedCertificateBuilder(item.serial, show_end(item.at + 1))
     if item.cause in _CRL_CODES:
@@ -77,9 +69,7 @@ def _build_entry(item: Revoked) -> "x509.RevokedCertificate":
     return builder.add_extension(exact, critical=False).build()
 
 
-def _parse_entry(found: "x509.RevokedCertificate") -> Revoked:
-    from cryptography import x509  # noqa: PLC0415
-
+def _parse_entry(found: x509.RevokedCertificate) -> Revoked:
     height, at, since = decode(extension_of(found.extensions, HEIGHT_OID), tuple[Height, Nanos, Nanos])
     cause = Cause.UNSPECIFIED
     for extension in found.extensions:

@@ -8,9 +8,13 @@ of each statement one spelling alone is read; the signature is deterministic and
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import NameOID
 
 from ehrcore.codec import decode, encode
 from ehrcore.crl import RevocationList, build_list, parse_list
@@ -21,10 +25,10 @@ from ehrcore.rules import AUTHORITY
 from ehrcore.signing import CURVES, PrivateKey, find_scheme
 from ehrcore.types import Nanos, NodeId, Role
 from ehrcore.x509_parts import (
+    ANY_SIGNER,
     EPOCH,
     LAST,
     STATEMENT_OID,
-    any_key,
     assemble,
     extension_of,
     guard,
@@ -32,15 +36,10 @@ from ehrcore.x509_parts import (
     load_point,
     point_of,
     private_extension,
-    sha256,
     show_begin,
     show_end,
     take_apart,
 )
-
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 T = TypeVar("T")
 _LONGEST_NAME: Final = 64
@@ -96,9 +95,7 @@ class Issuer:
 
     def read_revocations(self, data: bytes) -> RevocationList:
         """What a revocation list says."""
-        return self._read(
-            "revocation list", data, parse_list, lambda held: build_list(self._name(), self._public, held)
-        )
+        return self._read("revocation list", data, parse_list, self._build_list)
 
     def _seal(self, content: bytes) -> bytes:
         if self._key is None:
@@ -121,8 +118,6 @@ class Issuer:
     def _build(self, body: CertificateBody) -> bytes:
         if body.network != self._network or body.role is Role.AUTHORITY:
             raise IdentityError(f"certificate of {body.subject}: expected a node or person of {self._network}")
-        from cryptography import x509  # noqa: PLC0415 - slow to import
-
         begin, end = show_begin(body.not_before), show_end(body.not_after)
         if begin > end:
             raise IdentityError(f"certificate of {body.subject}: expected to be valid for a second, found less")
@@ -132,25 +127,20 @@ class Issuer:
         )
         statement = private_extension(STATEMENT_OID, encode(rest))
         builder = x509.CertificateBuilder(self._name(), _subject_name(body), public, body.serial, begin, end)
-        return self._finish(builder, public, is_authority=False).add_extension(statement, critical=False).sign(
-            any_key(), sha256()
-        ).tbs_certificate_bytes  # fmt: skip
+        builder = self._finish(builder, public, is_authority=False).add_extension(statement, critical=False)
+        return builder.sign(*ANY_SIGNER).tbs_certificate_bytes
 
     def _build_own(self) -> bytes:
-        from cryptography import x509  # noqa: PLC0415
-
         # Above every serial of a body, and the same each time.
         serial = (1 << 64) + int.from_bytes(hashlib.sha256(self._public_bytes).digest()[:8])
         name = self._name()
         builder = x509.CertificateBuilder(name, name, self._public, serial, EPOCH, LAST)
-        return self._finish(builder, self._public, is_authority=True).sign(any_key(), sha256()).tbs_certificate_bytes
+        return self._finish(builder, self._public, is_authority=True).sign(*ANY_SIGNER).tbs_certificate_bytes
 
     def _finish(
-        self, builder: "x509.CertificateBuilder", public: "EllipticCurvePublicKey", *, is_authority: bool
-    ) -> "x509.CertificateBuilder":
+        self, builder: x509.CertificateBuilder, public: ec.EllipticCurvePublicKey, *, is_authority: bool
+    ) -> x509.CertificateBuilder:
         """The standard's extensions (sections 4.2.1.1 to 4.2.1.9)."""
-        from cryptography import x509  # noqa: PLC0415
-
         others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
         usage = x509.KeyUsage(
             digital_signature=not is_authority, key_cert_sign=is_authority, crl_sign=is_authority,
@@ -166,11 +156,9 @@ class Issuer:
     def _build_list(self, held: RevocationList) -> bytes:
         return build_list(self._name(), self._public, held)
 
-    def _name(self) -> "x509.Name":
-        from cryptography import x509  # noqa: PLC0415
-
-        whole = [x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, self._network[:_LONGEST_NAME])]
-        return x509.Name([*(whole if self._network else []), x509.NameAttribute(x509.NameOID.COMMON_NAME, AUTHORITY)])
+    def _name(self) -> x509.Name:
+        whole = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, self._network[:_LONGEST_NAME])]
+        return x509.Name([*(whole if self._network else []), x509.NameAttribute(NameOID.COMMON_NAME, AUTHORITY)])
 
 
 def request(subject: str, curve: str, key: PrivateKey) -> bytes:
@@ -194,14 +182,12 @@ def read_request(curve: str, data: bytes) -> tuple[str, bytes]:
 
 
 def _parse_certificate(data: bytes) -> CertificateBody:
-    from cryptography import x509  # noqa: PLC0415
-
     found = x509.load_der_x509_certificate(data)
     rest = decode(extension_of(found.extensions, STATEMENT_OID), Remainder)
     names = {attribute.oid: [str(item.value) for item in found.subject.get_attributes_for_oid(attribute.oid)]
              for attribute in found.subject}  # fmt: skip
-    role, *capacity = names[x509.NameOID.ORGANIZATIONAL_UNIT_NAME]
-    organisation, (subject,) = names.get(x509.NameOID.ORGANIZATION_NAME, [""]), names[x509.NameOID.COMMON_NAME]
+    role, *capacity = names[NameOID.ORGANIZATIONAL_UNIT_NAME]
+    organisation, (subject,) = names.get(NameOID.ORGANIZATION_NAME, [""]), names[NameOID.COMMON_NAME]
     body = CertificateBody(
         rest.network, found.serial_number, subject, Role(role), point_of(found.public_key()), rest.kinds, rest.stake,
         rest.not_before, rest.not_after, organisation[0], Capacity("".join(capacity)), rest.pseudonym, rest.wrap_key,
@@ -211,34 +197,26 @@ def _parse_certificate(data: bytes) -> CertificateBody:
 
 
 def _build_request(wanted: tuple[str, str, bytes]) -> bytes:
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
-
     subject, curve, public_key = wanted
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)]).public_bytes()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]).public_bytes()
     public = load_point(curve, public_key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return write_element(SEQUENCE, write_integer(0) + name + public + write_element(ATTRIBUTES, b""))
 
 
 def _parse_request(curve: str, data: bytes) -> tuple[str, bytes]:
-    from cryptography import x509  # noqa: PLC0415
-
     found = x509.load_der_x509_csr(data)
-    (common,) = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    (common,) = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     subject = msgspec.convert(str(common.value), NodeId)
     # On the curve that is asked for, or no point at all.
     return subject, point_of(load_point(curve, point_of(found.public_key())))
 
 
-def _subject_name(body: CertificateBody) -> "x509.Name":
+def _subject_name(body: CertificateBody) -> x509.Name:
     """Organisation, role, capacity, name; what is empty is left out."""
-    from cryptography import x509  # noqa: PLC0415
-
-    oid = x509.NameOID
     parts = (
-        (oid.ORGANIZATION_NAME, body.organisation),
-        (oid.ORGANIZATIONAL_UNIT_NAME, body.role.value),
-        (oid.ORGANIZATIONAL_UNIT_NAME, body.capacity.value),
-        (oid.COMMON_NAME, body.subject),
+        (NameOID.ORGANIZATION_NAME, body.organisation),
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, body.role.value),
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, body.capacity.value),
+        (NameOID.COMMON_NAME, body.subject),
     )
-    return x509.Name([x509.NameAttribute(name, value) for name, value in parts if value])
+    return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts if value])

@@ -5,7 +5,13 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ehrcore.der import (
     BIT_STRING,
@@ -21,10 +27,6 @@ from ehrcore.identity import FOREVER
 from ehrcore.signing import CURVES, PrivateKey, VerifyingKey
 from ehrcore.types import SECOND
 
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
-
 T = TypeVar("T")
 
 #: Below a UUID (ITU-T X.667), so that no registration is needed.
@@ -36,7 +38,14 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 #: Ecdsa-with-SHA256 (RFC 5758, section 3.2), whatever hash suite the chain has.
 _ALGORITHM: Final = bytes.fromhex("300a06082a8648ce3d040302")
+#: The library signs what it builds; that signature is thrown away, whatever key it is made with.
+ANY_SIGNER: Final = ec.derive_private_key(1, ec.SECP256R1()), SHA256()
 _LONGEST_DER: Final = 1 << 26
+#: What the library raises besides errors of Python's own.
+_ODD: Final = (
+    x509.DuplicateExtension, x509.ExtensionNotFound, x509.InvalidVersion, x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)  # fmt: skip
 
 
 def assemble(content: bytes, key: PrivateKey) -> bytes:
@@ -63,20 +72,11 @@ def take_apart(what: str, data: bytes) -> tuple[bytes, bytes]:
 
 def guard(what: str, parse: Callable[[bytes], T], data: bytes) -> T:
     """Whatever a library finds wrong, as an `IdentityError`; what it would only warn of is wrong, too."""
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.x509 import (  # noqa: PLC0415
-        DuplicateExtension,
-        ExtensionNotFound,
-        InvalidVersion,
-        UnsupportedGeneralNameType,
-    )
-
-    odd = (DuplicateExtension, ExtensionNotFound, InvalidVersion, UnsupportedGeneralNameType, UnsupportedAlgorithm)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             return parse(data)
-    except (ValueError, TypeError, KeyError, AttributeError, CodecError, OverflowError, Warning, *odd) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, CodecError, OverflowError, Warning, *_ODD) as error:
         words = " ".join(str(error).split())[:120]
         raise IdentityError(f"{what}: expected one of this network's, found something else ({words})") from None
 
@@ -109,17 +109,13 @@ def from_pem(label: str, data: bytes) -> bytes:
     return found
 
 
-def private_extension(oid: str, value: bytes) -> "x509.UnrecognizedExtension":
+def private_extension(oid: str, value: bytes) -> x509.UnrecognizedExtension:
     """An extension of our own: ``value``, canonical bytes, as an octet string."""
-    from cryptography import x509  # noqa: PLC0415
-
     return x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), write_element(OCTET_STRING, value))
 
 
 def extension_of(extensions: Any, oid: str) -> bytes:
     """The canonical bytes in an extension of our own; `CodecError` if there are none."""
-    from cryptography import x509  # noqa: PLC0415
-
     data: bytes = extensions.get_extension_for_oid(x509.ObjectIdentifier(oid)).value.value
     begin, end = read_element(data, 0, OCTET_STRING)
     if end != len(data):
@@ -137,31 +133,13 @@ def show_end(until_ns: int) -> datetime:
     return LAST if until_ns == FOREVER else EPOCH + timedelta(seconds=(until_ns - 1) // SECOND)
 
 
-def load_point(curve: str, public_key: bytes) -> "EllipticCurvePublicKey":
+def load_point(curve: str, public_key: bytes) -> ec.EllipticCurvePublicKey:
     """A compressed point as the library's key; `ValueError` if it is none of the curve's."""
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
     group = {"p256": ec.SECP256R1, "secp256k1": ec.SECP256K1}[curve]()
     return ec.EllipticCurvePublicKey.from_encoded_point(group, public_key)
 
 
 def point_of(public: Any) -> bytes:
     """The compressed point of the library's key."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
-
     point: bytes = public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
     return point
-
-
-def any_key() -> "EllipticCurvePrivateKey":
-    """The library signs what it builds; that signature is thrown away, whatever key it is made with."""
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
-    return ec.derive_private_key(1, ec.SECP256R1())
-
-
-def sha256() -> Any:
-    """The hash of every signature here."""
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
-
-    return SHA256()
