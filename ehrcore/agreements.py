@@ -173,7 +173,8 @@ class AgreementBook:
 
     def held(self, pseudonym: bytes, now: int) -> tuple[bytes, ...]:
         """Ids of a patient's agreements that are in force or to come."""
-        return tuple(item for item in self.ids.get(pseudonym) if _lasts(self.find(item), now))
+        found = ((item, self.find(item)) for item in self.ids.get(pseudonym))
+        return tuple(item for item, standing in found if standing.terms is not None and now < standing.not_after)
 
     def judge(self, author: str, submitted_at: int, payload: "Citing", now: int) -> Reason:
         """Whether an act may cite what it cites: in force, between the same parties, and with its clauses satisfied."""
@@ -222,7 +223,3 @@ class AgreementBook:
         """An act under this agreement is on the chain."""
         standing = self.find(agreement)
         self.standings[agreement] = msgspec.structs.replace(standing, uses=standing.uses + 1)
-
-
-def _lasts(standing: Standing, now: int) -> bool:
-    return standing.terms is not None and now < standing.not_after

@@ -80,7 +80,8 @@ def list_events(
         body = endorsed.transaction.body
         if isinstance(body.payload, Order):
             continue
-        deed, patient, kind, record, purpose, emergency = _read(crypto, body, tx_id)
+        deed, patient, record = _read(crypto, body, tx_id)
+        access = body.payload if isinstance(body.payload, Access) else None
         if deed in {Deed.CONSENT, Deed.AGREEMENT}:
             given[record] = patient
         holder = certificate_of(body.author)
@@ -94,37 +95,35 @@ def list_events(
                 capacity=holder.capacity if holder else Capacity.SYSTEM,
                 deed=deed,
                 patient=patient or given.get(record) or patient_of(record),
-                kind=kind,
+                kind=body.payload.kind if isinstance(body.payload, RecordRef | Access) else 0,
                 record=record,
                 location=body.payload.location if isinstance(body.payload, RecordRef) else "",
-                purpose=purpose,
-                emergency=emergency,
+                purpose=access.purpose if access else None,
+                emergency=access.emergency if access else Emergency.NONE,
                 reason=reason,
             )
         )
     return tuple(events)
 
 
-def _read(
-    crypto: Crypto, body: TransactionBody, tx_id: bytes
-) -> tuple[Deed, bytes, int, bytes, Purpose | None, Emergency]:
+def _read(crypto: Crypto, body: TransactionBody, tx_id: bytes) -> tuple[Deed, bytes, bytes]:
+    """What was done, to whom if it says so, and ``record`` as in `AuditEvent`."""
     payload = body.payload
     match payload:
-        case RecordRef(pseudonym=patient, kind=kind):
-            return Deed.WRITE, patient, kind, crypto.hash_struct(payload), None, Emergency.NONE
-        case Access(action=action, pseudonym=patient, kind=kind, record=record):
-            deed = Deed.READ if action is Action.READ else Deed.SEARCH
-            return deed, patient, kind, record, payload.purpose, payload.emergency
+        case RecordRef(pseudonym=patient):
+            return Deed.WRITE, patient, crypto.hash_struct(payload)
+        case Access(action=action, pseudonym=patient, record=record):
+            return Deed.READ if action is Action.READ else Deed.SEARCH, patient, record
         case Consent(pseudonym=patient):
-            return Deed.CONSENT, patient, 0, tx_id, None, Emergency.NONE
+            return Deed.CONSENT, patient, tx_id
         case Erasure(pseudonym=patient, record=record):
-            return Deed.ERASURE, patient, 0, record, None, Emergency.NONE
+            return Deed.ERASURE, patient, record
         case Withdrawal(consent=consent):
-            return Deed.WITHDRAWAL, b"", 0, consent, None, Emergency.NONE
+            return Deed.WITHDRAWAL, b"", consent
         case Agreement(terms=terms):
-            return Deed.AGREEMENT, terms.pseudonym, 0, agreement_id(crypto, body.chain, terms), None, Emergency.NONE
+            return Deed.AGREEMENT, terms.pseudonym, agreement_id(crypto, body.chain, terms)
         case Termination(agreement=agreement):
-            return Deed.TERMINATION, b"", 0, agreement, None, Emergency.NONE
+            return Deed.TERMINATION, b"", agreement
         case _:
             raise TypeError(f"payload: expected one about a patient, found {type(payload).__name__}")
 

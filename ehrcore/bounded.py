@@ -1,4 +1,12 @@
-"""A set that forgets its oldest members: memory of what is settled, within bounds."""
+"""Memory within bounds: the oldest is forgotten for the newest."""
+
+from typing import Any
+
+
+def make_room(table: dict[Any, Any], limit: int) -> None:
+    """Take the oldest entry out of a table that holds ``limit`` of them."""
+    if len(table) >= limit:
+        del table[next(iter(table))]
 
 
 class RecentSet:
@@ -16,6 +24,5 @@ class RecentSet:
     def add(self, item: bytes) -> None:
         """Remember ``item`` as the newest."""
         self._items.pop(item, None)
-        if len(self._items) >= self._limit:
-            del self._items[next(iter(self._items))]
+        make_room(self._items, self._limit)
         self._items[item] = None

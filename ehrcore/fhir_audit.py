@@ -90,11 +90,7 @@ def _agents(event: AuditEvent) -> list[dict[str, Any]]:
 
 def _entities(event: AuditEvent) -> list[dict[str, Any]]:
     """The patient, the transaction, and the record, the consent or the agreement."""
-    details = {
-        "height": str(event.height),
-        "kind": KIND_CODES.get(event.kind, ""),
-        "emergency": event.emergency.value,
-    }
+    details = {"height": str(event.height), "kind": KIND_CODES.get(event.kind, ""), "emergency": event.emergency.value}
     place = [{"type": name, "valueString": text} for name, text in details.items() if text]
     entities = [_entity(TRANSACTIONS, event.tx_id, "2", "20") | {"detail": place}]
     if event.patient:

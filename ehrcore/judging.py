@@ -8,36 +8,16 @@ from typing import Final
 
 from ehrcore.agreements import Agreement, AgreementBook, Termination
 from ehrcore.block import Payload, RecordRef, TransactionBody
-from ehrcore.consent import (
-    Access,
-    Action,
-    Consent,
-    ConsentBook,
-    Decision,
-    Emergency,
-    Erasure,
-    Rule,
-    Withdrawal,
-    decide,
-)
+from ehrcore.consent import Access, Action, Consent, ConsentBook, Decision, Emergency, Erasure, Rule, Withdrawal, decide
 from ehrcore.crypto import Crypto
 from ehrcore.identity import CertificateBody, Reason
 from ehrcore.rules import AUTHORITY
 
 #: What `judge` may find wrong, and nothing else does: no forgery gets as far.
-DENIALS: Final = frozenset(
-    {
-        Reason.NO_CONSENT,
-        Reason.DENIED,
-        Reason.UNKNOWN_CONSENT,
-        Reason.TOO_MANY_CONSENTS,
-        Reason.ERASED,
-        Reason.NO_AGREEMENT,
-        Reason.CLAUSES,
-        Reason.AGREED,
-        Reason.TOO_MANY_AGREEMENTS,
-    }
-)
+DENIALS: Final = frozenset({
+    Reason.NO_CONSENT, Reason.DENIED, Reason.UNKNOWN_CONSENT, Reason.TOO_MANY_CONSENTS, Reason.ERASED,
+    Reason.NO_AGREEMENT, Reason.CLAUSES, Reason.AGREED, Reason.TOO_MANY_AGREEMENTS,
+})  # fmt: skip
 #: With these a transaction's nonce is used up.
 USED_UP: Final = DENIALS | {Reason.ACCEPTED}
 

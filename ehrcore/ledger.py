@@ -7,7 +7,7 @@ that it reads.
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -91,7 +91,8 @@ class SqliteLedger:
 
     def __init__(self, path: Path, connection: sqlite3.Connection, genesis: Genesis) -> None:
         self.path, self.genesis, self._db = path, genesis, connection
-        self.height = self._count()
+        height = connection.execute("SELECT max(height) FROM blocks").fetchone()[0]
+        self.height = height if isinstance(height, int) else 0
         self._crypto = open_crypto(genesis.params)
 
     @classmethod
@@ -128,9 +129,8 @@ class SqliteLedger:
                     raise LedgerError(f"{path}: expected a genesis, found none")
                 genesis = _check_genesis(path, row[0])
                 # Only now: it writes to the file, which until here might have been anybody's.
-                _make_durable(db)
-                if not is_synced:
-                    db.execute("PRAGMA synchronous=NORMAL")
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
                 ledger = cls(path, db, genesis)
                 stack.pop_all()
                 return ledger
@@ -146,10 +146,6 @@ class SqliteLedger:
     def close(self) -> None:
         """Release the file."""
         self._db.close()
-
-    def _count(self) -> int:
-        height = self._db.execute("SELECT max(height) FROM blocks").fetchone()[0]
-        return height if isinstance(height, int) else 0
 
     def append(self, persist: Persist) -> None:
         """See `Ledger.append`."""
@@ -195,22 +191,12 @@ class SqliteLedger:
 
         `LedgerError` names the first block that does not hold and the rule that it breaks.
         """
-        genesis = self.genesis
-        crypto = open_crypto(genesis.params)
-        chain = genesis_hash(crypto, genesis.params, genesis.certificates)
-        height = 0
-        try:
-            state = ChainState(genesis.params, chain, genesis.certificates, crypto)
-            for height, entry in enumerate(self.entries(), start=1):
-                verdict = state.validate(entry.block, entry.certificate)
-                digest = state.apply(entry.block, verdict)
-                if (verdict.reasons, digest) != (entry.reasons, entry.state):
-                    raise LedgerError(f"{self.path}: block {height}: expected state {digest.hex()}, found another")
-        except LedgerError:
-            raise
-        except EhrError as error:
-            raise LedgerError(f"{self.path}: block {height}: {error}") from None
-        return state
+
+        def check(state: ChainState, entry: Entry) -> tuple[tuple[Reason, ...], bytes]:
+            verdict = state.validate(entry.block, entry.certificate)
+            return verdict.reasons, state.apply(entry.block, verdict)
+
+        return self._follow(open_crypto(self.genesis.params), check)
 
     def require_genesis(self, genesis: Genesis) -> None:
         """Raise `LedgerError` unless this ledger starts from ``genesis``."""
@@ -223,22 +209,35 @@ class SqliteLedger:
         Signatures are not checked again but for the last certificate, which speaks for all before it by their hashes;
         `verify` trusts less.  `LedgerError` names what is damaged.
         """
+        self._check_pages()
+        voters, last = None, None
+
+        def replay(state: ChainState, entry: Entry) -> tuple[tuple[Reason, ...], bytes]:
+            nonlocal voters, last
+            voters, last = state.validators, entry
+            return entry.reasons, state.replay(entry.block, entry.certificate, entry.reasons)
+
+        state = self._follow(crypto, replay)
+        if voters is not None and last is not None:
+            header, certificate = last.block.header, last.certificate
+            try:
+                verify_certificate(crypto, self.genesis.params, voters, header, state.tip, certificate, None)
+            except EhrError as error:
+                raise LedgerError(f"{self.path}: block {state.height}: {error}") from None
+        return state
+
+    def _follow(
+        self, crypto: Crypto, step: Callable[[ChainState, Entry], tuple[tuple[Reason, ...], bytes]]
+    ) -> ChainState:
+        """The state after all blocks, each taken by ``step``, which gives the reasons and the state that it finds."""
         genesis, height = self.genesis, 0
         chain = genesis_hash(crypto, genesis.params, genesis.certificates)
-        self._check_pages()
         try:
             state = ChainState(genesis.params, chain, genesis.certificates, crypto)
-            entry = None
             for height, entry in enumerate(self.entries(), start=1):
-                voters = state.validators
-                if state.replay(entry.block, entry.certificate, entry.reasons) != entry.state:
-                    raise LedgerError(
-                        f"{self.path}: block {height}: expected state {state.digest.hex()}, found another"
-                    )
-            if entry is not None:
-                verify_certificate(
-                    crypto, genesis.params, voters, entry.block.header, state.tip, entry.certificate, None
-                )
+                reasons, digest = step(state, entry)
+                if (reasons, digest) != (entry.reasons, entry.state):
+                    raise LedgerError(f"{self.path}: block {height}: expected state {digest.hex()}, found another")
         except LedgerError:
             raise
         except EhrError as error:
@@ -300,14 +299,5 @@ def _make_file(path: Path, genesis: bytes) -> None:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     """A connection that never creates a file it should only open; who uses threads keeps to one at a time."""
-    return sqlite3.connect(f"file://{_quote(path)}?mode={mode}", uri=True, check_same_thread=False)
-
-
-def _make_durable(db: sqlite3.Connection) -> None:
-    """WAL with a full sync per commit."""
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-
-
-def _quote(path: Path) -> str:
-    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    quoted = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file://{quoted}?mode={mode}", uri=True, check_same_thread=False)

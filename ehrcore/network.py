@@ -120,12 +120,5 @@ def found_network(
 
 def list_roles(params: ChainParams) -> dict[str, Role]:
     """Role of every node by name, in the order of the paper's pipeline."""
-    topology = params.topology
-    counts = (
-        (Role.VISITOR, topology.visitors),
-        (Role.AGENT, topology.agents),
-        (Role.COORDINATOR, topology.coordinators),
-        (Role.ADMINISTRATOR, topology.administrators),
-        (Role.CONTRIBUTOR, topology.contributors),
-    )
-    return {node_id(role, index): role for role, count in counts for index in range(count)}
+    roles = [role for role in Role if role is not Role.AUTHORITY]
+    return {node_id(role, index): role for role in roles for index in range(params.topology.count(role))}

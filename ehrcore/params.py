@@ -11,7 +11,7 @@ import msgspec
 from ehrcore.errors import ParameterError
 from ehrcore.hashing import find_suite
 from ehrcore.signing import CURVES
-from ehrcore.types import MILLISECOND, MINUTE, SECOND, Nanos
+from ehrcore.types import MILLISECOND, MINUTE, SECOND, Nanos, Role, require_count
 
 
 class ConsensusRule(StrEnum):
@@ -56,14 +56,17 @@ class Topology(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            count = getattr(self, name)
-            if count < 1:
-                raise ParameterError(f"topology: {name}: expected at least 1, found {count}")
+            require_count(f"topology: {name}", getattr(self, name), 1)
 
     @property
     def nodes(self) -> int:
         """All nodes, visitors included."""
-        return self.agents + self.coordinators + self.administrators + self.contributors + self.visitors
+        return sum(msgspec.structs.astuple(self))
+
+    def count(self, role: Role) -> int:
+        """The nodes of one of the five roles."""
+        count: int = getattr(self, f"{role.value}s")
+        return count
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True):
@@ -145,8 +148,7 @@ class ChainParams(msgspec.Struct, frozen=True, array_like=True):
         ):
             if not 1 <= value <= most:
                 raise ParameterError(f"{name}: expected 1 to {most} of {most}, found {value}")
-        if self.fanout < 1:
-            raise ParameterError(f"fanout: expected at least 1, found {self.fanout}")
+        require_count("fanout", self.fanout, 1)
 
 
 def _validate_fields(params: Any, prefix: str) -> None:

@@ -113,18 +113,11 @@ class Verifier:
             self._require_word(receipt, block_hash, receipt.word, KEEPERS)
         except EhrError as error:
             raise ProofError(f"receipt: {error}") from None
+        tx_id = crypto.hash_struct(endorsed.transaction.body)
         return Verified(
-            self.genesis,
-            self.chain,
-            header,
-            receipt.certificate,
-            block_hash,
-            entry.index,
-            crypto.hash_struct(endorsed.transaction.body),
-            endorsed,
-            entry.reason,
-            receipt.word.node,
-        )
+            self.genesis, self.chain, header, receipt.certificate, block_hash, entry.index, tx_id, endorsed,
+            entry.reason, receipt.word.node,
+        )  # fmt: skip
 
     def _require_word(self, receipt: Receipt, block_hash: bytes, word: Attestation, roles: tuple[Role, ...]) -> None:
         body, now = verdict_body(receipt.header.chain, block_hash, receipt.entries), receipt.header.timestamp
@@ -149,9 +142,9 @@ class Verifier:
     def verify(self, receipt: Receipt) -> Verified:
         """As `locate`, and the author and both policies hold at the block's time, by the certificates of genesis."""
         found, crypto, params = self.locate(receipt), self._crypto, self.genesis.params
-        now, policy = found.header.timestamp, (params.endorsements, params.approvals)
+        now = found.header.timestamp
         reason = check_transaction(crypto, self._registry, None, self.chain, found.endorsed.transaction, now)
-        reason = reason or check_endorsed(crypto, self._registry, policy, self.chain, found.endorsed, found.tx_id, now)
+        reason = reason or check_endorsed(crypto, self._registry, params, self.chain, found.endorsed, found.tx_id, now)
         if reason:
             raise ProofError(f"transaction {found.tx_id.hex()}: expected one that genesis bears out, found: {reason}")
         return found

@@ -26,6 +26,7 @@ from ehrcore.consent import Access, Consent, Emergency, Erasure, Withdrawal, che
 from ehrcore.crypto import Crypto
 from ehrcore.identity import Capacity, CertificateBody, Reason, Registry
 from ehrcore.messages import VerdictBody
+from ehrcore.params import ChainParams
 from ehrcore.replay import ReplayWindows
 from ehrcore.types import Role, node_id
 
@@ -157,46 +158,33 @@ def has_endorsements(
     crypto: Crypto, registry: Registry, needed: int, chain: bytes, tx_id: bytes, given: Sequence[Attestation], now: int
 ) -> bool:
     """Whether at least ``needed`` distinct agents endorsed with 'A', and ``given`` holds nothing else."""
-    if len({item.node for item in given}) != len(given) or len(given) < needed:
-        return False
-    return all(
+    return _are_enough(given, needed) and all(
         is_attested(crypto, registry, Role.AGENT, EndorsementBody(chain, tx_id, item.node, Reason.ACCEPTED), item, now)
         for item in given
     )
 
 
-def has_approvals(
-    crypto: Crypto,
-    registry: Registry,
-    needed: int,
-    chain: bytes,
-    tx_id: bytes,
-    outcome: bytes,
-    given: Sequence[Attestation],
-    now: int,
-) -> bool:
-    """Whether at least ``needed`` distinct coordinators approved the same contract outcome."""
-    if len({item.node for item in given}) != len(given) or len(given) < needed:
-        return False
-    return all(
-        is_attested(crypto, registry, Role.COORDINATOR, ApprovalBody(chain, tx_id, item.node, outcome), item, now)
-        for item in given
-    )
+def _are_enough(given: Sequence[Attestation], needed: int) -> bool:
+    """Whether these are the words of at least ``needed`` nodes, one of each."""
+    return len({item.node for item in given}) == len(given) >= needed
 
 
 def check_endorsed(
     crypto: Crypto,
     registry: Registry,
-    policy: tuple[int, int],
+    params: ChainParams,
     chain: bytes,
     endorsed: EndorsedTransaction,
     tx_id: bytes,
     now: int,
 ) -> Reason:
-    """Endorsement and approval policy ``(m, q)`` on a transaction inside a block."""
-    endorsements, approvals = policy
-    if not has_endorsements(crypto, registry, endorsements, chain, tx_id, endorsed.endorsements, now):
+    """Endorsement and approval policy on a transaction inside a block."""
+    if not has_endorsements(crypto, registry, params.endorsements, chain, tx_id, endorsed.endorsements, now):
         return Reason.POLICY
-    if not has_approvals(crypto, registry, approvals, chain, tx_id, endorsed.outcome, endorsed.approvals, now):
-        return Reason.APPROVALS
-    return Reason.ACCEPTED
+    are_approvals = _are_enough(endorsed.approvals, params.approvals) and all(
+        is_attested(
+            crypto, registry, Role.COORDINATOR, ApprovalBody(chain, tx_id, item.node, endorsed.outcome), item, now
+        )
+        for item in endorsed.approvals
+    )
+    return Reason.ACCEPTED if are_approvals else Reason.APPROVALS

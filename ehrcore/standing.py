@@ -36,9 +36,8 @@ class Standing:
 
     def _carry_out(self, item: EndorsedTransaction, header: Header) -> None:
         crypto, registry, chain, now = self._crypto, self.registry, self._chain, header.timestamp
-        order, policy = item.transaction, (self._params.endorsements, self._params.approvals)
-        tx_id = crypto.hash_struct(order.body)
-        reason = check_endorsed(crypto, registry, policy, chain, item, tx_id, now)
+        order, tx_id = item.transaction, crypto.hash_struct(item.transaction.body)
+        reason = check_endorsed(crypto, registry, self._params, chain, item, tx_id, now)
         reason = reason or check_transaction(crypto, registry, self._replay, chain, order, now)
         if not (reason or apply_order(registry, self.stakes, order.body, header.height, crypto, now)):
             self._replay.add(order.body.author, order.body.nonce)

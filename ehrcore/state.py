@@ -101,9 +101,7 @@ class ChainState:
         verify_certificate(
             self._crypto, self.params, self.validators, header, block_hash, certificate, tuple(self._recent)
         )
-        leaves = tuple(map(leaf_bytes, block.transactions))
-        self._validate_limits(block, leaves)
-        tree = self._build_tree(header, leaves)
+        leaves, tree = self._validate_content(block)
         tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in block.transactions)
         reasons, registry, stakes, consents, agreements = self._judge(block, tx_ids)
         return Verdict(block_hash, reasons, tx_ids, leaves, tree, registry, stakes, consents, agreements, certificate)
@@ -116,9 +114,13 @@ class ChainState:
         block_hash = header_hash(crypto, header)
         voters = self.stakes.upcoming if header.validators == self.stakes.upcoming.digest else self.validators
         verify_certificate(crypto, self.params, voters, header, block_hash, certificate, None)
+        self._validate_content(block)
+
+    def _validate_content(self, block: Block) -> tuple[tuple[bytes, ...], MerkleTree]:
+        """The leaves and their tree, if they are within the chain's limits and the header's own."""
         leaves = tuple(map(leaf_bytes, block.transactions))
         self._validate_limits(block, leaves)
-        self._build_tree(header, leaves)
+        return leaves, self._build_tree(block.header, leaves)
 
     def _build_tree(self, header: Header, leaves: tuple[bytes, ...]) -> MerkleTree:
         tree = self._crypto.merkle_tree(leaves)
@@ -158,7 +160,6 @@ class ChainState:
         registry, stakes, reasons = self.registry, self.stakes, list[Reason]()
         consents, agreements = self.consents.fork(), self.agreements.fork()
         used: dict[str, set[int]] = {}
-        policy = self.params.endorsements, self.params.approvals
         now = block.header.timestamp
         for endorsed, tx_id in zip(block.transactions, tx_ids, strict=True):
             tx = endorsed.transaction
@@ -167,7 +168,7 @@ class ChainState:
             # A nonce that an earlier one of this block pushes out of the window is too old, as in the next block.
             if not reason and (nonce in mine or max(mine, default=0) - nonce >= WINDOW):
                 reason = Reason.REPLAYED
-            reason = reason or check_endorsed(self._crypto, registry, policy, self.chain, endorsed, tx_id, now)
+            reason = reason or check_endorsed(self._crypto, registry, self.params, self.chain, endorsed, tx_id, now)
             if not reason and is_order(tx):
                 if registry is self.registry:
                     registry, stakes = registry.copy(), stakes.copy()
@@ -198,21 +199,20 @@ class ChainState:
         has found the chain that was certified.  Raises `ValidationError`.
         """
         self._validate_link(block.header)
-        leaves = tuple(map(leaf_bytes, block.transactions))
-        self._validate_limits(block, leaves)
-        self._build_tree(block.header, leaves)
+        leaves, _ = self._validate_content(block)
         if len(reasons) != len(leaves):
             raise ValidationError("reasons", f"expected {len(leaves)}, found {len(reasons)}")
-        for endorsed, reason in zip(block.transactions, reasons, strict=True):
-            body = endorsed.transaction.body
-            if not reason and is_order(endorsed.transaction):
-                header = block.header
-                apply_order(self.registry, self.stakes, body, header.height, self._crypto, header.timestamp)
-            elif not reason and isinstance(body.payload, Consent | Withdrawal | Erasure):
-                amend(self.consents, body.payload, self._crypto.hash_struct(body), None, block.header.timestamp)
-            elif not reason:
-                judge_agreement(self.agreements, self._crypto, body, block.header.timestamp)
-        return self._advance(block, header_hash(self._crypto, block.header), certificate, reasons)
+        header, crypto = block.header, self._crypto
+        accepted = (item.transaction for item, reason in zip(block.transactions, reasons, strict=True) if not reason)
+        for tx in accepted:
+            body = tx.body
+            if is_order(tx):
+                apply_order(self.registry, self.stakes, body, header.height, crypto, header.timestamp)
+            elif isinstance(body.payload, Consent | Withdrawal | Erasure):
+                amend(self.consents, body.payload, crypto.hash_struct(body), None, header.timestamp)
+            else:
+                judge_agreement(self.agreements, crypto, body, header.timestamp)
+        return self._advance(block, header_hash(crypto, header), certificate, reasons)
 
     def _advance(
         self, block: Block, block_hash: bytes, certificate: CommitCertificate, reasons: tuple[Reason, ...]

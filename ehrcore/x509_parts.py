@@ -13,15 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ehrcore.der import (
-    BIT_STRING,
-    OCTET_STRING,
-    SEQUENCE,
-    read_element,
-    read_signature,
-    write_element,
-    write_signature,
-)
+from ehrcore.der import BIT_STRING, OCTET_STRING, SEQUENCE, read_element, read_signature, write_element, write_signature
 from ehrcore.errors import CodecError, IdentityError, SignatureError
 from ehrcore.identity import FOREVER
 from ehrcore.signing import CURVES, PrivateKey, VerifyingKey

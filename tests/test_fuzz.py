@@ -56,7 +56,6 @@ from ehrcore.drive.net.web.exchange import BOUNDS_FILE, USUAL, read_bounds
 from ehrcore.drive.net.web.views import decode_transaction, transaction_view
 from ehrcore.drive.pruned import PrunedLedger, prune
 from ehrcore.errors import EhrError
-from ehrcore.faults.plan import Crash, FaultPlan
 from ehrcore.fhir import read_record
 from ehrcore.fhir_consent import read_consent, write_consent
 from ehrcore.hashing import find_suite
@@ -403,9 +402,6 @@ when = { all = [{ fact = 'uses', below = 3 }, { fact = 'kind', is = 'bill' }] }
 parser("fhir", lambda: [RECORD], "ehrcore.fhir._decode")(read_record)
 parser("fhir consent", lambda: [json.dumps(write_consent(example_of(Consent), CHAIN, 5)).encode()],
        "ehrcore.fhir_consent.read_consent")(read_consent)  # fmt: skip
-parser(
-    "fault plan", lambda: [FaultPlan((Crash("agent-0", 5, 9),)).to_json().encode()], "ehrcore.faults.plan.from_json"
-)(FaultPlan.from_json)
 parser("transaction's text", lambda: [msgspec.json.encode(transaction_view(Transaction(TransactionBody(
     CHAIN, "a", 1, 2, RecordRef(1, bytes(32), bytes(32), "/a", 5, b"\1" * 32)), bytes(64))))],
     f"{WEB}.views.<module>")(decode_transaction)  # fmt: skip

@@ -7,6 +7,7 @@ are the answer, and their certificates need no trust in who sends them.
 from typing import Final
 
 from ehrcore.block import leaf_bytes
+from ehrcore.bounded import make_room
 from ehrcore.consensus.finality import header_hash, verify_certificate
 from ehrcore.consensus.seam import Seat, Step
 from ehrcore.consensus.validators import ValidatorSet
@@ -32,8 +33,7 @@ class RecentBlocks:
 
     def add(self, final: Finalised, now: int) -> None:
         """Remember a block decided at ``now``."""
-        if len(self._blocks) >= CATCH_UP_LIMIT:
-            del self._blocks[next(iter(self._blocks))]
+        make_room(self._blocks, CATCH_UP_LIMIT)
         self._blocks[final.block.header.height] = final, now
 
     def answer(self, peer: str, height: int, now: int) -> list[Step]:

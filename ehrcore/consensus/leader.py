@@ -29,7 +29,7 @@ from ehrcore.block import Block, CommitBody, LeaderCertificate
 from ehrcore.consensus.early import EarlyMessages, height_of
 from ehrcore.consensus.finality import header_hash, verify_certificate
 from ehrcore.consensus.laggards import RecentBlocks, is_final
-from ehrcore.consensus.seam import ConsensusMessage, Decided, Seat, Step, Tip, build_block, is_timely
+from ehrcore.consensus.seam import ConsensusMessage, Decided, Quiet, Seat, Step, Tip, build_block, is_timely
 from ehrcore.effects import Heard, Send, SetTimer
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Append, Ballot, Canvass, Commit, Finalised, Stored
@@ -50,7 +50,7 @@ class Part(IntEnum):
     LEADER = 3
 
 
-class ElectedLeader:
+class ElectedLeader(Quiet):
     """One administrator's state machine.
 
     ``_term``, ``_voted`` and what is stored at the height survive a restart; all else may be forgotten.
@@ -140,11 +140,6 @@ class ElectedLeader:
                 self._stand(now, steps)
         return self._go_on(now, steps)
 
-    def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
-        """No work."""
-        del job, nonce, now
-        return []
-
     # -- who waits, and for how long ---------------------------------------------------------------------------
 
     def _go_on(self, now: int, steps: list[Step]) -> list[Step]:
@@ -207,7 +202,7 @@ class ElectedLeader:
         if message.height < self._height:
             steps += self._past.answer(sender, message.height, now)
             return
-        is_granted = self._is_current(message)
+        is_granted = (message.height, message.stored) >= (self._height, self._stored_term)
         if message.is_trial:
             # Half the least patience, so that two who last heard of a leader at about the same time agree.
             is_granted &= now - self._moved_at >= self._seat.params.stake.propose_timeout_ns // 2
@@ -217,9 +212,6 @@ class ElectedLeader:
                 self._part, self._voted, self._moved_at = Part.FOLLOWER, sender, now
         ballot = Ballot(self._term, self._height, sender, message.is_trial, is_granted)
         steps.append(Send((sender,), ballot))
-
-    def _is_current(self, message: Canvass) -> bool:
-        return (message.height, message.stored) >= (self._height, self._stored_term)
 
     def _count(self, sender: str, message: Ballot, now: int, steps: list[Step]) -> None:
         part = Part.ASKING if message.is_trial else Part.CANDIDATE

@@ -42,7 +42,7 @@ from ehrcore.consensus.early import EarlyMessages, StakeMessage, chain_of, heigh
 from ehrcore.consensus.finality import header_hash
 from ehrcore.consensus.laggards import RecentBlocks, has_finality
 from ehrcore.consensus.rounds import ROUND_LIMIT, HeightRecord
-from ehrcore.consensus.seam import Accused, ConsensusMessage, Decided, Seat, Step, Tip, build_block, is_timely
+from ehrcore.consensus.seam import Accused, ConsensusMessage, Decided, Quiet, Seat, Step, Tip, build_block, is_timely
 from ehrcore.effects import Heard, Send, SetTimer
 from ehrcore.messages import Ask, Finalised, Propose, Vote
 
@@ -69,7 +69,7 @@ class Phase(IntEnum):
 _AFTER: Final = {PREVOTE: Phase.PREVOTE, PRECOMMIT: Phase.PRECOMMIT}
 
 
-class ProofOfStake:
+class ProofOfStake(Quiet):
     """One administrator's state machine."""
 
     def __init__(self, seat: Seat, tip: Tip) -> None:
@@ -210,11 +210,6 @@ class ProofOfStake:
                 rule.act(self, None, now, steps)
                 break
         return self._progress(now, steps)
-
-    def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
-        """No work."""
-        del job, nonce, now
-        return []
 
     def _progress(self, now: int, steps: list[Step]) -> list[Step]:
         """Apply rules until none applies; each changes the phase, the round, the valid value or a once-only mark."""

@@ -32,6 +32,7 @@ from ehrcore.consensus.laggards import CATCH_UP_LIMIT
 from ehrcore.consensus.seam import (
     ConsensusMessage,
     Decided,
+    Quiet,
     Seat,
     Step,
     Tip,
@@ -59,7 +60,7 @@ class _Node:
     total_work: int
 
 
-class ProofOfWork:
+class ProofOfWork(Quiet):
     """One administrator's state machine; after a restart it needs `Seat.recent` to know the difficulty."""
 
     def __init__(self, seat: Seat, tip: Tip) -> None:
@@ -242,11 +243,6 @@ class ProofOfWork:
         while missing in parents:
             missing = parents[missing]
         return missing
-
-    def on_timer(self, name: str, now: int) -> list[Step]:
-        """No timers of its own."""
-        del name, now
-        return []
 
     # -- the tree of blocks ------------------------------------------------------------------------------------
 

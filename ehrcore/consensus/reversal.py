@@ -5,15 +5,16 @@ that is the longer one.  Blocks come as independent trials that it wins with pro
 branches, no delay, nobody rests).  ``confirmations`` counts the block itself, as Rosenfeld does: a block under k
 successors (`WorkRule.confirmations`) has k + 1.  By his convention the attacker has one block when the race begins.
 
-M. Rosenfeld, "Analysis of hashrate-based double-spending", arXiv:1402.2009 (2014); S. Nakamoto, "Bitcoin" (2008),
-section 11.  What no formula here covers: an attacker that has mined on while an idle network rested, or a victim that
-hears the attacker alone.  An administrator or ledger keeper that holds a block final keeps it, whatever it hears later.
+M. Rosenfeld, "Analysis of hashrate-based double-spending", arXiv:1402.2009 (2014).  What no formula here covers: an
+attacker that has mined on while an idle network rested, or a victim that hears the attacker alone.  An administrator or
+ledger keeper that holds a block final keeps it, whatever it hears later.
 """
 
 import math
 
 from ehrcore.errors import ParameterError
 from ehrcore.params import WorkRule
+from ehrcore.types import require_count
 
 #: Shares of the hash power that a report states the risk at, if nothing else is asked for.
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.45)
@@ -40,24 +41,6 @@ def reversal_probability(share: float, confirmations: int) -> float:
     return min(math.fsum(terms), 1.0)
 
 
-def poisson_reversal_probability(share: float, confirmations: int) -> float:
-    """Nakamoto's approximation: the attacker's progress is Poisson with mean ``confirmations`` q / p.
-
-    It leaves out that the honest miners' time varies too, and so understates small risks.
-    """
-    _check(share, confirmations)
-    if share * 2 >= 1:
-        return 1.0
-    odds = share / (1 - share)
-    mean = confirmations * odds
-    term, terms, blocks = math.exp(-mean), [], 0
-    while blocks <= max(confirmations, mean) or term > 0:
-        terms.append(term * odds ** max(confirmations - blocks, 0))
-        blocks += 1
-        term *= mean / blocks
-    return min(math.fsum(terms), 1.0)
-
-
 def confirmations_for(share: float, risk: float) -> int:
     """The fewest confirmations under which a block is reversed with probability ``risk`` (0 < risk) at most.
 
@@ -81,28 +64,7 @@ def rule_risk(rule: WorkRule, share: float) -> float:
     return reversal_probability(share, rule.confirmations + 1)
 
 
-def fork_probability(interval_ns: int, delay_ns: int, own_share: float = 0.0) -> float:
-    """Probability that someone finds another block beside a new one before hearing of it: 1 - exp(-(1 - own) D / T).
-
-    ``delay_ns`` is the time D until all others have the block, ``interval_ns`` the mean time T between blocks, and who
-    found it (``own_share`` of the power) has it at once.  C. Decker and R. Wattenhofer, "Information propagation in the
-    Bitcoin network" (IEEE P2P 2013), section 4, for one delay to all, in continuous time.
-    """
-    return -math.expm1(-(1 - own_share) * delay_ns / interval_ns)
-
-
-def effective_share(share: float, interval_ns: int, delay_ns: int) -> float:
-    """The share q of a race without delay that an attacker's share amounts to where the honest lose blocks to forks.
-
-    The honest chain grows at a rate of at least r / (1 + r D) for honest blocks found at rate r = p / T (Y. Sompolinsky
-    and A. Zohar, "Secure high-rate transaction processing in Bitcoin", FC 2015, lemma 6); the attacker's at q / T.
-    """
-    honest = (1 - share) / (1 + (1 - share) * delay_ns / interval_ns)
-    return share / (share + honest)
-
-
 def _check(share: float, confirmations: int) -> None:
     if not 0 <= share <= 1:
         raise ParameterError(f"share of the hash power: expected 0 to 1, found {share}")
-    if confirmations < 0:
-        raise ParameterError(f"confirmations: expected at least 0, found {confirmations}")
+    require_count("confirmations", confirmations, 0)

@@ -69,6 +69,20 @@ class Consensus(Protocol):
         """A nonce for a search that this rule has asked for."""
 
 
+class Quiet:
+    """A rule answers nothing where it says nothing else: most set no timers, or ask for no work."""
+
+    def on_timer(self, name: str, now: int) -> list[Step]:
+        """See `Consensus.on_timer`."""
+        del name, now
+        return []
+
+    def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
+        """See `Consensus.on_work`."""
+        del job, nonce, now
+        return []
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """What an administrator knows from the start.
@@ -109,18 +123,9 @@ def build_block(
     """A block on ``tip`` by this administrator; its nonce is yet to be found if there is a difficulty."""
     tree = seat.crypto.merkle_tree(tuple(map(leaf_bytes, transactions)))
     header = Header(
-        seat.chain,
-        tip.height + 1,
-        tip.block_hash,
-        tree.root,
-        len(transactions),
-        max(now, tip.timestamp),
-        seat.me,
-        seat.validators.digest,
-        seat.stakes.upcoming.digest,
-        difficulty,
-        EMPTY_NONCE,
-    )
+        seat.chain, tip.height + 1, tip.block_hash, tree.root, len(transactions), max(now, tip.timestamp), seat.me,
+        seat.validators.digest, seat.stakes.upcoming.digest, difficulty, EMPTY_NONCE,
+    )  # fmt: skip
     return Block(header, transactions)
 
 

@@ -6,12 +6,12 @@ It shows what agreement costs: the same blocks, signatures and dissemination wit
 from ehrcore.block import OrdererCertificate
 from ehrcore.consensus.finality import header_hash
 from ehrcore.consensus.laggards import CATCH_UP_LIMIT, is_final
-from ehrcore.consensus.seam import ConsensusMessage, Decided, Seat, Step, Tip, build_block
+from ehrcore.consensus.seam import ConsensusMessage, Decided, Quiet, Seat, Step, Tip, build_block
 from ehrcore.effects import Send
 from ehrcore.messages import Finalised
 
 
-class SingleOrderer:
+class SingleOrderer(Quiet):
     """The orderer is the first administrator by name."""
 
     def __init__(self, seat: Seat, tip: Tip) -> None:
@@ -59,13 +59,3 @@ class SingleOrderer:
                 break
             steps.append(self._decide(final))
         return steps
-
-    def on_timer(self, name: str, now: int) -> list[Step]:
-        """No timers of its own."""
-        del name, now
-        return []
-
-    def on_work(self, job: int, nonce: bytes, now: int) -> list[Step]:
-        """No work."""
-        del job, nonce, now
-        return []

@@ -41,7 +41,7 @@ class Liar:
         self._sides: dict[int, tuple[frozenset[str], frozenset[str]]] = {}
         #: Proposals by height and round, and what was said in place of a word, by its signature.
         self._proposals: dict[tuple[int, int], list[Propose]] = {}
-        self._lies: dict[tuple[str, bytes], list[Effect]] = {}
+        self._lies: dict[bytes, list[Effect]] = {}
         self._others: set[bytes] = set()
         self._held: dict[tuple[int, int], list[Event]] = {}
         #: Blocks that it has mined: those kept back, and those that it has shown.
@@ -200,18 +200,15 @@ class Liar:
         message = send.message
         match message:
             case Propose() if message.signature not in self._others:
-                key = "propose", message.signature
-                if key not in self._lies:
+                if message.signature not in self._lies:
                     self._note(message)
-                    self._lies[key] = [Send(send.to, self._spoil(message))]
-                return self._lies[key]
+                    self._lies[message.signature] = [Send(send.to, self._spoil(message))]
             case Vote() if message.voter == self._context.me:
-                key = "vote", message.signature
-                if key not in self._lies:
-                    self._lies[key] = self._misvote(send.to, message)
-                return self._lies[key]
+                if message.signature not in self._lies:
+                    self._lies[message.signature] = self._misvote(send.to, message)
             case _:
                 return [send]
+        return self._lies[message.signature]
 
     # -- lies --------------------------------------------------------------------------------------------------
 

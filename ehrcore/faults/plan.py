@@ -1,4 +1,4 @@
-"""What goes wrong in a run, and when: typed faults, in JSON both ways, checked against a network.
+"""What goes wrong in a run, and when: typed faults, checked against a network.
 
 A plan says everything about its faults: the same plan, network and seed give the same run, byte for byte.  Instants and
 durations are virtual nanoseconds since the start; intervals are half-open.
@@ -143,17 +143,11 @@ class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The faults of one kind, in order."""
         return [fault for fault in self.faults if isinstance(fault, kind)]
 
-    def to_json(self) -> str:
-        """One line of JSON, which `from_json` reads back."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> "FaultPlan":
-        """Read a plan; `ParameterError` names what is unknown, missing or out of range."""
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ParameterError(f"fault plan: expected a plan in JSON, found: {error}") from None
+    @property
+    def healed_ns(self) -> int:
+        """When the last fault that ends has ended; one for good counts from when it begins."""
+        ends = (start if end is None else end for start, end in map(span_of, self.faults))
+        return max(ends, default=0)
 
     def validate(self, network: Network) -> None:
         """Raise `ParameterError` that names the first fault that this network cannot have."""
@@ -197,17 +191,23 @@ def _names(fault: Fault) -> Iterable[str]:
             return (fault.node,)
 
 
-def _validate_times(where: str, fault: Fault) -> None:
+def span_of(fault: Fault) -> tuple[int, int | None]:
+    """When a fault begins and ends (ns); None if it is for good."""
     match fault:
         case Crash(at_ns=start, restart_ns=end):
-            name = "restart_ns"
-        case Pause(start_ns=start, end_ns=end) | Slow(start_ns=start, end_ns=end):
-            name = "end_ns"
-        case Cut(start_ns=start, end_ns=end) | Lossy(start_ns=start, end_ns=end):
-            name = "end_ns"
+            return start, end
+        case Skew() | Twin():
+            return 0, None
+        case Byzantine(start_ns=start):
+            return start, None
         case _:
-            return
+            return fault.start_ns, fault.end_ns
+
+
+def _validate_times(where: str, fault: Fault) -> None:
+    start, end = span_of(fault)
     if end is not None and end <= start:
+        name = "restart_ns" if isinstance(fault, Crash) else "end_ns"
         raise ParameterError(f"{where}: {name}: expected more than {start}, found {end}")
 
 

@@ -59,9 +59,7 @@ class Processes(Upkeep):
         effects, logged = self._handle(index, place, event)
         step = Step(station, self._prepare(effects)[0], logged)
         busy = costs.crypto_ns(before, node.crypto.meter) + (costs.message_cost_ns(size) if size else 0)
-        for _, length in step.sized:
-            if length:
-                busy += costs.message_cost_ns(length)
+        busy += sum(costs.message_cost_ns(length) for _, length in step.sized if length)
         wait = 0
         if logged is not None and any(map(is_urgent, effects)):
             busy, wait = busy + costs.commit_ns, costs.persist_ns
@@ -73,10 +71,8 @@ class Processes(Upkeep):
             return False
         place.step = step
         if wait:
-            node.counter += 1
-            kernel.schedule(kernel.now + busy, index, index, node.counter, self._yield, step)
-        node.counter += 1
-        kernel.schedule(kernel.now + busy + wait, index, index, node.counter, self._complete, step)
+            self._await(index, kernel.now + busy, self._yield, step)
+        self._await(index, kernel.now + busy + wait, self._complete, step)
         return True
 
     def _handle(self, index: int, place: Place, event: Any) -> tuple[Effects, Effects | None]:

@@ -5,18 +5,7 @@ from typing import Final
 import msgspec
 
 from ehrcore.drive.links import LinkModel
-from ehrcore.faults.plan import (
-    Byzantine,
-    Crash,
-    Cut,
-    Fault,
-    FaultPlan,
-    Lossy,
-    Pause,
-    Slow,
-    Twin,
-    partition,
-)
+from ehrcore.faults.plan import Crash, Fault, FaultPlan, Twin, partition
 from ehrcore.network import Network, found_network
 from ehrcore.params import ChainParams, ConsensusRule, Limits, StakeRule, Topology, WorkRule, family_of
 from ehrcore.types import MILLISECOND, SECOND, Role, node_id
@@ -46,7 +35,7 @@ class Schedule(msgspec.Struct, frozen=True):
     @property
     def healed_ns(self) -> int:
         """When the last fault that ends has ended."""
-        return max((end_of(fault) for fault in self.plan.faults), default=0)
+        return self.plan.healed_ns
 
     @property
     def down(self) -> frozenset[str]:
@@ -73,23 +62,6 @@ class Schedule(msgspec.Struct, frozen=True):
         return found_network(params, "modelled", "check", self.stakes)
 
 
-def end_of(fault: Fault) -> int:
-    """When a fault has ended (ns); one for good, when it begins."""
-    match fault:
-        case (
-            Crash(at_ns=start, restart_ns=end)
-            | Cut(start_ns=start, end_ns=end)
-            | Lossy(start_ns=start, end_ns=end)
-            | Pause(start_ns=start, end_ns=end)
-            | Slow(start_ns=start, end_ns=end)
-        ):
-            return start if end is None else end
-        case Byzantine(start_ns=start):
-            return start
-        case _:
-            return 0
-
-
 def administrators(count: int) -> tuple[str, ...]:
     """Their names, in order."""
     return tuple(node_id(Role.ADMINISTRATOR, index) for index in range(count))
@@ -97,8 +69,7 @@ def administrators(count: int) -> tuple[str, ...]:
 
 def late_load(plan: FaultPlan) -> tuple[int, ...]:
     """When something comes in that has to be decided after all has healed (ns)."""
-    healed = max((end_of(fault) for fault in plan.faults), default=0)
-    return tuple(healed + number * _LATE_PAUSE for number in range(1, _LATE + 1))
+    return tuple(plan.healed_ns + number * _LATE_PAUSE for number in range(1, _LATE + 1))
 
 
 # -- splits ------------------------------------------------------------------------------------------------------------

@@ -103,9 +103,13 @@ class Upkeep(Simulation):
             self._set_repeat(index, self.kernel.now + pause)
 
     def _set_repeat(self, index: int, at: int) -> None:
+        self._await(index, at, self._repeat_due, self.nodes[index].station)
+
+    def _await(self, index: int, at: int, action: Callable[[int, Any], None], what: Any) -> None:
+        """Have something happen to a node that it brings about itself."""
         node = self.nodes[index]
         node.counter += 1
-        self.kernel.schedule(at, index, index, node.counter, self._repeat_due, node.station)
+        self.kernel.schedule(at, index, index, node.counter, action, what)
 
     def _repeat_due(self, index: int, station: Any) -> None:
         if self.nodes[index].station is station:
@@ -136,14 +140,13 @@ class Upkeep(Simulation):
 
     def _arm(self, index: int, delay_ns: int) -> None:
         """Ask after ``delay_ns``, unless that is to be sooner anyway."""
-        follower, at, node = self._follower(index), self.kernel.now + delay_ns, self.nodes[index]
+        follower, at = self._follower(index), self.kernel.now + delay_ns
         if follower.due is not None and follower.due <= at:
             return
         follower.due = at
         follower.generation += 1
-        node.counter += 1
         self._background += 1
-        self.kernel.schedule(at, index, index, node.counter, self._tick, follower.generation)
+        self._await(index, at, self._tick, follower.generation)
 
     def _follower(self, index: int) -> Follower:
         follower = self._places[index].follower
@@ -217,11 +220,8 @@ class Upkeep(Simulation):
 
     def _give_up(self, ask: Asked) -> None:
         """Take it that there is no answer, if there is none when its time is over."""
-        node = self.nodes[ask.asker]
-        node.counter += 1
         self._background += 1
-        at = max(ask.at + TIMEOUT_NS, self.kernel.now)
-        self.kernel.schedule(at, ask.asker, ask.asker, node.counter, self._answered, (ask, "", None))
+        self._await(ask.asker, max(ask.at + TIMEOUT_NS, self.kernel.now), self._answered, (ask, "", None))
 
     def _answered(self, index: int, answer: _Answer) -> None:
         self._background -= 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ehrcore.block import Block, Evidence, Transaction, TransactionBody
+from ehrcore.bounded import make_room
 from ehrcore.consensus import RULES, Consensus, Seat, Tip
 from ehrcore.consensus.seam import Accused, ConsensusMessage, Decided, Step
 from ehrcore.effects import (
@@ -25,7 +26,7 @@ from ehrcore.effects import (
 )
 from ehrcore.messages import Approve, Finalised, Submit
 from ehrcore.params import Dissemination
-from ehrcore.roles.context import Context
+from ehrcore.roles.context import Context, Machine
 from ehrcore.roles.pool import ApprovalPool
 from ehrcore.rules import nonce_of
 from ehrcore.types import Role
@@ -48,27 +49,19 @@ class _Accusation:
         return age > 0 and age & (age - 1) == 0
 
 
-class Administrator:
+class Administrator(Machine):
     """A pool, a consensus rule, and the dissemination of what is decided."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        standing = context.open_standing()
+        super().__init__(context)
+        standing, kept = context.open_standing(), context.kept
         self._pool = ApprovalPool(context.params, context.chain, standing, context.crypto)
-        self._pool.forget(context.kept.settled)
+        self._pool.forget(kept.settled)
         peers = tuple(name for name in context.names(Role.ADMINISTRATOR) if name != context.me)
-        kept = context.kept
         seat = Seat(
-            context.me,
-            peers,
-            context.params,
-            context.chain,
-            standing.stakes,
-            context.crypto,
-            self._pool,
-            kept.heard,
-            kept.recent,
-        )
+            context.me, peers, context.params, context.chain, standing.stakes, context.crypto, self._pool,
+            kept.heard, kept.recent,
+        )  # fmt: skip
         tip = kept.tip or Tip(0, context.chain, context.params.genesis_time)
         self._rule: Consensus = RULES[context.params.consensus](seat, tip)
         self._keepers = self._ledger_keepers()
@@ -80,11 +73,6 @@ class Administrator:
         if self._context.params.dissemination is Dissemination.TREE:
             contributors = contributors[:1]
         return self._context.names(Role.COORDINATOR) + contributors
-
-    def start(self, now: int) -> Effects:
-        """Nothing to do."""
-        del now
-        return ()
 
     def handle(self, event: Event, now: int) -> Effects:
         """Approvals, the rule's messages, timers and work; anything else is not for an administrator."""
@@ -132,8 +120,7 @@ class Administrator:
         body = TransactionBody(context.chain, context.me, nonce, now, evidence)
         tx = Transaction(body, context.crypto.sign(body))
         tx_id, offence = context.crypto.hash_struct(body), evidence.first.body.height
-        if len(self._accusations) >= _ACCUSATIONS:
-            del self._accusations[next(iter(self._accusations))]
+        make_room(self._accusations, _ACCUSATIONS)
         self._accusations[tx_id] = _Accusation(Submit(tx), offence)
         return (
             Observed(ObservedKind.ACCUSED, (tx_id,), f"{evidence.offender}/{offence}"),

@@ -7,21 +7,14 @@ could ask who is a member, who was revoked, and which nonces were used.
 
 from typing import Final
 
-from ehrcore.block import (
-    Attestation,
-    BatchCutter,
-    EndorsedTransaction,
-    EndorsementBody,
-    Transaction,
-    leaf_bytes,
-)
+from ehrcore.block import Attestation, BatchCutter, EndorsedTransaction, EndorsementBody, Transaction, leaf_bytes
 from ehrcore.consensus.laggards import has_finality
 from ehrcore.consensus.seam import CLOCK_TOLERANCE, Tip
 from ehrcore.effects import Effects, Event, Observed, ObservedKind, Received, Send
 from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Finalised, Refused, Submit
 from ehrcore.replay import ReplayWindows
-from ehrcore.roles.context import Context
+from ehrcore.roles.context import Context, Machine
 from ehrcore.rules import AUTHORITY, check_transaction, window_of
 from ehrcore.signing.base import SIGNATURE_BYTES
 from ehrcore.standing import Standing
@@ -44,11 +37,11 @@ def _check_time(submitted_at: int, now: int) -> Reason:
     return Reason.STALE if submitted_at < now - STALE_AFTER else Reason.ACCEPTED
 
 
-class Agent:
+class Agent(Machine):
     """Endorses what visitors submit."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        super().__init__(context)
         self._coordinators = context.names(Role.COORDINATOR)
         # What it has endorsed counts for it at once, what votes weigh only when it is final.
         self._registry = context.open_registry()
@@ -57,19 +50,10 @@ class Agent:
         self._replay = ReplayWindows()
         self._refusals: dict[bytes, set[str]] = {}
         self._cutter = BatchCutter(context.params.limits)
-        longest = {role: max(context.names(role), key=len) for role in (Role.AGENT, Role.COORDINATOR)}
         self._words = tuple(
-            (Attestation(longest[role], bytes(SIGNATURE_BYTES)),) * count
-            for role, count in (
-                (Role.AGENT, context.params.endorsements),
-                (Role.COORDINATOR, context.params.approvals),
-            )
+            (Attestation(max(context.names(role), key=len), bytes(SIGNATURE_BYTES)),) * count
+            for role, count in ((Role.AGENT, context.params.endorsements), (Role.COORDINATOR, context.params.approvals))
         )
-
-    def start(self, now: int) -> Effects:
-        """Nothing to do."""
-        del now
-        return ()
 
     def handle(self, event: Event, now: int) -> Effects:
         """Submissions, final blocks if it is shown any, coordinators' refusals; anything else is not for an agent."""

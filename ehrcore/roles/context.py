@@ -6,6 +6,7 @@ from ehrcore.block import Block, Header, Transaction
 from ehrcore.consensus.seam import Tip
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.crypto import Crypto
+from ehrcore.effects import Effects
 from ehrcore.identity import Certificate, Registry
 from ehrcore.messages import Word
 from ehrcore.params import ChainParams
@@ -48,14 +49,7 @@ class Context:
 
     def names(self, role: Role) -> tuple[str, ...]:
         """All nodes of a role, in order of index."""
-        counts = {
-            Role.VISITOR: self.params.topology.visitors,
-            Role.AGENT: self.params.topology.agents,
-            Role.COORDINATOR: self.params.topology.coordinators,
-            Role.ADMINISTRATOR: self.params.topology.administrators,
-            Role.CONTRIBUTOR: self.params.topology.contributors,
-        }
-        return tuple(node_id(role, index) for index in range(counts[role]))
+        return tuple(node_id(role, index) for index in range(self.params.topology.count(role)))
 
     def open_standing(self) -> Standing:
         """Who may do what after the chain's first certificates and the orders that were kept."""
@@ -81,3 +75,15 @@ class Context:
     def validators(self) -> ValidatorSet:
         """The administrators as voters of the first block."""
         return Standing(self.params, self.chain, self.certificates, self.crypto).stakes.validators
+
+
+class Machine:
+    """What all roles have in common: they say nothing until something happens."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def start(self, now: int) -> Effects:
+        """See `RoleMachine.start`: nothing to do."""
+        del now
+        return ()

@@ -5,16 +5,15 @@ from ehrcore.messages import Finalised, Receipt, ReceiptEntry, sign_receipt
 from ehrcore.params import Dissemination
 from ehrcore.roles.context import Context
 from ehrcore.roles.keeper import Appended, LedgerKeeper
-from ehrcore.state import ChainState, is_order
+from ehrcore.state import is_order
 from ehrcore.types import Role
 
 
-class Contributor:
+class Contributor(LedgerKeeper):
     """Validates each final block once more, appends it durably, and only then tells anyone."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self._keeper = LedgerKeeper(context)
+        super().__init__(context)
         self._children = self._tree_children()
         self._visitors = frozenset(context.names(Role.VISITOR))
 
@@ -27,22 +26,12 @@ class Contributor:
         first = names.index(self._context.me) * params.fanout + 1
         return names[first : first + params.fanout]
 
-    @property
-    def state(self) -> ChainState:
-        """The chain as this node knows it."""
-        return self._keeper.state
-
-    def start(self, now: int) -> Effects:
-        """Nothing to do."""
-        del now
-        return ()
-
     def handle(self, event: Event, now: int) -> Effects:
         """Final blocks; anything else is not for a contributor."""
         del now
         match event:
             case Received(message=Finalised() as message):
-                appended, error = self._keeper.take(message)
+                appended, error = self.take(message)
                 effects = [effect for item in appended for effect in self._after(item)]
                 if error is not None:
                     effects.append(Observed(ObservedKind.DROPPED, (), str(error)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ehrcore.block import ApprovalBody, Attestation, EndorsementBody, Transaction
-from ehrcore.bounded import RecentSet
+from ehrcore.bounded import RecentSet, make_room
 from ehrcore.contracts import CONTRACTS, Contract, run_contracts
 from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Send
 from ehrcore.identity import Reason
@@ -16,7 +16,7 @@ from ehrcore.messages import Approve, Endorse, Finalised, Refused
 from ehrcore.roles.context import Context
 from ehrcore.roles.keeper import LedgerKeeper
 from ehrcore.rules import check_transaction, is_attested
-from ehrcore.state import ChainState, is_order
+from ehrcore.state import is_order
 from ehrcore.storage import ObjectStore
 from ehrcore.types import Role, node_id
 
@@ -36,14 +36,14 @@ class _Pending:
     rejected: set[str] = field(default_factory=set)
 
 
-class Coordinator:
+class Coordinator(LedgerKeeper):
     """Approves to every administrator what enough agents endorsed and the contracts confirm."""
 
     def __init__(self, context: Context, store: ObjectStore, contracts: dict[str, Contract] | None = None) -> None:
-        self._context, self._store = context, store
+        super().__init__(context)
+        self._store = store
         self._contracts = CONTRACTS if contracts is None else contracts
         self._administrators = context.names(Role.ADMINISTRATOR)
-        self._keeper = LedgerKeeper(context)
         self._keeps_ledger = context.me == node_id(Role.COORDINATOR, 0)
         self._pending: dict[bytes, _Pending] = {}
         self._settled = RecentSet(PENDING_LIMIT)
@@ -52,20 +52,9 @@ class Coordinator:
 
     def _keys(self) -> tuple[tuple[str, bytes], ...]:
         """Which agents' endorsements count, by which keys, after the last block."""
-        state = self._keeper.state
-        agents = self._context.names(Role.AGENT)
-        found = (state.registry.check(name, Role.AGENT, state.timestamp)[1] for name in agents)
+        agents, registry, now = self._context.names(Role.AGENT), self.state.registry, self.state.timestamp
+        found = (registry.check(name, Role.AGENT, now)[1] for name in agents)
         return tuple((body.subject, body.public_key) for body in found if body is not None)
-
-    @property
-    def state(self) -> ChainState:
-        """The chain as this node knows it."""
-        return self._keeper.state
-
-    def start(self, now: int) -> Effects:
-        """Nothing to do."""
-        del now
-        return ()
 
     def handle(self, event: Event, now: int) -> Effects:
         """Endorsements and final blocks; anything else is not for a coordinator."""
@@ -89,11 +78,11 @@ class Coordinator:
             return ()
         if pending and agent in pending.rejected and message.reason is not Reason.ACCEPTED:
             return ()
-        if self._keeper.state.is_used(message.transaction.body):
+        if self.state.is_used(message.transaction.body):
             # Most likely sent again after a restart.  Nobody is told: the chain already says what became of it.
             return (Observed(ObservedKind.DROPPED, (tx_id,), Reason.REPLAYED.value),)
         body = EndorsementBody(context.chain, tx_id, agent, message.reason)
-        if not is_attested(crypto, self._keeper.state.registry, Role.AGENT, body, message.endorsement, now):
+        if not is_attested(crypto, self.state.registry, Role.AGENT, body, message.endorsement, now):
             return (Observed(ObservedKind.DROPPED, (tx_id,), Reason.BAD_SIGNATURE.value),)
         if pending is None:
             pending = self._open(tx_id)
@@ -109,8 +98,7 @@ class Coordinator:
         return self._approve(tx_id, pending, now)
 
     def _open(self, tx_id: bytes) -> _Pending:
-        if len(self._pending) >= PENDING_LIMIT:
-            del self._pending[next(iter(self._pending))]
+        make_room(self._pending, PENDING_LIMIT)
         pending = self._pending[tx_id] = _Pending()
         return pending
 
@@ -139,8 +127,7 @@ class Coordinator:
 
     def _refuse(self, tx: Transaction, agents: tuple[str, ...], refused: Refused) -> Effects:
         """Tell the author, and the agents, which would say it again for hours; those that endorse it later, too."""
-        if len(self._refused) >= PENDING_LIMIT:
-            del self._refused[next(iter(self._refused))]
+        make_room(self._refused, PENDING_LIMIT)
         self._refused[refused.transaction] = refused
         observed = Observed(ObservedKind.DROPPED, (refused.transaction,), refused.reason.value)
         told = () if is_order(tx) else (Send((tx.body.author,), refused),)
@@ -148,7 +135,7 @@ class Coordinator:
 
     def _check_copies(self, pending: _Pending, now: int) -> tuple[Transaction, Reason]:
         """The first copy that passes, else the last one with its reason."""
-        context, registry = self._context, self._keeper.state.registry
+        context, registry = self._context, self.state.registry
         for tx in pending.copies.values():
             reason = check_transaction(context.crypto, registry, None, context.chain, tx, now)
             if reason is not Reason.BAD_SIGNATURE:
@@ -160,7 +147,7 @@ class Coordinator:
         self._settled.add(tx_id)
 
     def _finalised(self, message: Finalised) -> Effects:
-        appended, error = self._keeper.take(message)
+        appended, error = self.take(message)
         effects: list[Effect] = []
         for item in appended:
             for tx_id in item.verdict.tx_ids:

@@ -9,7 +9,7 @@ from typing import Final
 from ehrcore.effects import Persist
 from ehrcore.errors import ValidationError
 from ehrcore.messages import Finalised
-from ehrcore.roles.context import Context
+from ehrcore.roles.context import Context, Machine
 from ehrcore.state import Verdict
 
 #: How far ahead of the ledger blocks are kept until those before them come.
@@ -25,10 +25,11 @@ class Appended:
     persist: Persist
 
 
-class LedgerKeeper:
-    """A chain state with a buffer for early blocks."""
+class LedgerKeeper(Machine):
+    """A role with a chain ``state``, as far as this node knows it, and a buffer for early blocks."""
 
     def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self.state = context.open_state()
         self._early: dict[int, Finalised] = {}
 

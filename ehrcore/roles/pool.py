@@ -4,16 +4,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ehrcore.block import (
-    ApprovalBody,
-    Attestation,
-    BatchCutter,
-    Block,
-    EndorsedTransaction,
-    Transaction,
-    leaf_bytes,
-)
-from ehrcore.bounded import RecentSet
+from ehrcore.block import ApprovalBody, Attestation, BatchCutter, Block, EndorsedTransaction, Transaction, leaf_bytes
+from ehrcore.bounded import RecentSet, make_room
 from ehrcore.crypto import Crypto
 from ehrcore.errors import ValidationError
 from ehrcore.identity import Reason
@@ -90,8 +82,7 @@ class ApprovalPool:
         if not self._is_genuine(message, tx_id, now, is_new=is_new):
             return False
         if candidate is None:
-            if len(self._candidates) >= CANDIDATE_LIMIT:
-                del self._candidates[next(iter(self._candidates))]
+            make_room(self._candidates, CANDIDATE_LIMIT)
             candidate = self._candidates[tx_id] = _Candidate()
         if is_new:
             candidate.versions[key] = _Version(message, self._keys(Role.AGENT, message.endorsements, now))
@@ -105,18 +96,12 @@ class ApprovalPool:
 
     def _is_genuine(self, message: Approve, tx_id: bytes, now: int, *, is_new: bool) -> bool:
         """The coordinator's signature always, the endorsements where they would be the ones put in the block."""
+        crypto, registry, needed = self._crypto, self._standing.registry, self._params.endorsements
         body = ApprovalBody(self._chain, tx_id, message.approval.node, message.outcome)
-        if not is_attested(self._crypto, self._standing.registry, Role.COORDINATOR, body, message.approval, now):
+        if not is_attested(crypto, registry, Role.COORDINATOR, body, message.approval, now):
             return False
-        return not is_new or has_endorsements(
-            self._crypto,
-            self._standing.registry,
-            self._params.endorsements,
-            self._chain,
-            tx_id,
-            message.endorsements,
-            now,
-        )
+        given = message.endorsements
+        return not is_new or has_endorsements(crypto, registry, needed, self._chain, tx_id, given, now)
 
     def _promote(self, tx_id: bytes, version: _Version, now: int) -> bool:
         first = version.first
@@ -177,8 +162,8 @@ class ApprovalPool:
 
     def check(self, transactions: tuple[EndorsedTransaction, ...], now: int) -> tuple[bytes, ...]:
         """Ids of the transactions of another's block; `ValidationError` if policy or limits do not hold."""
-        policy = self._params.endorsements, self._params.approvals
-        tx_ids = tuple(self._crypto.hash_struct(item.transaction.body) for item in transactions)
+        crypto, registry = self._crypto, self._standing.registry
+        tx_ids = tuple(crypto.hash_struct(item.transaction.body) for item in transactions)
         if len(set(tx_ids)) != len(tx_ids):
             raise ValidationError("duplicate", "expected distinct transactions, found one twice")
         sizes = [len(leaf_bytes(item)) for item in transactions]
@@ -187,9 +172,8 @@ class ApprovalPool:
         for item, tx_id in zip(transactions, tx_ids, strict=True):
             if tx_id in self._settled:
                 raise ValidationError("duplicate", f"expected new transactions, found {tx_id.hex()} again")
-            reason = check_endorsed(self._crypto, self._standing.registry, policy, self._chain, item, tx_id, now)
-            reason = reason or self._check_copy(item.transaction, tx_id, now)
-            if reason:
+            reason = check_endorsed(crypto, registry, self._params, self._chain, item, tx_id, now)
+            if reason := reason or self._check_copy(item.transaction, tx_id, now):
                 raise ValidationError("policy", f"expected endorsed and approved, found {reason.value}")
         return tx_ids
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ehrcore.block import EndorsedTransaction, Payload, RecordRef, Transaction, TransactionBody
-from ehrcore.bounded import RecentSet
+from ehrcore.bounded import RecentSet, make_room
 from ehrcore.codec import decode
 from ehrcore.consensus.finality import header_hash
 from ehrcore.effects import Effect, Effects, Event, Instructed, Observed, ObservedKind, Received, Requested, Send, Store
@@ -14,7 +14,7 @@ from ehrcore.light import LightClient
 from ehrcore.merkle import verify_inclusion
 from ehrcore.messages import Receipt, ReceiptEntry, Refused, Submit, verdict_body
 from ehrcore.params import majority
-from ehrcore.roles.context import Context
+from ehrcore.roles.context import Context, Machine
 from ehrcore.rules import is_attested
 from ehrcore.types import Role
 
@@ -30,22 +30,17 @@ class _Pending:
     verdicts: dict[str, Reason] = field(default_factory=dict)
 
 
-class Visitor:
+class Visitor(Machine):
     """Submits records to every agent and keeps what has no receipt yet."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        super().__init__(context)
         self._agents = context.names(Role.AGENT)
         self._light = LightClient(context.crypto, context.params, context.chain, context.validators())
         self._registry, self._nonce = context.open_registry(), 0
         self._contributors = context.names(Role.CONTRIBUTOR)
         self._pending: dict[bytes, _Pending] = {}
         self._verified = RecentSet(1_024)
-
-    def start(self, now: int) -> Effects:
-        """Nothing to do."""
-        del now
-        return ()
 
     def handle(self, event: Event, now: int) -> Effects:
         """Requests of the user, refusals and receipts; anything else is not for a visitor."""
@@ -73,8 +68,7 @@ class Visitor:
         body = TransactionBody(context.chain, context.me, self._nonce, now, payload)
         self._nonce += 1
         tx_id = crypto.hash_struct(body)
-        if len(self._pending) >= PENDING_LIMIT:
-            del self._pending[next(iter(self._pending))]
+        make_room(self._pending, PENDING_LIMIT)
         self._pending[tx_id] = _Pending()
         return (
             Observed(ObservedKind.SUBMITTED, (tx_id,)),

@@ -8,8 +8,9 @@ valid signatures for one ``r``, only one is a signature here, so third parties c
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from ehrcore.errors import SignatureError
 
@@ -76,6 +77,39 @@ class Scheme(Protocol):
 
     def verifying_key(self, public_bytes: bytes) -> VerifyingKey:
         """Parse a compressed public key; `SignatureError` if it is not a point of the curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryScheme:
+    """A `Scheme` by somebody's library: ``make`` takes a secret, ``parse`` a point, ``refusals`` are what it raises.
+
+    ``parse`` need not look at the length: that decides first, for libraries also take uncompressed and other points.
+    """
+
+    curve: Curve
+    library: str
+    make: Callable[[Curve, int], PrivateKey]
+    parse: Callable[[Curve, bytes], VerifyingKey]
+    refusals: tuple[type[Exception], ...] = (ValueError,)
+    is_modelled: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """See `Scheme.name`."""
+        return f"{self.curve.name}/{self.library}"
+
+    def private_key(self, secret: int) -> PrivateKey:
+        """See `Scheme.private_key`."""
+        return self.make(self.curve, check_secret(self.curve, secret))
+
+    def verifying_key(self, public_bytes: bytes) -> VerifyingKey:
+        """See `Scheme.verifying_key`."""
+        try:
+            if len(public_bytes) == PUBLIC_KEY_BYTES:
+                return self.parse(self.curve, public_bytes)
+        except self.refusals:
+            pass
+        raise SignatureError(f"{self.name} public key: expected a compressed point, found another")
 
 
 def derive_secret(curve: Curve, label: str) -> int:

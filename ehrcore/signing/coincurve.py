@@ -4,7 +4,7 @@ import coincurve
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from ehrcore.errors import SignatureError
-from ehrcore.signing.base import PUBLIC_KEY_BYTES, SCALAR_BYTES, SIGNATURE_BYTES, Curve, check_secret, split, widen
+from ehrcore.signing.base import SCALAR_BYTES, SIGNATURE_BYTES, Curve, LibraryScheme, split, widen
 
 
 class CoincurveVerifyingKey:
@@ -12,8 +12,8 @@ class CoincurveVerifyingKey:
 
     __slots__ = ("_curve", "_key")
 
-    def __init__(self, curve: Curve, key: coincurve.PublicKey) -> None:
-        self._curve, self._key = curve, key
+    def __init__(self, curve: Curve, public_bytes: bytes) -> None:
+        self._curve, self._key = curve, coincurve.PublicKey(public_bytes)
 
     def verify(self, digest: bytes, signature: bytes) -> bool:
         """See `VerifyingKey.verify`."""
@@ -31,8 +31,8 @@ class CoincurvePrivateKey:
 
     __slots__ = ("_key", "public_bytes")
 
-    def __init__(self, curve: Curve, secret: int) -> None:
-        self._key = coincurve.PrivateKey(check_secret(curve, secret).to_bytes(SCALAR_BYTES))
+    def __init__(self, _curve: Curve, secret: int) -> None:
+        self._key = coincurve.PrivateKey(secret.to_bytes(SCALAR_BYTES))
         self.public_bytes = self._key.public_key.format()
 
     def sign(self, digest: bytes) -> bytes:
@@ -41,25 +41,6 @@ class CoincurvePrivateKey:
         return self._key.sign_recoverable(widen(digest), hasher=None)[:SIGNATURE_BYTES]
 
 
-class CoincurveScheme:
+def scheme(curve: Curve) -> LibraryScheme:
     """`coincurve` on secp256k1."""
-
-    is_modelled = False
-
-    def __init__(self, curve: Curve) -> None:
-        self.curve, self.name = curve, f"{curve.name}/coincurve"
-
-    def private_key(self, secret: int) -> CoincurvePrivateKey:
-        """See `Scheme.private_key`."""
-        return CoincurvePrivateKey(self.curve, secret)
-
-    def verifying_key(self, public_bytes: bytes) -> CoincurveVerifyingKey:
-        """See `Scheme.verifying_key`."""
-        try:
-            # The length decides first: the library would also take uncompressed and hybrid points.
-            if len(public_bytes) != PUBLIC_KEY_BYTES:
-                raise ValueError(public_bytes)
-            key = coincurve.PublicKey(public_bytes)
-        except ValueError:
-            raise SignatureError(f"{self.name} public key: expected a compressed point, found another") from None
-        return CoincurveVerifyingKey(self.curve, key)
+    return LibraryScheme(curve, "coincurve", CoincurvePrivateKey, CoincurveVerifyingKey)

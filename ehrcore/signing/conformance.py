@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ehrcore.errors import ParameterError, SignatureError
-from ehrcore.signing.base import PUBLIC_KEY_BYTES, SCALAR_BYTES, Curve, Scheme, VerifyingKey, derive_secret
+from ehrcore.signing.base import PUBLIC_KEY_BYTES, SCALAR_BYTES, Curve, Scheme, derive_secret
 
 _MESSAGE: Final = b"conformance"
 _DIGEST: Final = hashlib.sha256(_MESSAGE).digest()
@@ -30,18 +30,14 @@ def check_scheme(scheme: Scheme, name: str, curve: Curve, reference: Scheme) -> 
             _require(name, "the deterministic low-S signature", signature.hex(), mine.sign(digest).hex())
             _require(name, "that a right signature verifies", True, public.verify(digest, signature))  # noqa: FBT003
         if index == 0:
-            _check_refusals(name, curve, public, right.sign(_DIGEST))
+            for what, digest, forged in _forge(curve, right.sign(_DIGEST)):
+                _require(name, f"that {what} is refused", False, public.verify(digest, forged))  # noqa: FBT003
     _check_inputs(name, curve, scheme, reference.private_key(1).public_bytes)
 
 
 def _require(name: str, what: str, expected: object, found: object) -> None:
     if expected != found or type(expected) is not type(found):
         raise ParameterError(f"signature scheme {name}: {what}: expected {expected}, found {found}")
-
-
-def _check_refusals(name: str, curve: Curve, public: VerifyingKey, signature: bytes) -> None:
-    for what, digest, forged in _forge(curve, signature):
-        _require(name, f"that {what} is refused", False, public.verify(digest, forged))  # noqa: FBT003
 
 
 def _forge(curve: Curve, signature: bytes) -> Iterator[tuple[str, bytes, bytes]]:

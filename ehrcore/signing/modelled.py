@@ -48,3 +48,7 @@ class ModelledScheme:
         if len(public_bytes) != PUBLIC_KEY_BYTES or not public_bytes.startswith(_KEY_MARK):
             raise SignatureError("modelled public key: expected its mark, found another key")
         return ModelledKey(public_bytes)
+
+
+#: As the others call theirs.
+scheme = ModelledScheme

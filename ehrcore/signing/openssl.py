@@ -3,13 +3,10 @@
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import (
-    Prehashed,
-    encode_dss_signature,
-)
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 from ehrcore.errors import SignatureError
-from ehrcore.signing.base import PUBLIC_KEY_BYTES, Curve, check_secret, join, split, widen
+from ehrcore.signing.base import Curve, LibraryScheme, join, split, widen
 
 _CURVES: dict[str, type[ec.EllipticCurve]] = {"p256": ec.SECP256R1, "secp256k1": ec.SECP256K1}
 _ALGORITHM = ec.ECDSA(Prehashed(hashes.SHA256()), deterministic_signing=True)
@@ -20,8 +17,9 @@ class OpensslVerifyingKey:
 
     __slots__ = ("_curve", "_key")
 
-    def __init__(self, curve: Curve, key: ec.EllipticCurvePublicKey) -> None:
-        self._curve, self._key = curve, key
+    def __init__(self, curve: Curve, public_bytes: bytes) -> None:
+        self._curve = curve
+        self._key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[curve.name](), public_bytes)
 
     def verify(self, digest: bytes, signature: bytes) -> bool:
         """See `VerifyingKey.verify`."""
@@ -42,7 +40,7 @@ class OpensslPrivateKey:
 
     def __init__(self, curve: Curve, secret: int) -> None:
         self._curve = curve
-        self._key = ec.derive_private_key(check_secret(curve, secret), _CURVES[curve.name]())
+        self._key = ec.derive_private_key(secret, _CURVES[curve.name]())
         self.public_bytes = self._key.public_key().public_bytes(
             serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
         )
@@ -61,25 +59,7 @@ def _numbers(der: bytes) -> tuple[int, int]:
     return int.from_bytes(der[4:end]), int.from_bytes(der[end + 2 :])
 
 
-class OpensslScheme:
+def scheme(curve: Curve) -> LibraryScheme:
     """`cryptography` on one curve."""
-
-    is_modelled = False
-
-    def __init__(self, curve: Curve) -> None:
-        self.curve, self.name = curve, f"{curve.name}/cryptography"
-
-    def private_key(self, secret: int) -> OpensslPrivateKey:
-        """See `Scheme.private_key`."""
-        return OpensslPrivateKey(self.curve, secret)
-
-    def verifying_key(self, public_bytes: bytes) -> OpensslVerifyingKey:
-        """See `Scheme.verifying_key`."""
-        try:
-            # The length decides first: OpenSSL would also take an uncompressed point.
-            if len(public_bytes) != PUBLIC_KEY_BYTES:
-                raise ValueError(public_bytes)
-            key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[self.curve.name](), public_bytes)
-        except (ValueError, UnsupportedAlgorithm):
-            raise SignatureError(f"{self.name} public key: expected a compressed point, found another") from None
-        return OpensslVerifyingKey(self.curve, key)
+    refusals = (ValueError, UnsupportedAlgorithm)
+    return LibraryScheme(curve, "cryptography", OpensslPrivateKey, OpensslVerifyingKey, refusals)

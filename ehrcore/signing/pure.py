@@ -9,7 +9,7 @@ import ecdsa
 from ecdsa.errors import MalformedPointError
 
 from ehrcore.errors import SignatureError
-from ehrcore.signing.base import PUBLIC_KEY_BYTES, Curve, check_secret, join, split, widen
+from ehrcore.signing.base import Curve, LibraryScheme, join, split, widen
 
 _CURVES = {"p256": ecdsa.NIST256p, "secp256k1": ecdsa.SECP256k1}
 
@@ -32,8 +32,9 @@ def _as_given(numbers: tuple[int, int], _order: int) -> tuple[int, int]:
 class PureVerifyingKey:
     """A parsed public key of `ecdsa`."""
 
-    def __init__(self, curve: Curve, key: ecdsa.VerifyingKey) -> None:
-        self._curve, self._key = curve, key
+    def __init__(self, curve: Curve, public_bytes: bytes) -> None:
+        group, encodings = _CURVES[curve.name], ("compressed",)
+        self._curve, self._key = curve, ecdsa.VerifyingKey.from_string(public_bytes, group, valid_encodings=encodings)
 
     def verify(self, digest: bytes, signature: bytes) -> bool:
         """See `VerifyingKey.verify`."""
@@ -52,7 +53,7 @@ class PurePrivateKey:
 
     def __init__(self, curve: Curve, secret: int) -> None:
         self._curve = curve
-        self._key = ecdsa.SigningKey.from_secret_exponent(check_secret(curve, secret), _CURVES[curve.name])
+        self._key = ecdsa.SigningKey.from_secret_exponent(secret, _CURVES[curve.name])
         self.public_bytes: bytes = self._key.verifying_key.to_string("compressed")
 
     def sign(self, digest: bytes) -> bytes:
@@ -61,27 +62,6 @@ class PurePrivateKey:
         return join(self._curve, r, s)
 
 
-class PureScheme:
+def scheme(curve: Curve) -> LibraryScheme:
     """`ecdsa` on one curve."""
-
-    is_modelled = False
-
-    def __init__(self, curve: Curve) -> None:
-        self.curve, self.name = curve, f"{curve.name}/ecdsa"
-
-    def private_key(self, secret: int) -> PurePrivateKey:
-        """See `Scheme.private_key`."""
-        return PurePrivateKey(self.curve, secret)
-
-    def verifying_key(self, public_bytes: bytes) -> PureVerifyingKey:
-        """See `Scheme.verifying_key`."""
-        try:
-            # The length decides first: `ecdsa` would also take uncompressed and raw points.
-            if len(public_bytes) != PUBLIC_KEY_BYTES:
-                raise MalformedPointError
-            key = ecdsa.VerifyingKey.from_string(
-                public_bytes, _CURVES[self.curve.name], valid_encodings=("compressed",)
-            )
-        except (MalformedPointError, ValueError):
-            raise SignatureError(f"{self.name} public key: expected a compressed point, found another") from None
-        return PureVerifyingKey(self.curve, key)
+    return LibraryScheme(curve, "ecdsa", PurePrivateKey, PureVerifyingKey, (MalformedPointError, ValueError))

@@ -7,7 +7,7 @@ from Crypto.PublicKey import ECC
 from Crypto.Signature import DSS
 
 from ehrcore.errors import SignatureError
-from ehrcore.signing.base import PUBLIC_KEY_BYTES, SCALAR_BYTES, Curve, check_secret, join, split, widen
+from ehrcore.signing.base import SCALAR_BYTES, Curve, LibraryScheme, join, split, widen
 
 
 class _Digest:
@@ -32,9 +32,9 @@ class _Digest:
 class PycryptodomeVerifyingKey:
     """A parsed public key of `pycryptodome`."""
 
-    def __init__(self, curve: Curve, key: ECC.EccKey) -> None:
+    def __init__(self, curve: Curve, public_bytes: bytes) -> None:
         self._curve = curve
-        self._verifier = DSS.new(key, "deterministic-rfc6979")
+        self._verifier = DSS.new(ECC.import_key(public_bytes, curve_name=curve.name), "deterministic-rfc6979")
 
     def verify(self, digest: bytes, signature: bytes) -> bool:
         """See `VerifyingKey.verify`."""
@@ -52,7 +52,7 @@ class PycryptodomePrivateKey:
 
     def __init__(self, curve: Curve, secret: int) -> None:
         self._curve = curve
-        key = ECC.construct(curve=curve.name, d=check_secret(curve, secret))
+        key = ECC.construct(curve=curve.name, d=secret)
         self._signer = DSS.new(key, "deterministic-rfc6979")
         self.public_bytes = bytes(key.public_key().export_key(format="SEC1", compress=True))
 
@@ -67,24 +67,6 @@ class PycryptodomePrivateKey:
         return join(self._curve, int.from_bytes(raw[:SCALAR_BYTES]), int.from_bytes(raw[SCALAR_BYTES:]))
 
 
-class PycryptodomeScheme:
+def scheme(curve: Curve) -> LibraryScheme:
     """`pycryptodome` on one curve."""
-
-    is_modelled = False
-
-    def __init__(self, curve: Curve) -> None:
-        self.curve, self.name = curve, f"{curve.name}/pycryptodome"
-
-    def private_key(self, secret: int) -> PycryptodomePrivateKey:
-        """See `Scheme.private_key`."""
-        return PycryptodomePrivateKey(self.curve, secret)
-
-    def verifying_key(self, public_bytes: bytes) -> PycryptodomeVerifyingKey:
-        """See `Scheme.verifying_key`."""
-        try:
-            if len(public_bytes) != PUBLIC_KEY_BYTES:
-                raise ValueError(public_bytes)
-            key = ECC.import_key(public_bytes, curve_name=self.curve.name)
-        except ValueError:
-            raise SignatureError(f"{self.name} public key: expected a compressed point, found another") from None
-        return PycryptodomeVerifyingKey(self.curve, key)
+    return LibraryScheme(curve, "pycryptodome", PycryptodomePrivateKey, PycryptodomeVerifyingKey)

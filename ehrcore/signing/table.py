@@ -11,19 +11,18 @@ from ehrcore.signing.base import CURVES, Curve, Scheme
 from ehrcore.signing.conformance import check_scheme
 
 _ALL: Final = tuple(CURVES)
-#: Backend name -> module, class and curves.  Imported on use: a node that signs with one backend loads no other.
+#: Backend name -> module and curves.  Imported on use: a node that signs with one backend loads no other.
 _BACKENDS: Final = {
-    "cryptography": ("ehrcore.signing.openssl", "OpensslScheme", _ALL),
-    "ecdsa": ("ehrcore.signing.pure", "PureScheme", _ALL),
-    "pycryptodome": ("ehrcore.signing.pycryptodome", "PycryptodomeScheme", _ALL),
-    "coincurve": ("ehrcore.signing.coincurve", "CoincurveScheme", ("secp256k1",)),
-    "modelled": ("ehrcore.signing.modelled", "ModelledScheme", _ALL),
+    "cryptography": ("ehrcore.signing.openssl", _ALL),
+    "ecdsa": ("ehrcore.signing.pure", _ALL),
+    "pycryptodome": ("ehrcore.signing.pycryptodome", _ALL),
+    "coincurve": ("ehrcore.signing.coincurve", ("secp256k1",)),
+    "modelled": ("ehrcore.signing.modelled", _ALL),
 }
 
 
 def _load(backend: str, curve: Curve) -> Scheme:
-    module, class_name, _ = _BACKENDS[backend]
-    make = cast("Callable[[Curve], Scheme]", getattr(import_module(module), class_name))
+    make = cast("Callable[[Curve], Scheme]", import_module(_BACKENDS[backend][0]).scheme)
     return make(curve)
 
 
@@ -31,8 +30,8 @@ def _load(backend: str, curve: Curve) -> Scheme:
 SCHEMES: Final[dict[str, Callable[[], Scheme]]] = {
     f"{curve.name}/{name}": partial(_load, name, curve)
     for curve in CURVES.values()
-    for name, row in _BACKENDS.items()
-    if curve.name in row[2]
+    for name, (_, curves) in _BACKENDS.items()
+    if curve.name in curves
 }
 
 

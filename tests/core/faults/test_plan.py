@@ -39,12 +39,6 @@ faults = st.one_of(
 )
 
 
-@given(st.lists(faults, max_size=5))
-def test_a_plan_survives_json(found):
-    plan = FaultPlan(tuple(found))
-    assert FaultPlan.from_json(plan.to_json()) == plan
-
-
 @given(faults)
 def test_one_usable_fault_makes_a_usable_plan(fault):
     FaultPlan((fault,)).validate(NETWORK)
@@ -96,25 +90,6 @@ def test_what_a_network_cannot_have_is_named_in_one_line(fault: Any, words: str)
 def test_two_faults_that_contradict_each_other_are_refused(pair):
     with pytest.raises(ParameterError, match="expected"):
         FaultPlan(pair).validate(NETWORK)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{}x",
-        '{"faults":[{"type":"crash"}]}',
-        '{"faults":[{"type":"quake","node":"a"}]}',
-        '{"faults":[{"type":"crash","node":"a","at_ns":1,"why":2}]}',
-        '{"faults":[{"type":"crash","node":"a","at_ns":"1"}]}',
-        '{"faults":[{"type":"crash","node":"a","at_ns":-1}]}',
-        '{"faults":[],"more":1}',
-        b"\xff",
-    ],
-)
-def test_other_json_is_refused(text):
-    with pytest.raises(ParameterError, match="fault plan: expected a plan in JSON, found"):
-        FaultPlan.from_json(text)
 
 
 def test_every_kind_of_fault_has_a_strict_form():

@@ -23,8 +23,8 @@ def test_with_real_signatures_and_unequal_stakes_all_agree_on_all(size: int) -> 
     decided = run.decided()
     assert set(decided) == administrators(*range(size))
     assert {tuple(chain) for chain in decided.values()} == {tuple(run.hashes())}
-    digests = {run.node(f"coordinator-{i}").machine._keeper.state.digest for i in range(3)}
-    digests |= {run.node(f"contributor-{i}").machine._keeper.state.digest for i in range(2)}
+    digests = {run.node(f"coordinator-{i}").machine.state.digest for i in range(3)}
+    digests |= {run.node(f"contributor-{i}").machine.state.digest for i in range(2)}
     assert digests == {run.ledgers["contributor-0"].entries[-1].state}
     assert sorted(run.ids(ObservedKind.FINAL)) == sorted(run.ids(ObservedKind.SUBMITTED))
     assert not run.of(ObservedKind.DROPPED)

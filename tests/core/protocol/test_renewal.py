@@ -223,7 +223,7 @@ def test_a_recovered_visitor_is_served_with_the_new_key_alone() -> None:
         ("visitor-0", ObservedKind.REFUSED, "bad-signature"),
         ("visitor-0", ObservedKind.REFUSED, "bad-signature"),
     ]
-    states = [node.machine._keeper.state for node in simulation.nodes if node.name.startswith("contributor")]
+    states = [node.machine.state for node in simulation.nodes if node.name.startswith("contributor")]
     assert {state.height for state in states} == {3}
     for state in states:
         assert state.registry.check("visitor-0", Role.VISITOR, 60 * SECOND)[1] == certificate.body
