@@ -28,6 +28,7 @@ from ehrcore.block import (
 )
 from ehrcore.codec import encode
 from ehrcore.consensus.finality import header_hash, verify_certificate
+from ehrcore.consensus.seam import Tip, validate_link
 from ehrcore.consensus.stakes import Stakes
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.consent import Consent, ConsentBook, Erasure, Withdrawal
@@ -129,19 +130,7 @@ class ChainState:
         return tree
 
     def _validate_link(self, header: Header) -> None:
-        for rule, expected, found in (
-            ("chain", self.chain.hex(), header.chain.hex()),
-            ("height", self.height + 1, header.height),
-            ("previous", self.tip.hex(), header.previous.hex()),
-            ("validators", self.stakes.validators.digest.hex(), header.validators.hex()),
-            ("next-validators", self.stakes.upcoming.digest.hex(), header.next_validators.hex()),
-        ):
-            if expected != found:
-                raise ValidationError(rule, f"expected {expected}, found {found}")
-        if header.timestamp < self.timestamp:
-            raise ValidationError("timestamp", f"expected at least {self.timestamp}, found {header.timestamp}")
-        if self.validators.find(header.proposer) is None:
-            raise ValidationError("proposer", f"expected an administrator, found {header.proposer}")
+        validate_link(header, self.chain, Tip(self.height, self.tip, self.timestamp), self.stakes)
 
     def _validate_limits(self, block: Block, leaves: tuple[bytes, ...]) -> None:
         limits, count = self.params.limits, len(leaves)

@@ -134,6 +134,23 @@ def is_timely(block: Block, now: int) -> bool:
     return block.header.timestamp <= now + CLOCK_TOLERANCE
 
 
+def validate_link(header: Header, chain: bytes, tip: Tip, stakes: Stakes) -> None:
+    """Raise `ValidationError` unless ``header`` may follow ``tip``, whatever its content and its certificate."""
+    for rule, expected, found in (
+        ("chain", chain.hex(), header.chain.hex()),
+        ("height", tip.height + 1, header.height),
+        ("previous", tip.block_hash.hex(), header.previous.hex()),
+        ("validators", stakes.validators.digest.hex(), header.validators.hex()),
+        ("next-validators", stakes.upcoming.digest.hex(), header.next_validators.hex()),
+    ):
+        if expected != found:
+            raise ValidationError(rule, f"expected {expected}, found {found}")
+    if header.timestamp < tip.timestamp:
+        raise ValidationError("timestamp", f"expected at least {tip.timestamp}, found {header.timestamp}")
+    if stakes.validators.find(header.proposer) is None:
+        raise ValidationError("proposer", f"expected an administrator, found {header.proposer}")
+
+
 def validate_content(seat: Seat, block: Block, tip: Tip) -> tuple[bytes, ...]:
     """Check a block against its parent and the pool's policy; the ids of its transactions.
 
@@ -141,20 +158,9 @@ def validate_content(seat: Seat, block: Block, tip: Tip) -> tuple[bytes, ...]:
     so that every administrator finds the same.
     """
     header = block.header
-    for rule, expected, found in (
-        ("chain", seat.chain, header.chain),
-        ("height", tip.height + 1, header.height),
-        ("previous", tip.block_hash, header.previous),
-        ("validators", seat.validators.digest, header.validators),
-        ("next-validators", seat.stakes.upcoming.digest, header.next_validators),
-        ("size", len(block.transactions), header.size),
-    ):
-        if expected != found:
-            raise ValidationError(rule, f"expected {expected!r}, found {found!r}")
-    if header.timestamp < tip.timestamp:
-        raise ValidationError("timestamp", f"expected at least {tip.timestamp}, found {header.timestamp}")
-    if seat.validators.find(header.proposer) is None:
-        raise ValidationError("proposer", f"expected an administrator, found {header.proposer}")
+    validate_link(header, seat.chain, tip, seat.stakes)
+    if header.size != len(block.transactions):
+        raise ValidationError("size", f"expected {len(block.transactions)}, found {header.size}")
     root = seat.crypto.merkle_tree(tuple(map(leaf_bytes, block.transactions))).root
     if root != header.merkle_root:
         raise ValidationError("merkle-root", f"expected {root.hex()}, found {header.merkle_root.hex()}")
