@@ -20,7 +20,6 @@ from ehrcore.drive.processors import Station
 from ehrcore.drive.repeats import Repeats
 from ehrcore.drive.sim import Node, Observer, SimSetup
 from ehrcore.effects import Effects, Event, RoleMachine, Work
-from ehrcore.errors import ParameterError
 from ehrcore.faults.behaviour import Liar
 from ehrcore.faults.log import Log
 from ehrcore.faults.paths import Paths, Sides
@@ -29,9 +28,7 @@ from ehrcore.faults.plan import Byzantine, Crash, FaultPlan, Pause, Skew, Slow, 
 from ehrcore.faults.process import Processes, Watch
 from ehrcore.ledger import Ledger
 from ehrcore.network import Network, build_machine
-from ehrcore.roles import Contributor, Coordinator
 from ehrcore.roles.context import Context, Kept
-from ehrcore.state import ChainState
 from ehrcore.storage import ObjectStore
 from ehrcore.types import Role
 
@@ -87,13 +84,6 @@ class FaultySimulation(Processes):
             name: tuple(self.nodes[index].machine for index in indices if not self._places[index].is_down)
             for name, indices in self._indices.items()
         }
-
-    def state_of(self, name: str) -> ChainState:
-        """The chain as the ledger keeper ``name`` knows it, or last knew it."""
-        machine = self.nodes[self._index[name]].machine
-        if not isinstance(machine, Coordinator | Contributor):
-            raise ParameterError(f"state: expected a coordinator or contributor, found {name}")
-        return machine.state
 
     def log_of(self, name: str) -> Log:
         """What the node has made durable; of a twin, its first copy."""

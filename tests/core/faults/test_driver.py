@@ -379,13 +379,13 @@ def test_a_new_agent_follows_the_chain_from_its_start():
     settled = trial.ids(ObservedKind.SETTLED, "agent-0")
     assert sorted(set(settled)) == sorted(trial.accepted)
     (agent,) = trial.sim.machines["agent-0"]
-    assert agent.tip.height == trial.sim.state_of("contributor-0").height
+    assert agent.tip.height == trial.sim.machines["contributor-0"][0].state.height
 
 
 def test_blocks_go_down_a_tree_of_contributors_with_one_of_them_down():
     network = make_network((1, 1, 4, 3, 1), dissemination="tree")
     trial = Trial(Crash("contributor-0", SECOND, 30 * SECOND), network=network).submit().run()
-    heights = {trial.sim.state_of(f"contributor-{index}").height for index in range(3)}
+    heights = {trial.sim.machines[f"contributor-{index}"][0].state.height for index in range(3)}
     assert len(heights) == 1
     trial.check_whole()
 
