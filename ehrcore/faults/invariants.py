@@ -136,7 +136,7 @@ class Invariants(Words):
                 count = sum(ids.count(tx_id) for ids in self._ledgers[node].values())
                 if count != 1:
                     detail = f"holds {tx_id.hex()[:16]}, which was accepted, {count} times"
-                    self._fail("once" if count else "lost", detail, nodes=(node,))
+                    self._fail(node, "once" if count else "lost", detail)
 
     def _keepers(self, down: Collection[str]) -> list[str]:
         keepers = [name for name, role in self._roles.items() if role is Role.CONTRIBUTOR]
@@ -179,21 +179,19 @@ class Invariants(Words):
         """Agreement and finality."""
         mine = self._accepted[node]
         if mine.setdefault(height, block_hash) != block_hash:
-            self._fail("finality", "replaced a block that it had accepted", height, nodes=(node,))
+            self._fail(node, "finality", "replaced a block that it had accepted", height)
         if height - 1 not in mine:
-            self._fail("finality", "accepted a block without the one before it", height, nodes=(node,))
+            self._fail(node, "finality", "accepted a block without the one before it", height)
         if self._is_certain and self.chain.setdefault(height, block_hash) != block_hash:
             others = [name for name, held in self._accepted.items() if held.get(height) == self.chain[height]]
             both = f"{block_hash.hex()[:16]} and {self.chain[height].hex()[:16]}"
-            self._fail("agreement", f"accepted {both}", height, nodes=(node, *others))
+            self._fail(node, "agreement", f"accepted {both}", height, others=others)
 
     def _final(self, node: str, block: Block, certificate: CommitCertificate) -> bytes:
         """Everything about a block that an honest node takes to be final; its hash."""
         block_hash, mine = self._hash(block.header), self._accepted[node]
         if block.header.previous != mine.get(block.header.height - 1, block.header.previous):
-            self._fail(
-                "validity", "accepted a block that does not link to its last", block.header.height, nodes=(node,)
-            )
+            self._fail(node, "validity", "accepted a block that does not link to its last", block.header.height)
         if (block_hash, certificate) not in self._certified:
             self._check_certificate(node, block.header, block_hash, certificate)
             self._certified.add((block_hash, certificate))
@@ -205,12 +203,12 @@ class Invariants(Words):
     def _check_certificate(self, node: str, header: Header, block_hash: bytes, certificate: CommitCertificate) -> None:
         if isinstance(certificate, OrdererCertificate):
             if not self._is_signed(min(self._keys), header, certificate.signature):
-                self._fail("quorum", "accepted what the orderer has not signed", header.height, nodes=(node,))
+                self._fail(node, "quorum", "accepted what the orderer has not signed", header.height)
         elif isinstance(certificate, LeaderCertificate):
             holders = self._holders[certificate.term, header.height, block_hash] | {certificate.leader}
             if 2 * len(holders) <= len(self._keys):
                 detail = f"accepted what {len(holders)} of {len(self._keys)} had stored in term {certificate.term}"
-                self._fail("quorum", detail, header.height, nodes=(node,))
+                self._fail(node, "quorum", detail, header.height)
         elif isinstance(certificate, StakeCertificate):
             self._count(node, header, block_hash, certificate)
         elif isinstance(certificate, WorkCertificate):
@@ -218,7 +216,7 @@ class Invariants(Words):
             needed, parents = self._params.work.confirmations, [later.previous for later in certificate.successors]
             if parents != hashes[:-1] or len(parents) != needed:
                 detail = f"accepted under {len(parents)} confirmations of {needed}, or not linked ones"
-                self._fail("quorum", detail, header.height, nodes=(node,))
+                self._fail(node, "quorum", detail, header.height)
 
     def _count(self, node: str, header: Header, block_hash: bytes, certificate: StakeCertificate) -> None:
         height, round_ = header.height, certificate.round
@@ -227,13 +225,13 @@ class Invariants(Words):
         if len(set(voters)) != len(certificate.votes) or not self._is_quorum(voters, height):
             total = sum(self._weights[height].values())
             detail = f"accepted a certificate of {self._stake(voters, height)} of the stake of {total}"
-            self._fail("quorum", detail, height, round_, (node,))
+            self._fail(node, "quorum", detail, height, round_)
         for voter in set(voters) - self._faulty:
             if voter == node:
                 self._said[voter, height, round_, PRECOMMIT].add(block_hash)
             elif block_hash not in self._said[voter, height, round_, PRECOMMIT]:
                 detail = f"accepted a precommit that {voter} never gave"
-                self._fail("quorum", detail, height, round_, (node,))
+                self._fail(node, "quorum", detail, height, round_)
         self.decided_in[height] = round_
 
     def _check_block(self, node: str, block: Block, block_hash: bytes) -> None:
@@ -242,14 +240,14 @@ class Invariants(Words):
         if self._is_certain:
             self.chain.setdefault(height, block_hash)
             if (header.chain, header.previous) != (self._genesis, self.chain.get(height - 1)):
-                self._fail("validity", "accepted a block that does not link", height, nodes=(node,))
+                self._fail(node, "validity", "accepted a block that does not link", height)
         if (header.merkle_root, header.size) != (tree_hash(self._suite, [encode(item) for item in items]), len(items)):
-            self._fail("validity", "accepted a block with another content", height, nodes=(node,))
+            self._fail(node, "validity", "accepted a block with another content", height)
         if (
             self._voters_digest(height) != header.validators
             or self._voters_digest(height + 1) != header.next_validators
         ):
-            self._fail("validity", "accepted a block of other voters", height, nodes=(node,))
+            self._fail(node, "validity", "accepted a block of other voters", height)
         self._contents[block_hash] = frozenset(self._tx_id(item.transaction) for item in items)
         for item in items:
             self._check_item(node, height, item)
@@ -263,17 +261,17 @@ class Invariants(Words):
         is_approved = self._params.approvals <= len(approvers & self._approved[tx_id, item.outcome])
         if not (is_endorsed and is_approved and (tx_id in self._submitted or author == AUTHORITY)):
             detail = f"accepted {tx_id.hex()[:16]}, which was not submitted, endorsed and approved"
-            self._fail("validity", detail, height, nodes=(node,))
+            self._fail(node, "validity", detail, height)
         if self._is_certain and tx_id in self._place:
             detail = f"accepted {tx_id.hex()[:16]} again, which is in block {self._place[tx_id]}"
-            self._fail("once", detail, height, nodes=(node,))
+            self._fail(node, "once", detail, height)
         self._place[tx_id] = height
 
     def _persist(self, node: str, entry: Persist) -> None:
         height = entry.block.header.height
         self._accept(node, height, self._final(node, entry.block, entry.certificate))
         if self._is_certain and self._states.setdefault(height, entry.state) != entry.state:
-            self._fail("state", "has another state after the same block", height, nodes=(node,))
+            self._fail(node, "state", "has another state after the same block", height)
         for item, reason in zip(entry.block.transactions, entry.reasons, strict=True):
             payload = item.transaction.body.payload
             if reason is Reason.ACCEPTED and isinstance(payload, Evidence):

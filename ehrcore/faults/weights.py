@@ -35,9 +35,11 @@ class Weights:
         self._weights = {height: dict(self._bonded) for height in (1, 2)}
         self._punished: set[tuple[str, int]] = set()
 
-    def _fail(self, rule: str, detail: str, height: int = -1, round_: int = -1, nodes: Collection[str] = ()) -> None:
+    def _fail(
+        self, node: str, rule: str, detail: str, height: int = -1, round_: int = -1, others: Collection[str] = ()
+    ) -> None:
         if rule not in self._overlooked:
-            raise InvariantError(rule, detail, height, round_, nodes)
+            raise InvariantError(rule, detail, height, round_, (node, *others))
 
     def _hash(self, value: object) -> bytes:
         return self._suite.hash(encode(value))
@@ -90,4 +92,4 @@ class Weights:
 
     def _require_guilt(self, offender: str, node: str, verb: str) -> None:
         if offender not in self._faulty:
-            self._fail("evidence", f"{verb} {offender}, which has kept to the protocol", nodes=(node,))
+            self._fail(node, "evidence", f"{verb} {offender}, which has kept to the protocol")

@@ -43,28 +43,28 @@ class Words(Weights):
         voter, body = vote.voter, vote.body
         height, round_, block = body.height, body.round, body.block
         if node != voter:
-            self._fail("quorum", f"{node} has a vote that {voter} never gave", height, round_, (voter,))
+            self._fail(voter, "quorum", f"{node} has a vote that {voter} never gave", height, round_)
         if said:
             both = " and ".join(item.hex()[:16] or "none" for item in (*said, block))
-            self._fail("double-sign", f"voted for {both} in step {body.step}", height, round_, (voter,))
+            self._fail(voter, "double-sign", f"voted for {both} in step {body.step}", height, round_)
         self.rounds[height] = max(self.rounds.get(height, 0), round_)
         if block and body.step == PREVOTE:
             self._check_lock(voter, height, round_, block)
         elif block:
             if not self._is_quorum({voter, *self._voters[height, round_, PREVOTE, block]}, height):
-                self._fail("quorum", "precommitted without a quorum of prevotes", height, round_, (voter,))
+                self._fail(voter, "quorum", "precommitted without a quorum of prevotes", height, round_)
             self._precommits[voter, height].append((round_, block))
 
     def _check_lock(self, voter: str, height: int, round_: int, block: bytes) -> None:
         if (height, round_, block) not in self._proposed:
             detail = f"prevoted {block.hex()[:16]}, which {self._proposer(height, round_)} has not proposed"
-            self._fail("validity", detail, height, round_, (voter,))
+            self._fail(voter, "validity", detail, height, round_)
         for locked_in, locked in self._precommits[voter, height]:
             since = range(locked_in, round_)
             if locked == block or any(self._is_quorum(self._voters[height, v, PREVOTE, block], height) for v in since):
                 continue
             detail = f"prevoted {block.hex()[:16]} after its precommit for {locked.hex()[:16]} in round {locked_in}"
-            self._fail("lock", detail, height, round_, (voter,))
+            self._fail(voter, "lock", detail, height, round_)
 
     def _propose(self, node: str, proposal: Propose) -> None:
         body = proposal.body
@@ -77,24 +77,24 @@ class Words(Weights):
         if not self._is_signed(proposer, body, proposal.signature):
             if node not in self._faulty:
                 detail = f"sent a proposal that is not {proposer}'s"
-                self._fail("validity", detail, height, round_, (node,))
+                self._fail(node, "validity", detail, height, round_)
             return
         said = self._proposals[proposer, height, round_]
         said.add((body.block, body.valid_round))
         self._proposed.add((height, round_, body.block))
         if len(said) > 1 and proposer not in self._faulty:
-            self._fail("double-sign", f"made {len(said)} proposals", height, round_, (proposer,))
+            self._fail(proposer, "double-sign", f"made {len(said)} proposals", height, round_)
 
     def _follow_leader(self, node: str, message: Append | Stored | Ballot) -> None:
         """One vote per term; one leader and block per term and height (Ongaro and Ousterhout 2014, Figure 3)."""
         match message:
             case Ballot(term=term, candidate=candidate):
                 if self._ballots.setdefault((node, term), candidate) != candidate:
-                    self._fail("double-sign", f"voted twice in term {term}", message.height, nodes=(node,))
+                    self._fail(node, "double-sign", f"voted twice in term {term}", message.height)
             case Append(term=term, block=block):
                 height, block_hash = block.header.height, self._hash(block.header)
                 if self._appended.setdefault((term, height), (node, block_hash)) != (node, block_hash):
-                    self._fail("double-sign", f"led term {term} beside another", height, nodes=(node,))
+                    self._fail(node, "double-sign", f"led term {term} beside another", height)
                 self._holders[term, height, block_hash].add(node)
             case Stored(term=term, height=height, block=block_hash):
                 self._holders[term, height, block_hash].add(node)
