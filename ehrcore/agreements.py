@@ -23,7 +23,6 @@ from ehrcore.clauses import (
     action_word,
     decide,
     evaluate,
-    kind_word,
     validate_clauses,
 )
 from ehrcore.consent import Access, Action
@@ -31,6 +30,7 @@ from ehrcore.crypto import Crypto
 from ehrcore.errors import ParameterError
 from ehrcore.forks import ForkedDict
 from ehrcore.identity import Capacity, CertificateBody, Reason, Registry
+from ehrcore.records import kind_word
 from ehrcore.types import Digest, Nanos, NodeId, Role, Signature
 
 #: Agreements of one patient that are in force or to come: what each keeper has to hold of her.

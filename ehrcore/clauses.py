@@ -16,7 +16,6 @@ import msgspec
 
 from ehrcore.consent import Action
 from ehrcore.errors import ParameterError
-from ehrcore.records import RecordKind
 from ehrcore.types import Nanos
 
 #: Bounds of one agreement: nodes of all its expressions together, nodes on a path from root to leaf, parts of one node.
@@ -62,11 +61,6 @@ class Effect(StrEnum):
     PERMIT = "permit"
     DENY = "deny"
     REQUIRE = "require"
-
-
-def kind_word(kind: int) -> str:
-    """A kind of records as clauses name it, such as ``diagnostic-report``."""
-    return RecordKind(kind).name.lower().replace("_", "-")
 
 
 def action_word(action: Action) -> str:

@@ -26,12 +26,11 @@ from ehrcore.clauses import (
     Or,
     WordFact,
     action_word,
-    kind_word,
     validate_clauses,
 )
 from ehrcore.consent import Action, Emergency, Purpose
 from ehrcore.errors import ParameterError
-from ehrcore.records import RecordKind
+from ehrcore.records import RecordKind, kind_word
 
 #: Words of the facts that have no others.
 WORDS: Final[Mapping[WordFact, frozenset[str]]] = MappingProxyType(

@@ -6,7 +6,7 @@ Where the standards have no word, ours stand in systems of their own: ``urn:x-eh
 from typing import Any, Final
 
 from ehrcore.consent import Action
-from ehrcore.records import RecordKind
+from ehrcore.records import RecordKind, kind_word
 
 PURPOSES: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 INTERACTIONS: Final = "http://hl7.org/fhir/restful-interaction"
@@ -20,7 +20,7 @@ RECORDS: Final = "urn:x-ehrcore:record"
 CHAINS: Final = "urn:x-ehrcore:chain"
 
 ACTION_CODES: Final = {Action.READ: "read", Action.SEARCH: "search-type", Action.WRITE: "create"}
-KIND_CODES: Final = {int(kind): kind.name.lower().replace("_", "-") for kind in RecordKind}
+KIND_CODES: Final = {int(kind): kind_word(kind) for kind in RecordKind}
 
 
 def coding(system: str, code: str) -> dict[str, Any]:

@@ -26,6 +26,11 @@ class RecordKind(IntEnum):
     SENSOR = 7
 
 
+def kind_word(kind: int) -> str:
+    """A kind in words, such as ``diagnostic-report``."""
+    return RecordKind(kind).name.lower().replace("_", "-")
+
+
 class ClinicalRecord(msgspec.Struct, frozen=True):
     """One off-chain object, before it is stored: never sent over the chain itself.
 
@@ -66,7 +71,7 @@ def make_record(kind: RecordKind, patient_id: str, resource_type: str, body: byt
     The location is written to the chain, so it is made of nothing but the kind and the body's hash: file names and
     resource ids often hold a patient's name or number.
     """
-    location = f"{_folder(kind)}/{hashlib.sha256(body).hexdigest()[:32]}.json"
+    location = f"{STORE_ROOT}/{kind_word(kind)}/{hashlib.sha256(body).hexdigest()[:32]}.json"
     return ClinicalRecord(kind, patient_id, resource_type, location, body)
 
 
@@ -76,8 +81,4 @@ SEALED: Final = ".sealed"
 
 def locate(kind: RecordKind, sealed_digest: str) -> str:
     """Where a sealed record lies: by kind and SHA-256 (hex) of the sealed object, whatever the chain's suite."""
-    return f"{_folder(kind)}/{sealed_digest}{SEALED}"
-
-
-def _folder(kind: RecordKind) -> str:
-    return f"{STORE_ROOT}/{kind.name.lower().replace('_', '-')}"
+    return f"{STORE_ROOT}/{kind_word(kind)}/{sealed_digest}{SEALED}"

@@ -6,6 +6,7 @@ from typing import Final
 
 from ehrcore.agreements import Agreement, Termination
 from ehrcore.block import Bond, Enrolment, Evidence, Payload, RecordRef, Revocation, Unbond
+from ehrcore.clauses import action_word
 from ehrcore.consent import Access, Action, Consent, Erasure, Provision, Purpose, Withdrawal
 from ehrcore.drafting import write_clauses
 from ehrcore.fhir_terms import KIND_CODES
@@ -13,7 +14,6 @@ from ehrcore.fhir_time import format_instant
 from ehrcore.identity import FOREVER
 from ehrcore.types import SECOND
 
-ACTION_WORDS: Final = {Action.READ: "read", Action.SEARCH: "search", Action.WRITE: "write"}
 PURPOSE_WORDS: Final = {
     Purpose.TREATMENT: "treatment",
     Purpose.EMERGENCY: "emergency treatment",
@@ -69,7 +69,7 @@ def say_provision(given: Provision, names: Mapping[str, str] = NOBODY) -> str:
     parts = (
         "permits" if given.is_permit else "DENIES",
         " or ".join(who) or "anybody",
-        "to " + ", ".join(ACTION_WORDS[action] for action in given.actions or Action),
+        "to " + ", ".join(action_word(action) for action in given.actions or Action),
         f"records of {' or '.join(KIND_CODES[kind] for kind in given.kinds) or 'all kinds'}",
         f"for {' or '.join(given.purposes) or 'any purpose'}",
         f"from {_say_time(given.not_before)}",

@@ -8,10 +8,10 @@ from typing import Final
 
 from ehrcore.errors import ParameterError
 from ehrcore.spec import sha256
+from ehrcore.spec.sha256 import CORRECTED
 
 #: Where Equation 4 departs from the addition of points, once its points are read as X = (x1, x2) and Y = (y1, y2).
 EQUATION_4: Final = frozenset({"E14", "E15"})
-CORRECTED: Final[frozenset[str]] = frozenset()
 
 
 def exponentiate(base: int, exponent: int, modulus: int) -> int:
