@@ -18,8 +18,9 @@ from bench.experiments.catalogue import PROFILES
 from bench.experiments.privacy_plan import Privacy
 from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
+from bench.measure.noise import NoiseLimits
 from bench.net.sections import Abuse, Agree, Faults, Identity, Load, Net
-from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
+from bench.ranges import Count, Names, NotNegative, Positive, Roles, Text
 from ehrcore.errors import EhrError
 from ehrcore.params import FAMILIES
 
@@ -135,13 +136,6 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     replications: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
 
 
-class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shares of the machine's processor time that others may take before a sample is void; 1 voids nothing."""
-
-    steal_share: Share = 0.05
-    foreign_cpu_share: Share = 0.25
-
-
 class Hashes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Hash functions, beside SHA-256, by message size and library."""
 
@@ -186,7 +180,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     latency: Latency = Latency()
     paired: Paired = Paired()
     study: Study = Study()
-    noise: Noise = Noise()
+    noise: NoiseLimits = NoiseLimits()
     signatures: Signatures = Signatures()
     merkle: Merkle = Merkle()
     net: Net = Net()
