@@ -120,6 +120,12 @@ def _collect(blocks: list[dict[str, Any]], processes: list[dict[str, Any]]) -> d
     return found
 
 
+def time_calls(raw: "pd.DataFrame") -> dict[_Key, dict[int, float]]:
+    """By instruction set, group and variant: nanoseconds of a call by process, the median of its blocks."""
+    found = _collect(_records(raw, "block"), _records(raw, "process"))
+    return {key: {process: median(times) for process, times in item.times_ns.items()} for key, item in found.items()}
+
+
 def compute_log_ns(forward_ns: Mapping[str, int], backward_ns: Mapping[str, int], variant: str) -> float:
     """Logarithm of the geometric mean of a variant's two epochs: what doubles one and not the other counts half."""
     return (math.log(forward_ns[variant]) + math.log(backward_ns[variant])) / 2
