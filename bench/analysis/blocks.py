@@ -147,12 +147,7 @@ def _numbers(item: _Found, family: int, *, is_base: bool, is_control: bool) -> d
         "blocks": sum(map(len, item.times_ns.values())),
     }
     if is_base:
-        return row | {
-            "ratio": 1.0 if item.times_ns else math.nan,
-            "ratio_low": math.nan,
-            "ratio_high": math.nan,
-            "verdict": "base",
-        }
+        return row | Estimate(1.0 if item.times_ns else math.nan, math.nan, math.nan, 0, "base").as_columns()
     if not item.log_ratios:
         return row | Estimate(math.nan, math.nan, math.nan, 0, UNRESOLVED).as_columns()
     return row | compare(item.log_ratios.values(), family, is_control=is_control).as_columns()

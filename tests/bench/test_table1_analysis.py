@@ -122,6 +122,13 @@ def test_pairs_compare_the_same_rows_in_the_paper_and_in_ours(kept):
     assert none["mean"].isna().all()
 
 
+def test_a_pair_whose_smaller_row_commits_nothing_has_no_change():
+    rows = COMPUTED + networks(1, lambda paper, _: 0.0 if paper.row == 8 else 10.0)
+    row = only(build(rows, ("table1_pairs",))["table1_pairs"], subset=PRINTED, factor="coordinators")
+    assert row["which"] == "8–7"
+    assert math.isnan(row["percent_net_tx_per_s"])
+
+
 # -- models ------------------------------------------------------------------------------------------------------
 
 
