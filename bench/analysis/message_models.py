@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
+_STEPS: Final = 50
+
 
 class Point(NamedTuple):
     """A row: counts of nodes, and the messages that our implementation sends for one lone transaction."""
@@ -215,29 +217,26 @@ def _fit_free(design: "Array", target: "Array", start: "Array") -> "Array":
 
     first = np.where(start > 0, start, 1e-3 * WINDOW_S / target.mean())
     found = least_squares(residuals, first, slopes, method="lm", xtol=1e-12, ftol=1e-12, x_scale=first)
-    return np.asarray(polish(found.x, residuals, slopes))
+    return _polish(np.asarray(found.x), residuals, slopes)
 
 
-def polish(
-    start: Sequence[float], residuals: Callable[[Any], Any], slopes: Callable[[Any], Any], steps: int = 50
-) -> list[float]:
+def _polish(start: "Array", residuals: Callable[["Array"], "Array"], slopes: Callable[["Array"], "Array"]) -> "Array":
     """Parameters of least squares near ``start``, by Gauss and Newton's steps, as far as numbers go.
 
     A search by cost stops at half of the digits, where the cost is flat; how it rounds on the way differs between
-    processors.  Returns ``start`` where the steps lead away from it, as they do from a bound.
+    processors.  Returns ``start`` where the steps lead away from it.
     """
     import numpy as np
 
-    first = np.asarray(start, dtype=float)
-    found = first.copy()
-    for _ in range(steps):
-        step = np.linalg.lstsq(np.asarray(slopes(found)), -np.asarray(residuals(found)), rcond=None)[0]
+    found = start
+    for _ in range(_STEPS):
+        step = np.linalg.lstsq(slopes(found), -residuals(found), rcond=None)[0]
         found = found + step
-        if not np.allclose(found, first, rtol=1e-5, atol=1e-12):
-            return [float(value) for value in first]
+        if not np.allclose(found, start, rtol=1e-5, atol=1e-12):
+            return start
         if (abs(step) <= 1e-15 * abs(found)).all():
             break
-    return [float(value) for value in found]
+    return found
 
 
 def _cost(design: "Array", target: "Array", parameters: "Array") -> float:
