@@ -161,10 +161,7 @@ def load_workload(
     is_strict: bool,
     say: Callable[[str], None],
 ) -> "Workload":
-    """The run's records: a folder's, a generator's, or synthetic patients; sensor readings besides.
-
-    Each kind in turn.
-    """
+    """The run's records: a folder's, a generator's, or synthetic patients; sensor readings besides, by kind in turn."""
     from bench.workload import build_workload, find_source, load_folder, synthesise, vital_signs
 
     plan = scenario.workload

@@ -12,17 +12,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bench.attacks.sections import Collisions, Tamper
+from bench.constraints import validate_scenario
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
 from bench.experiments.privacy_plan import Privacy
 from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
+from bench.measure.noise import NoiseLimits
 from bench.net.sections import Abuse, Agree, Faults, Identity, Load, Net
-from bench.ranges import Count, Names, NotNegative, Positive, Roles, Share, Text
+from bench.ranges import Count, Names, NotNegative, Positive, Roles, Text
 from ehrcore.errors import EhrError
-from ehrcore.hashing import SUITES, find_suite
 from ehrcore.params import FAMILIES
-from ehrcore.signing import CURVES, SCHEMES
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -136,13 +136,6 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     replications: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
 
 
-class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shares of the machine's processor time that others may take before a sample is void; 1 voids nothing."""
-
-    steal_share: Share = 0.05
-    foreign_cpu_share: Share = 0.25
-
-
 class Hashes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Hash functions, beside SHA-256, by message size and library."""
 
@@ -187,7 +180,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     latency: Latency = Latency()
     paired: Paired = Paired()
     study: Study = Study()
-    noise: Noise = Noise()
+    noise: NoiseLimits = NoiseLimits()
     signatures: Signatures = Signatures()
     merkle: Merkle = Merkle()
     net: Net = Net()
@@ -252,95 +245,10 @@ def convert_scenario(content: dict[str, Any], source: str) -> Scenario:
     """A checked scenario from plain values; ``source`` names where they came from in an error."""
     try:
         scenario = msgspec.convert(content, Scenario)
-        _validate(scenario)
+        validate_scenario(scenario)
     except (msgspec.ValidationError, BenchError, EhrError) as error:
         raise BenchError(f"{source}: {error}") from None
     return scenario
-
-
-def _validate(scenario: Scenario) -> None:
-    """Raise `msgspec.ValidationError` or `EhrError` for what no type can say."""
-    variants, hashes, factors = scenario.variants, scenario.hashes, scenario.variants.factors
-    for key, values in (
-        ("variants.suites", variants.suites),
-        ("variants.difficulty_bits", variants.difficulty_bits),
-        ("variants.extrapolate_bits", variants.extrapolate_bits),
-        ("variants.factors.suites", factors.suites),
-        ("variants.factors.curves", factors.curves),
-        ("variants.factors.difficulty_bits", factors.difficulty_bits),
-        ("variants.factors.block_transactions", factors.block_transactions),
-        ("variants.factors.topologies", list(map(tuple, factors.topologies))),
-        ("hashes.suites", hashes.suites),
-        ("hashes.sizes_bytes", hashes.sizes_bytes),
-        ("signatures.libraries", scenario.signatures.libraries),
-        ("merkle.leaves", scenario.merkle.leaves),
-        ("net.table1_rows", scenario.net.table1_rows),
-        ("net.variants", scenario.net.variants),
-        ("faults.administrators", scenario.faults.administrators),
-        ("faults.net", scenario.faults.net),
-        ("tamper.suites", scenario.tamper.suites),
-        ("collisions.suites", scenario.collisions.suites),
-        ("collisions.bits", scenario.collisions.bits),
-        ("privacy.digits", scenario.privacy.digits),
-        ("privacy.samples", scenario.privacy.samples),
-        ("storage.blocks", scenario.storage.blocks),
-        ("storage.fills", scenario.storage.fills),
-        ("storage.restart_blocks", scenario.storage.restart_blocks),
-        ("storage.block_sizes", scenario.storage.block_sizes),
-        ("abuse.attacks", scenario.abuse.attacks),
-        ("load.shares", scenario.load.shares),
-        ("load.topologies", list(map(tuple, scenario.load.topologies))),
-        ("agree.topologies", list(map(tuple, [*scenario.agree.calibration, *scenario.agree.topologies]))),
-    ):
-        if len({*values}) != len(values):
-            raise msgspec.ValidationError(f"Expected each value once - at `$.{key}`")
-    libraries = dict.fromkeys(name.partition("/")[2] for name in SCHEMES if not name.endswith("/modelled"))
-    for key, names, known in (
-        ("variants.suites", variants.suites, SUITES),
-        ("variants.factors.suites", factors.suites, SUITES),
-        ("variants.factors.curves", factors.curves, CURVES),
-        ("hashes.suites", hashes.suites, SUITES),
-        ("tamper.suites", scenario.tamper.suites, SUITES),
-        ("collisions.suites", scenario.collisions.suites, SUITES),
-        ("signatures.libraries", scenario.signatures.libraries, libraries),
-    ):
-        for name in names:
-            if name not in known:
-                raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.{key}`")
-    for name in scenario.net.variants:
-        rule, _, suite = name.partition("/")
-        if rule not in FAMILIES or suite not in SUITES:
-            expected = f"one of {', '.join(FAMILIES)} with a suite, such as {next(iter(FAMILIES))}/{next(iter(SUITES))}"
-            raise msgspec.ValidationError(f"Expected {expected}, got {name!r} - at `$.net.variants`")
-    if scenario.workload.source is not None:
-        from bench.workload.sources import find_source
-
-        find_source(scenario.workload.source)
-    _validate_names(scenario)
-    if sorted(scenario.load.shares) != scenario.load.shares:
-        raise msgspec.ValidationError("Expected ascending shares - at `$.load.shares`")
-    attacked = (*scenario.tamper.suites, *scenario.collisions.suites)
-    for name in (
-        *variants.suites,
-        *factors.suites,
-        *attacked,
-        *(name.partition("/")[2] for name in scenario.net.variants),
-    ):
-        find_suite(name)  # an optional one that is not installed is left out of hashes, but variants need it
-
-
-def _validate_names(scenario: Scenario) -> None:
-    from bench.experiments.faults_cells import GROUPS, declare_real
-    from bench.net.assault import ASSAULTS
-
-    for key, names, known in (
-        ("faults.groups", scenario.faults.groups, GROUPS),
-        ("faults.net", scenario.faults.net, declare_real(scenario) if scenario.faults.net else ()),
-        ("abuse.attacks", scenario.abuse.attacks, ASSAULTS),
-    ):
-        for name in names:
-            if name not in known:
-                raise msgspec.ValidationError(f"Expected one of {', '.join(known)}, got {name!r} - at `$.{key}`")
 
 
 def _read(path: Path) -> dict[str, Any]:

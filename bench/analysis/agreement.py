@@ -7,6 +7,7 @@ from statistics import median
 from typing import Final
 
 from bench.analysis.paired import find_interval
+from bench.analysis.paper_table import correlate_ranks
 from bench.experiments.base import Row
 from bench.net.usage import total_flow
 from ehrcore.drive.cost import CostModel
@@ -94,12 +95,8 @@ class Summary:
 
 def summarise_errors(predicted: Sequence[float], measured: Sequence[float]) -> Summary:
     """Of ``measured`` values above 0; NaN for what so few configurations cannot tell."""
-    from scipy.stats import spearmanr
-
     pairs = [(a, b) for a, b in zip(predicted, measured, strict=True) if not math.isnan(a) and b > 0]
     errors = [abs(a / b - 1) for a, b in pairs]
     if not errors:
         return Summary(0, math.nan, math.nan, math.nan, math.nan)
-    is_ranked = all(len(set(side)) > 1 for side in zip(*pairs, strict=True))
-    rho = float(spearmanr(pairs).statistic) if is_ranked else math.nan
-    return Summary(len(pairs), median(errors), *find_interval(errors), rho)
+    return Summary(len(pairs), median(errors), *find_interval(errors), correlate_ranks(pairs))

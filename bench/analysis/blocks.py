@@ -120,6 +120,12 @@ def _collect(blocks: list[dict[str, Any]], processes: list[dict[str, Any]]) -> d
     return found
 
 
+def time_calls(raw: "pd.DataFrame") -> dict[_Key, dict[int, float]]:
+    """By instruction set, group and variant: nanoseconds of a call by process, the median of its blocks."""
+    found = _collect(_records(raw, "block"), _records(raw, "process"))
+    return {key: {process: median(times) for process, times in item.times_ns.items()} for key, item in found.items()}
+
+
 def compute_log_ns(forward_ns: Mapping[str, int], backward_ns: Mapping[str, int], variant: str) -> float:
     """Logarithm of the geometric mean of a variant's two epochs: what doubles one and not the other counts half."""
     return (math.log(forward_ns[variant]) + math.log(backward_ns[variant])) / 2
@@ -141,12 +147,7 @@ def _numbers(item: _Found, family: int, *, is_base: bool, is_control: bool) -> d
         "blocks": sum(map(len, item.times_ns.values())),
     }
     if is_base:
-        return row | {
-            "ratio": 1.0 if item.times_ns else math.nan,
-            "ratio_low": math.nan,
-            "ratio_high": math.nan,
-            "verdict": "base",
-        }
+        return row | Estimate(1.0 if item.times_ns else math.nan, math.nan, math.nan, 0, "base").as_columns()
     if not item.log_ratios:
         return row | Estimate(math.nan, math.nan, math.nan, 0, UNRESOLVED).as_columns()
     return row | compare(item.log_ratios.values(), family, is_control=is_control).as_columns()

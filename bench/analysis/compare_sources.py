@@ -119,21 +119,21 @@ _COLUMNS: Final = {
 
 
 def _read_variants(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    order = {rule: place for place, rule in enumerate(name_rules())}
-    chosen = [row for row in rows if not row["case"].startswith((NET, CELL, RISK, SIGNING))]
-    chosen.sort(key=lambda row: (order.get(row["rule"], len(order)), row["difficulty_bits"] or 0))
-    for row in chosen:
+    for row in _sort_by_rule(row for row in rows if not row["case"].startswith((NET, CELL, RISK, SIGNING))):
         yield {**_describe(row), "is_control": row["is_control"]}
 
 
 def _read_cells(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    order = {rule: place for place, rule in enumerate(name_rules())}
-    cells = [row for row in rows if row["case"].startswith(CELL)]
-    for row in sorted(cells, key=lambda row: (order.get(row["rule"], len(order)), row["difficulty_bits"] or 0)):
+    for row in _sort_by_rule(row for row in rows if row["case"].startswith(CELL)):
         # Each curve has the library that is best at it: what is compared is both.
         yield {**_describe(row), "curve": f"{row['curve']}-{row['library']}",
                "block_transactions": row["block_transactions"], "topology": row["topology"],
                "is_control": False}  # fmt: skip
+
+
+def _sort_by_rule(rows: Iterable[Row]) -> list[Row]:
+    order = {rule: place for place, rule in enumerate(name_rules())}
+    return sorted(rows, key=lambda row: (order.get(row["rule"], len(order)), row["difficulty_bits"] or 0))
 
 
 def _describe(row: Row) -> dict[str, Any]:

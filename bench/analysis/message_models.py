@@ -13,13 +13,14 @@ from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from bench.analysis.linear import polish
-from bench.analysis.paper_table import WINDOW_S
+from bench.analysis.paper_table import LEAST_ROWS, WINDOW_S
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
+
+_STEPS: Final = 50
 
 
 class Point(NamedTuple):
@@ -111,6 +112,24 @@ def predict(model: Model, parameters: Sequence[float], points: Sequence[Point]) 
     return [WINDOW_S / value for value in linear] if model.of_time else linear
 
 
+@dataclass(frozen=True, slots=True)
+class DelayFit:
+    """Throughput as ``360 / (pause + delay * messages)``: seconds of pause per transaction and delay per message."""
+
+    pause_s: float
+    delay_s: float
+    r_squared: float
+
+
+def fit_delays(messages: Sequence[float], printed: Sequence[float]) -> DelayFit:
+    """The model ``ours`` on equally long sequences of at least `LEAST_ROWS`: behind the paper-calibrated mode."""
+    if len(messages) != len(printed) or len(messages) < LEAST_ROWS:
+        raise ValueError(f"fit: expected at least {LEAST_ROWS} pairs, found {len(messages)} and {len(printed)}")
+    points = [Point(0, 0, 0, 0, count) for count in messages]
+    pause, delay = fit_model(MODELS["ours"], points, printed)
+    return DelayFit(pause, delay, _explain(predict(MODELS["ours"], (pause, delay), points), printed))
+
+
 @lru_cache(maxsize=256)
 def leave_out(name: str, points: tuple[Point, ...], values: tuple[float, ...], size: int) -> tuple[float, ...]:
     """Rows as `MODELS` ``[name]`` predicts them from the others, for each set of ``size`` rows, in their order."""
@@ -126,16 +145,15 @@ def validate(name: str, points: tuple[Point, ...], values: tuple[float, ...]) ->
     """Fit `MODELS` ``[name]`` to all rows, to all but each one, and to all but each two."""
     parameters = fit_model(MODELS[name], points, values)
     pairs = [values[row] for gone in combinations(range(len(values)), 2) for row in gone]
-    residual = _rms(predict(MODELS[name], parameters, points), values) ** 2 * len(values)
+    r_squared = _explain(predict(MODELS[name], parameters, points), values)
     left_out = leave_out(name, points, values, 1)
     error = _rms(leave_out(name, points, values, 2), pairs)
-    return Validation(parameters, 1 - residual / _total(values), left_out, error)
+    return Validation(parameters, r_squared, left_out, error)
 
 
 def measure_error(validation: Validation, values: Sequence[float]) -> tuple[float, float]:
     """Leave-one-out root mean square error, and Q^2 = 1 - PRESS / total sum of squares."""
-    rmse = _rms(validation.left_out, values)
-    return rmse, 1 - rmse**2 * len(values) / _total(values)
+    return _rms(validation.left_out, values), _explain(validation.left_out, values)
 
 
 def judge_against(best: Validation, other: Validation, values: Sequence[float]) -> tuple[int, int, float]:
@@ -199,7 +217,26 @@ def _fit_free(design: "Array", target: "Array", start: "Array") -> "Array":
 
     first = np.where(start > 0, start, 1e-3 * WINDOW_S / target.mean())
     found = least_squares(residuals, first, slopes, method="lm", xtol=1e-12, ftol=1e-12, x_scale=first)
-    return np.asarray(polish(found.x, residuals, slopes))
+    return _polish(np.asarray(found.x), residuals, slopes)
+
+
+def _polish(start: "Array", residuals: Callable[["Array"], "Array"], slopes: Callable[["Array"], "Array"]) -> "Array":
+    """Parameters of least squares near ``start``, by Gauss and Newton's steps, as far as numbers go.
+
+    A search by cost stops at half of the digits, where the cost is flat; how it rounds on the way differs between
+    processors.  Returns ``start`` where the steps lead away from it.
+    """
+    import numpy as np
+
+    found = start
+    for _ in range(_STEPS):
+        step = np.linalg.lstsq(slopes(found), -residuals(found), rcond=None)[0]
+        found = found + step
+        if not np.allclose(found, start, rtol=1e-5, atol=1e-12):
+            return start
+        if (abs(step) <= 1e-15 * abs(found)).all():
+            break
+    return found
 
 
 def _cost(design: "Array", target: "Array", parameters: "Array") -> float:
@@ -211,6 +248,7 @@ def _rms(found: Sequence[float], values: Sequence[float]) -> float:
     return math.sqrt(sum((a - b) ** 2 for a, b in zip(found, values, strict=True)) / len(values))
 
 
-def _total(values: Sequence[float]) -> float:
+def _explain(found: Sequence[float], values: Sequence[float]) -> float:
+    """One less the squared errors over the squares around the mean; NaN for values that do not vary."""
     mean = sum(values) / len(values)
-    return sum((value - mean) ** 2 for value in values) or math.nan
+    return 1 - _rms(found, values) ** 2 * len(values) / (sum((value - mean) ** 2 for value in values) or math.nan)

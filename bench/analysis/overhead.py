@@ -12,9 +12,8 @@ from itertools import combinations
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.analysis.blocks import compare_blocks
+from bench.analysis.blocks import compare_blocks, time_calls
 from bench.analysis.paired import find_interval
-from bench.measure.paired import CONTROL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +44,15 @@ def estimate_overhead(raw: "pd.DataFrame") -> "pd.DataFrame":
 
     shown = compare_blocks(raw)
     shown = shown[shown["kind"].eq("suites") & ~shown["is_control"]]
-    times = _time_calls(raw)
+    times = time_calls(raw)
     rows = []
     for (instructions, library, suite), part in shown.groupby(["instructions", "library", "suite"], sort=False):
-        sizes = dict(zip(part["group"], part["size_bytes"], strict=True))
-        processes = sorted({key[0] for key in times if key[1] == instructions})
-        found = [_points(times, sizes, process, str(instructions), str(suite)) for process in processes]
-        lines = [fit_line(points) for points in found if points]
+        sizes = list(zip(part["group"], part["size_bytes"], strict=True))
+        points: dict[int, list[tuple[float, float]]] = {}
+        for group, size in sizes:
+            for process, time in times[str(instructions), str(group), str(suite)].items():
+                points.setdefault(process, []).append((float(size), time))
+        lines = [fit_line(found) for found in points.values()]
         row: dict[str, Any] = {"instructions": instructions, "library": library, "suite": suite}
         for place, name in enumerate(NUMBERS):
             values = [line[place] for line in lines]
@@ -62,21 +63,3 @@ def estimate_overhead(raw: "pd.DataFrame") -> "pd.DataFrame":
         row |= {"is_weak": part["is_weak"].iloc[0], "sizes": len(sizes)}
         rows.append(row | {"misfit": worst if len(sizes) > 2 else math.nan})  # a line meets any two points
     return pd.DataFrame(rows)
-
-
-def _time_calls(raw: "pd.DataFrame") -> dict[tuple[int, str, str, str], float]:
-    """By process, instruction set, group and variant: nanoseconds of a call, the median of its blocks."""
-    found: dict[tuple[int, str, str, str], list[float]] = {}
-    for block in raw[raw["kind"] == "block"].to_dict("records"):
-        for variant in set(block["order"]) - {CONTROL}:
-            spent = math.sqrt(block["forward_ns"][variant] * block["backward_ns"][variant])
-            key = (int(block["process"]), block["instructions"], block["group"], variant)
-            found.setdefault(key, []).append(spent / block["loops"])
-    return {key: median(values) for key, values in found.items()}
-
-
-def _points(
-    times: dict[tuple[int, str, str, str], float], sizes: dict[Any, Any], process: int, instructions: str, suite: str
-) -> list[tuple[float, float]]:
-    keys = {(process, instructions, str(group), suite): float(size) for group, size in sizes.items()}
-    return [(size, times[key]) for key, size in keys.items() if key in times]

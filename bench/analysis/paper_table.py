@@ -10,9 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from statistics import median
 from typing import Final
-
-from bench.analysis.linear import polish
 
 OUTLIER_ROW: Final = 1
 REPEATED_ROW: Final = 16
@@ -37,55 +36,9 @@ class PaperRow:
 def read_paper_table() -> tuple[PaperRow, ...]:
     """All 18 rows, in order."""
     text = resources.files("bench").joinpath("paper_table1.csv").read_text()
-    return tuple(
-        PaperRow(
-            int(row["row"]),
-            int(row["printed_conf"]),
-            int(row["authoritative"]),
-            int(row["coordinating"]),
-            int(row["ordering"]),
-            int(row["contributors"]),
-            int(row["throughput_tx_per_6min"]),
-        )
-        for row in csv.DictReader(text.splitlines())
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DelayFit:
-    """Throughput as ``360 / (pause + delay * messages)``: seconds of pause per transaction and delay per message."""
-
-    pause_s: float
-    delay_s: float
-    r_squared: float
-
-    def predict(self, messages: float) -> float:
-        """Transactions per 6 minutes of a configuration with so many messages per transaction."""
-        return WINDOW_S / (self.pause_s + self.delay_s * messages)
-
-
-def fit_delays(messages: Sequence[float], printed: Sequence[float]) -> DelayFit:
-    """Least squares on throughput, parameters at least 0, over equally long sequences of at least `LEAST_ROWS`."""
-    from scipy.optimize import least_squares
-
-    if len(messages) != len(printed) or len(messages) < LEAST_ROWS:
-        raise ValueError(f"fit: expected at least {LEAST_ROWS} pairs, found {len(messages)} and {len(printed)}")
-
-    def residuals(parameters: Sequence[float]) -> list[float]:
-        pause, delay = parameters
-        return [WINDOW_S / (pause + delay * count) - found for count, found in zip(messages, printed, strict=True)]
-
-    def slopes(parameters: Sequence[float]) -> list[list[float]]:
-        pause, delay = parameters
-        steepness = [-WINDOW_S / (pause + delay * count) ** 2 for count in messages]
-        return [[steep, steep * count] for steep, count in zip(steepness, messages, strict=True)]
-
-    found = least_squares(residuals, (10.0, 1.0), slopes, ((0.0, 1e-9), (WINDOW_S, WINDOW_S)), xtol=1e-12, ftol=1e-12)
-    pause, delay = polish(found.x, residuals, slopes)
-    mean = sum(printed) / len(printed)
-    total = sum((value - mean) ** 2 for value in printed)
-    explained = 1 - sum(rest**2 for rest in residuals((pause, delay))) / total if total else float("nan")
-    return DelayFit(pause, delay, explained)
+    names = ("row", "printed_conf", "authoritative", "coordinating", "ordering", "contributors")
+    columns = (*names, "throughput_tx_per_6min")
+    return tuple(PaperRow(*(int(row[name]) for name in columns)) for row in csv.DictReader(text.splitlines()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +56,16 @@ def agree(ours: Sequence[float], printed: Sequence[float]) -> Agreement:
 
     Rows without a value of ours (NaN) do not count; what cannot be computed from the others is NaN.
     """
-    import statistics
-
-    from scipy.stats import spearmanr
-
     pairs = [(a, b) for a, b in zip(ours, printed, strict=True) if not math.isnan(a)]
     if not pairs:
         return Agreement(0, math.nan, math.nan, math.nan)
-    is_ranked = all(len(set(side)) > 1 for side in zip(*pairs, strict=True))
-    rho = float(spearmanr(pairs).statistic) if is_ranked else math.nan
     rmse = (sum((a - b) ** 2 for a, b in pairs) / len(pairs)) ** 0.5
-    return Agreement(len(pairs), rho, float(rmse), statistics.median(a / b for a, b in pairs))
+    return Agreement(len(pairs), correlate_ranks(pairs), float(rmse), median(a / b for a, b in pairs))
+
+
+def correlate_ranks(pairs: Sequence[tuple[float, float]]) -> float:
+    """Spearman's rank correlation of at least one pair; NaN where either side is constant."""
+    from scipy.stats import spearmanr
+
+    is_ranked = all(len(set(side)) > 1 for side in zip(*pairs, strict=True))
+    return float(spearmanr(pairs).statistic) if is_ranked else math.nan

@@ -43,6 +43,11 @@ class Course:
         """Whether there was no time before the fault."""
         return self.fault <= self.steady
 
+    @property
+    def start(self) -> int:
+        """From when on the fault counts."""
+        return max(self.fault, self.steady)
+
 
 def count_commits(samples: Sequence[Sample], course: Course, width: int) -> list[tuple[int, float]]:
     """Throughput over time: each interval's begin (ns from the begin of the load) and its commits per second."""
@@ -52,9 +57,8 @@ def count_commits(samples: Sequence[Sample], course: Course, width: int) -> list
 
 def find_longest_stall(samples: Sequence[Sample], course: Course) -> int:
     """The longest time (ns) from the fault on in which nothing was committed although something waited."""
-    commits = sorted(sample.quorum for sample in samples if sample.quorum is not None)
-    start = max(course.fault, course.steady)
-    waits = any(sample.quorum is None for sample in samples)
+    commits, start = _list_commits(samples), course.start
+    waits = len(commits) < len(samples)
     instants = [start, *(at for at in commits if at > start), *([course.watched] if waits else [])]
     return max((after - before for before, after in pairwise(instants)), default=0)
 
@@ -65,7 +69,7 @@ def find_recovery(samples: Sequence[Sample], course: Course) -> int | None:
     0 if it never was more; None if it never came back while there was load.
     """
     intended = sorted(sample.intended for sample in samples)
-    commits = sorted(sample.quorum for sample in samples if sample.quorum is not None)
+    commits = _list_commits(samples)
 
     def waiting(at: int) -> int:
         return bisect_right(intended, at) - bisect_right(commits, at)
@@ -83,13 +87,13 @@ def find_recovery(samples: Sequence[Sample], course: Course) -> int | None:
 def judge_liveness(samples: Sequence[Sample], course: Course) -> str:
     """Whether commits went on while the fault was there, and if not, whether they did soon after it was gone."""
     until = course.watched if course.heal is None else course.heal
-    commits = [sample.quorum for sample in samples if sample.quorum is not None]
+    commits = _list_commits(samples)
     goes_on = any(course.fault + course.grace < at <= until for at in commits)
     after = [at for at in commits if at > until]
-    if course.heal is not None and any(sample.quorum is None or sample.quorum > until for sample in samples):
+    if course.heal is not None and len(commits) - len(after) < len(samples):
         if not after:
             return HALTED
-        if min(after) > course.heal + PATIENCE:
+        if after[0] > course.heal + PATIENCE:
             return LATE
     if not goes_on:
         return HALTED if course.heal is None else STALLED
@@ -104,10 +108,10 @@ def describe_recovery(samples: Sequence[Sample], course: Course, timeout_ns: int
     from the fault to the end of the load.
     """
     recovery = None if course.is_present_throughout else find_recovery(samples, course)
-    disturbed = [sample for sample in samples if sample.intended >= max(course.fault, course.steady)]
+    start = course.start
+    disturbed = [sample for sample in samples if sample.intended >= start]
     found = summarise(disturbed, "quorum", course.watched, timeout_ns)
     before = None if course.is_present_throughout else _rate(samples, course.steady, course.fault)
-    start = max(course.fault, course.steady)
     seconds = range(start, course.end - SECOND + 1, SECOND // 4)
     return {
         "before_per_s": before,
@@ -122,6 +126,11 @@ def describe_recovery(samples: Sequence[Sample], course: Course, timeout_ns: int
         "latency_void": found.void,
         **found.to_columns("latency"),
     }
+
+
+def _list_commits(samples: Sequence[Sample]) -> list[int]:
+    """When requests were committed, ascending."""
+    return sorted(sample.quorum for sample in samples if sample.quorum is not None)
 
 
 def _rate(samples: Sequence[Sample], since: int, until: int) -> float:

@@ -36,6 +36,37 @@ class Estimate:
     p: float
 
 
+def fit_linear(rows: Sequence[Sequence[float]], values: Sequence[float]) -> tuple[list[Estimate], float]:
+    """Intercept, then one coefficient per column of ``rows``; and R^2.
+
+    Where points are no more than coefficients, all but their values is NaN.  Intervals hold for independent, equal and
+    normal deviations; file sizes deviate by whole pages, so they are a guide there.  `ValueError` for fewer points
+    than coefficients, or columns that cannot be told apart.
+    """
+    import numpy as np
+    from statsmodels.regression.linear_model import OLS
+
+    design = _design(rows)
+    # Columns of like length: blocks and transactions are orders apart from bytes.
+    scale = np.abs(design).max(axis=0)
+    scale[scale == 0] = 1
+    count, width = design.shape
+    if np.linalg.matrix_rank(design / scale) < width:
+        raise ValueError(f"expected {width} columns that differ, found fewer in {count} points")
+    fit = OLS(np.asarray(values, dtype=float), design / scale).fit()
+    if count > width:
+        found = [estimate(fit, weights) for weights in np.diag(1 / scale)]
+    else:
+        found = [Estimate(float(value), *[math.nan] * 4) for value in fit.params / scale]
+    return found, float(fit.rsquared) if fit.centered_tss else 1.0
+
+
+def _design(rows: Counts) -> Any:
+    import numpy as np
+
+    return np.column_stack([np.ones(len(rows)), np.asarray(rows, dtype=float)])
+
+
 def fit_counts(counts: Counts, values: Sequence[float]) -> Any:
     """Fit by statsmodels: least squares of ``values`` on a constant and the four counts of each row.
 
@@ -47,7 +78,7 @@ def fit_counts(counts: Counts, values: Sequence[float]) -> Any:
     target = np.asarray(values, dtype=float)
     if len(target) < LEAST_ROWS or np.ptp(target) == 0:
         return None
-    design = np.column_stack([np.ones(len(target)), np.asarray(counts, dtype=float)])
+    design = _design(counts)
     if np.linalg.matrix_rank(design) < len(TERMS):
         return None
     from statsmodels.regression.linear_model import OLS
@@ -58,9 +89,7 @@ def fit_counts(counts: Counts, values: Sequence[float]) -> Any:
 def estimate(fit: Any, weights: Sequence[float]) -> Estimate:
     """The sum of coefficients (in the order of `TERMS`) times ``weights``, such as one slope less half of another."""
     test = fit.t_test([list(weights)])
-    low, high = test.conf_int()[0]
-    numbers = (test.effect[0], test.sd[0][0], low, high, test.pvalue)
-    return Estimate(*(float(number) for number in numbers))
+    return Estimate(*map(float, (test.effect[0], test.sd[0][0], *test.conf_int()[0], test.pvalue)))
 
 
 def weigh(**weights: float) -> list[float]:

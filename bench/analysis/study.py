@@ -9,7 +9,7 @@ ways on the same machine, which take the engine's blocks for independent witness
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import NormalDist, fmean, median, variance
@@ -150,14 +150,7 @@ def measure_in_turn(machine: Machine, seed: str, epochs: int) -> dict[str, list[
 def compare_all(clusters: Mapping[str, Iterable[Sequence[float]]]) -> Found:
     """The engine's verdicts; each cluster is one witness."""
     lists = {name: list(items) for name, items in clusters.items()}
-
-    def judge_rows(comparisons: int) -> dict[str, Estimate]:
-        return {
-            name: compare(items, 1 if name == CONTROL else comparisons, is_control=name == CONTROL)
-            for name, items in lists.items()
-        }
-
-    return Found(judge_rows(1), judge_rows(len(TRUTHS)))
+    return _judge_rows(lambda name, comparisons: compare(lists[name], comparisons, is_control=name == CONTROL))
 
 
 def compare_means(times: Mapping[str, Sequence[float]]) -> Found:
@@ -172,10 +165,16 @@ def compare_means(times: Mapping[str, Sequence[float]]) -> Found:
         verdict = judge_control(low, high) if name == CONTROL else judge(ratio, low, high)
         return Estimate(ratio, low, high, len(times[name]), verdict)
 
-    def judge_rows(comparisons: int) -> dict[str, Estimate]:
-        return {name: judge_row(name, 1 if name == CONTROL else comparisons) for name in (*TRUTHS, CONTROL)}
+    return _judge_rows(judge_row)
 
-    return Found(judge_rows(1), judge_rows(len(TRUTHS)))
+
+def _judge_rows(judge_row: Callable[[str, int], Estimate]) -> Found:
+    """Each variant judged alone, and as one of a table's comparisons; the control is one by itself in both."""
+    alone, together = (
+        {**{name: judge_row(name, comparisons) for name in TRUTHS}, CONTROL: judge_row(CONTROL, 1)}
+        for comparisons in (1, len(TRUTHS))
+    )
+    return Found(alone, together)
 
 
 @dataclass(slots=True)
@@ -227,8 +226,3 @@ def study_machine(
             tallies[IN_TURN].add(compare_means(measure_in_turn(machine, label, 2 * processes * blocks)))
     shared = {"machine": machine.name, "replications": replications, "processes": processes, "blocks": blocks}
     return [{**shared, "analysis": name, **tally.describe()} for name, tally in tallies.items()]
-
-
-def run_study(replications: int, seed: str, machines: Iterable[Machine] = MACHINES.values()) -> list[dict[str, Any]]:
-    """The rows of all machines; the same for the same seed."""
-    return [row for machine in machines for row in study_machine(machine, replications, seed)]

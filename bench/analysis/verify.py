@@ -239,7 +239,5 @@ def match_verdicts(reference: Sequence["Verdict"], run: Sequence["Verdict"]) -> 
 
 
 def _match(claim: str, before: str, after: str) -> Match:
-    is_judged = UNTESTED not in {before, after}
-    return Match(
-        claim, before, after, (SAME_VERDICT if before == after else OTHER_VERDICT) if is_judged else NOT_JUDGED
-    )
+    outcome = NOT_JUDGED if UNTESTED in {before, after} else SAME_VERDICT if before == after else OTHER_VERDICT
+    return Match(claim, before, after, outcome)

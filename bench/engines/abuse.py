@@ -21,7 +21,7 @@ import msgspec
 
 from bench.engines.base import Context
 from bench.experiments.base import Case, Row
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch, void_reason
 from bench.net.assault import ASSAULTS, ATTACKER, Target, build_bomb
 from bench.net.network import REFERENCES, MeasuredNetwork
 from bench.net.sections import Abuse
@@ -93,7 +93,7 @@ def run_abuse(context: Context, case: Case) -> list[Row]:
             network.stop()
     rows = describe(siege.windows, played.moments, variant)
     course = count_course(played.moments, siege.windows, played.since, played.until, variant)
-    if reason := void_reason(noise, NoiseLimits(**msgspec.to_builtins(scenario.noise))):
+    if reason := void_reason(noise, scenario.noise):
         return [{**row, "status": "void", "reason": reason} for row in (*rows, *course)]
     return [*rows, *course, _check(rows)]
 

@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from bench.engines.base import Context
 from bench.experiments.base import Case, Row
 from bench.experiments.energy import BASES
 from bench.measure.energy import Meter, Window, attribute, compute_co2_g
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch, void_reason
 from bench.measure.paired import Runner, repeat_call
 from ehrcore.errors import EhrError
 from ehrcore.hashing import find_suite
@@ -59,7 +57,7 @@ def run_energy(context: Context, case: Case) -> list[Row]:
     """
     operations, missing = build_operations(context.scenario.hashes.suites)
     order = random.Random(f"{context.scenario.seed}|energy|{case.label}").sample(operations, len(operations))
-    watch, limits = NoiseWatch(), NoiseLimits(**msgspec.to_builtins(context.scenario.noise))
+    watch, limits = NoiseWatch(), context.scenario.noise
     played = play(Meter(cpu_clock=time.thread_time), order, float(case.settings["seconds"]))
     noise = watch.lap()
     reason = void_reason(noise, limits)

@@ -19,7 +19,7 @@ from bench.engines.base import Context
 from bench.engines.faults_rows import GRACE_NS, STEADY_NS, build_rows
 from bench.errors import BenchError
 from bench.experiments.base import Case, Row
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch, void_reason
 from bench.net.audit import audit_ledgers, find_missing
 from bench.net.faults import FaultInjector, Happened, find_targets, write_routes
 from bench.net.network import MeasuredNetwork
@@ -66,7 +66,7 @@ def run_faults_net(context: Context, case: Case) -> list[Row]:
     row |= {"settling_s": settling_s, **_describe(injector.happened, course)}
     samples = [moment.to_sample() for moment in played.moments]
     rows = build_rows(context.scenario, case, samples, course, row)
-    reason = void_reason(noise, NoiseLimits(**msgspec.to_builtins(context.scenario.noise)))
+    reason = void_reason(noise, context.scenario.noise)
     reason = reason or rows[0].get("latency_void", "")
     status = {"status": "void", "reason": reason} if reason else {}
     return [{**settings, "engine": "real nodes", **status, **item} for item in rows]

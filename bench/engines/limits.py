@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import msgspec
-
 from bench.engines.base import Context
 from bench.experiments.base import Case, Row
 from bench.limits import Finding, Metric, Unavailable, find_part
 from bench.limits.base import build_row, build_unavailable
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch, void_reason
 
 
 def run_limit(context: Context, case: Case) -> list[Row]:
@@ -19,7 +17,7 @@ def run_limit(context: Context, case: Case) -> list[Row]:
     """
     name = case.settings.get("limit")
     part = find_part(name)
-    watch, limits = NoiseWatch(), NoiseLimits(**msgspec.to_builtins(context.scenario.noise))
+    watch, limits = NoiseWatch(), context.scenario.noise
     findings: list[Finding | Unavailable]
     try:
         findings = list(part.measure(context.folder))

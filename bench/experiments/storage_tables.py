@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
-from bench.analysis.linear import fit_linear
+from bench.analysis.regression import fit_linear
 from bench.experiments.base import Column, Row
 from bench.experiments.rows import select_rows
 from bench.experiments.storage_rates import build_days

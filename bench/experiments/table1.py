@@ -8,13 +8,8 @@ each message taking a delay fitted to the printed numbers; it shows whether mess
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.analysis.paper_table import (
-    LEAST_ROWS,
-    OUTLIER_ROW,
-    REPEATED_ROW,
-    fit_delays,
-    read_paper_table,
-)
+from bench.analysis.message_models import fit_delays
+from bench.analysis.paper_table import LEAST_ROWS, OUTLIER_ROW, REPEATED_ROW, read_paper_table
 from bench.experiments import table1_agreement, table1_models, table1_printed, table1_regression
 from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.table1_answer import answer

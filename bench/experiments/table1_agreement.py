@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Final
 
-from bench.analysis.message_models import Point, leave_out
-from bench.analysis.paper_table import agree, fit_delays
+from bench.analysis.message_models import Point, fit_delays, leave_out
+from bench.analysis.paper_table import agree
 from bench.analysis.regression import FACTORS
 from bench.experiments.base import Column, Table
 from bench.experiments.table1_rows import (

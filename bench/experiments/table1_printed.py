@@ -77,8 +77,8 @@ def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _change(at: Callable[[int, float], Any], few: int, many: int) -> float:
-    """By how many per cent row ``many`` differs from row ``few``; NaN where one has no value."""
-    return 100 * (float(at(many, math.nan)) / float(at(few, math.nan)) - 1)
+    """By how many per cent row ``many`` differs from row ``few``; NaN where one has no value, or ``few`` has 0."""
+    return 100 * (float(at(many, math.nan)) / (float(at(few, math.nan)) or math.nan) - 1)
 
 
 def _mean(values: list[float]) -> float:

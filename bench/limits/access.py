@@ -13,7 +13,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Final
 
-from bench.limits.base import Demand, Finding, Metric, Part, take_turns
+from bench.limits.base import MICROSECOND, Demand, Finding, Metric, Part, take_turns
 from ehrcore.auditing import list_events
 from ehrcore.block import (
     ApprovalBody,
@@ -146,15 +146,12 @@ def measure(folder: Path) -> list[Finding]:
     keepers = [Keeper(writer.network, *size) for size in sizes]
     batches = tee(iter(lambda: writer.make(_BLOCKS_PER_TURN), []), len(keepers))
     # The first turn warms up.
-    *ours, peers = (
-        [value / 1e3 for value in side[1:]] for side in take_turns(_TURNS + 1, *map(_turn, keepers, batches))
-    )
-    return [
-        Finding(
-            side, peers, f"{provisions} provisions of each of {patients:,} patients; {keeper.events:,} audit events"
-        )
-        for side, (provisions, patients), keeper in zip(ours, sizes, keepers, strict=False)
-    ]
+    *ours, peers = (side[1:] for side in take_turns(_TURNS + 1, *map(_turn, keepers, batches)))
+    findings = []
+    for side, (provisions, patients), keeper in zip(ours, sizes, keepers, strict=False):
+        note = f"{provisions} provisions of each of {patients:,} patients; {keeper.events:,} audit events"
+        findings.append(Finding.in_unit(MICROSECOND, side, peers, note))
+    return findings
 
 
 _DEMAND: Final = Demand("at most", 1.15)

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 #: Blocks of a comparison whose other side takes `openssl speed` a second or more.
 BLOCKS: Final = 3
+MICROSECOND, MILLISECOND = 1e3, 1e6
 #: What a row has numbers for, if its metric could be measured.
 NUMBERS: Final = ("measured", "measured_min", "measured_max", "peer_value", "ratio", "ratio_min", "ratio_max")
 
@@ -65,6 +66,11 @@ class Finding:
     ours: Sequence[float]
     peers: Sequence[float] = ()
     note: str = ""
+
+    @classmethod
+    def in_unit(cls, unit_ns: float, ours: Iterable[float], peers: Iterable[float], note: str = "") -> "Finding":
+        """Both sides' nanoseconds in a unit of ``unit_ns``."""
+        return cls([value / unit_ns for value in ours], [value / unit_ns for value in peers], note)
 
     def ratios(self) -> list[float]:
         """Ours by the peer's, block by block."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.limits.base import Demand, Finding, Metric, Part, take_turns
+from bench.limits.base import MILLISECOND, Demand, Finding, Metric, Part, take_turns
 from bench.limits.storage import make_persist
 from ehrcore.block import EndorsedTransaction
 from ehrcore.consensus import RULES, Consensus, Seat, Tip
@@ -145,7 +145,7 @@ def measure_height(_folder: Path) -> list[Finding]:
     _, counts = height_ns()
     ours, peers = take_turns(_BLOCKS, lambda: height_ns()[0], lambda: signatures_ns(*counts))
     note = f"{counts[0]:.1f} signatures made and {counts[1]:.1f} verified per height, 15 transactions in 30,720 B"
-    return [Finding([value / 1e6 for value in ours], [value / 1e6 for value in peers], note)]
+    return [Finding.in_unit(MILLISECOND, ours, peers, note)]
 
 
 def many_s() -> float:

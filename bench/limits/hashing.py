@@ -4,6 +4,8 @@ The limit of a Merkle root is the sum, over its hashes, of C's time at their siz
 with its prefix, an inner node as 65 (RFC 6962 section 2.1).
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,24 +31,20 @@ _LANE_TRIES: Final = 1 << 20
 
 def measure_hash(_folder: Path) -> list[Finding]:
     """`HashSuite.hash` at each size."""
-    suite, note = find_suite("sha256"), versions_note()
     findings = []
     for size in SIZES:
-        message = bytes(size)
-        ours, peers = take_turns(
-            BLOCKS,
-            lambda message=message: cpu_ns(_SECONDS, suite.hash, message),  # type: ignore[misc]
-            lambda size=size: hash_ns(size),  # type: ignore[misc]
-        )
-        findings.append(Finding(ours, peers, note))
+        ours, peers = take_turns(BLOCKS, _hash(size), partial(hash_ns, size))
+        findings.append(Finding(ours, peers, versions_note()))
     return findings
+
+
+def _hash(size_bytes: int) -> Callable[[], float]:
+    return partial(cpu_ns, _SECONDS, find_suite("sha256").hash, bytes(size_bytes))
 
 
 def measure_control(_folder: Path) -> list[Finding]:
     """One call beside itself: how far a ratio lies from 1 where nothing differs."""
-    suite, message = find_suite("sha256"), bytes(max(SIZES))
-    sides = [lambda: cpu_ns(_SECONDS, suite.hash, message)] * 2
-    ours, peers = take_turns(2 * BLOCKS, *sides)
+    ours, peers = take_turns(2 * BLOCKS, *[_hash(max(SIZES))] * 2)
     return [Finding(ours, peers, "the A/A control of this table")]
 
 
@@ -58,8 +56,8 @@ def make_leaves(count: int) -> list[bytes]:
 def measure_root(_folder: Path) -> list[Finding]:
     """`compute_root` for each number of leaves."""
     suite, trees = find_suite("sha256"), [make_leaves(count) for count in LEAVES]
-    roots = [lambda leaves=leaves: cpu_ns(_SECONDS, compute_root, suite, leaves) for leaves in trees]
-    *ours, leaf, node = take_turns(BLOCKS, *roots, lambda: hash_ns(_LEAF_BYTES), lambda: hash_ns(_NODE_BYTES))
+    roots = [partial(cpu_ns, _SECONDS, compute_root, suite, leaves) for leaves in trees]
+    *ours, leaf, node = take_turns(BLOCKS, *roots, *(partial(hash_ns, size) for size in (_LEAF_BYTES, _NODE_BYTES)))
     return [
         Finding(values, [count * a + (count - 1) * b for a, b in zip(leaf, node, strict=True)], versions_note())
         for count, values in zip(LEAVES, ours, strict=True)
@@ -94,9 +92,7 @@ def measure_proofs(_folder: Path) -> list[Finding]:
     """Trees with all proofs per second, ours and merkletools'."""
     load_merkletools()
     leaves = make_leaves(LEAVES[-1])
-    ours, peers = take_turns(
-        7, lambda: cpu_ns(0.1, prove_all, leaves), lambda: cpu_ns(0.1, prove_all_merkletools, leaves)
-    )
+    ours, peers = take_turns(7, *(partial(cpu_ns, 0.1, prove, leaves) for prove in (prove_all, prove_all_merkletools)))
     return [Finding(invert(ours), invert(peers))]
 
 
@@ -113,7 +109,8 @@ def grind_ns(search: Grind = grind, tries: int = _TRIES) -> float:
 
 def measure_grind(folder: Path) -> list[Finding | Unavailable]:
     """Tries per second in turns: hashlib beside whole hashes of 64 bytes in C, numba beside the same search in C."""
-    sides, missing = [grind_ns, lambda: hash_ns(64)], None
+    sides: list[Callable[[], float]] = [grind_ns, partial(hash_ns, 64)]
+    missing = None
     try:
         lanes = find_grinder("numba", find_suite("sha256"))
         bare = MidstateSearch.compile(folder)

@@ -21,7 +21,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from bench.errors import BenchError
-from bench.limits.base import Demand, Finding, Metric, Part, take_turns, wall_ns
+from bench.limits.base import MICROSECOND, Demand, Finding, Metric, Part, take_turns, wall_ns
 from bench.limits.pingpong import SIZE_BYTES, TRIPS, PingPong
 from bench.limits.processes import hold_apart, open_runner
 from bench.net.network import MeasuredNetwork
@@ -191,7 +191,7 @@ def measure(folder: Path) -> list[Finding]:
         *ours, peers = take_turns(BLOCKS, *sides)
         exchange.check()
     note = f"medians of {TRIPS}; each end on a core of its own; the ping-pong in Python"
-    return [Finding([value / 1e3 for value in values], [value / 1e3 for value in peers], note) for values in ours]
+    return [Finding.in_unit(MICROSECOND, values, peers, note) for values in ours]
 
 
 _PEER: Final = "blocking-socket ping-pong of 2 KB"

@@ -11,7 +11,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from bench.limits.base import Demand, Finding, Metric, Part, cpu_ns, take_turns
+from bench.limits.base import MICROSECOND, Demand, Finding, Metric, Part, cpu_ns, take_turns
 from bench.limits.compiled import compile_program, run_program
 from bench.limits.openssl import cryptography_text, version
 from ehrcore.sealing import open_sealed, open_stream, seal, seal_stream
@@ -46,7 +46,7 @@ def measure(folder: Path) -> list[Finding]:
     own = " ".join(cryptography_text().split()[:2])
     note = f"C: {version()}; {own} alone, sealing: {median(alone) / 1e3:.0f} µs"
     return [
-        Finding([value / 1e3 for value in values], [pair[index % 2] / 1e3 for pair in peers], note)
+        Finding.in_unit(MICROSECOND, values, [pair[index % 2] for pair in peers], note)
         for index, values in enumerate(ours)
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.limits.base import BLOCKS, Demand, Finding, Metric, Part, cpu_ns, take_turns
+from bench.limits.base import BLOCKS, MICROSECOND, Demand, Finding, Metric, Part, cpu_ns, take_turns
 from bench.limits.openssl import cryptography_text, p256_ns, versions_note
 from ehrcore.signing import CURVES, derive_secret, find_scheme
 
@@ -38,7 +38,7 @@ def measure(_folder: Path) -> list[Finding]:
     notes = (f"the library alone, random nonces: {median(alone) / 1e3:.1f} µs; {versions}", versions)
     peer_signs, peer_verifies = zip(*peers, strict=True)
     return [
-        Finding([value / 1e3 for value in ours], [value / 1e3 for value in theirs], note)
+        Finding.in_unit(MICROSECOND, ours, theirs, note)
         for ours, theirs, note in ((signs, peer_signs, notes[0]), (verifies, peer_verifies, notes[1]))
     ]
 

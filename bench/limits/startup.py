@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import bench
-from bench.limits.base import Demand, Finding, Metric, Part, Unavailable, take_turns, wall_ns
+from bench.limits.base import MILLISECOND, Demand, Finding, Metric, Part, Unavailable, take_turns, wall_ns
 
 _BLOCKS: Final = 9
 _ROOT: Final = str(Path(bench.__file__).parent.parent)
@@ -36,7 +36,7 @@ def measure(folder: Path) -> list[Finding]:
     ours, peers = take_turns(
         _BLOCKS, lambda: wall_ns(lambda: start("-m", "bench", "--help")), lambda: wall_ns(lambda: start("-c", "pass"))
     )
-    return [Finding([value / 1e6 for value in ours], [value / 1e6 for value in peers])]
+    return [Finding.in_unit(MILLISECOND, ours, peers)]
 
 
 PART: Final = Part((Metric("command line --help", "ms", "python -c pass", Demand("at most", 150, "value")),), measure)

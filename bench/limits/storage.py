@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from bench.limits.base import Demand, Finding, Metric, Part, take_turns, wall_ns
+from bench.limits.base import MICROSECOND, Demand, Finding, Metric, Part, take_turns, wall_ns
 from ehrcore.block import (
     Attestation,
     Block,
@@ -116,7 +116,7 @@ def measure(folder: Path) -> list[Finding]:
         appends.close()
         overwrites.close()
     note = f"medians of {_COMMITS}; WAL, synchronous=FULL; overwriting in place: {median(least) / 1e3:.0f} µs"
-    return [Finding([value / 1e3 for value in ours], [value / 1e3 for value in peers], note)]
+    return [Finding.in_unit(MICROSECOND, ours, peers, note)]
 
 
 PART: Final = Part(

@@ -199,9 +199,8 @@ def attribute(window: Window, idle: Sequence[Window], watts: "Energy") -> Energy
 
 def estimate(cpu_s: float, watts: "Energy", reason: str) -> EnergyUse:
     """Processor seconds times the watts of one busy core; ``reason`` says why nothing better is there."""
-    return EnergyUse(
-        cpu_s, cpu_s * watts.watts_low, cpu_s * watts.watts_mid, cpu_s * watts.watts_high, "estimated", reason
-    )
+    low, mid, high = (cpu_s * each for each in (watts.watts_low, watts.watts_mid, watts.watts_high))
+    return EnergyUse(cpu_s, low, mid, high, "estimated", reason)
 
 
 def compute_co2_g(joules: float, watts: "Energy") -> float | None:

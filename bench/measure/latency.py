@@ -31,7 +31,7 @@ T = TypeVar("T")
 class Sample:
     """One request's instants, ns of one clock: when it was to be sent, when it was, and when each stage was reached.
 
-    None: not yet, or never.  ``ended`` is when nobody waited for it any more, if that was before the end of the run.
+    None: not yet, or never.
     """
 
     intended: int
@@ -39,7 +39,6 @@ class Sample:
     first: int | None = None
     quorum: int | None = None
     everyone: int | None = None
-    ended: int | None = None
 
 
 class Latency(NamedTuple):
@@ -54,8 +53,7 @@ def compute_latency(sample: Sample, stage: Stage, ended_at: int, timeout_ns: int
     reached: int | None = getattr(sample, stage)
     if reached is not None:
         return Latency(reached - sample.intended, is_censored=False)
-    last = ended_at if sample.ended is None else sample.ended
-    return Latency(max(last - sample.intended, timeout_ns), is_censored=True)
+    return Latency(max(ended_at - sample.intended, timeout_ns), is_censored=True)
 
 
 def compute_latencies(samples: Iterable[Sample], stage: Stage, ended_at: int, timeout_ns: int) -> list[Latency]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from bench.measure.kernel import ROOT, count_throttled, read_number, read_text
+from bench.ranges import Share
 
 #: Of more cores the frequency is not asked: each may take 20 ms to answer (x86 before Linux 5.18).
 _CORES_ASKED: Final = 8
@@ -20,16 +23,14 @@ _FIELDS: Final = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True, slots=True)
-class NoiseLimits:
-    """From where on a sample is void; shares are of all cores' time."""
+class NoiseLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Shares of the machine's processor time that others may take before a sample is void; 1 voids nothing."""
 
-    steal_share: float = 0.05
-    foreign_cpu_share: float = 0.25
-    throttled_periods: int = 0
+    steal_share: Share = 0.05
+    foreign_cpu_share: Share = 0.25
 
 
-def void_reason(noise: Mapping[str, Any], limits: NoiseLimits = NoiseLimits()) -> str:
+def void_reason(noise: Mapping[str, Any], limits: NoiseLimits) -> str:
     """Why a sample taken during ``noise`` (of `NoiseWatch.lap`) is void; '' if it counts.
 
     The rule sees what others did and never the sample: to leave out what looks slow would make every result look as
@@ -42,8 +43,7 @@ def void_reason(noise: Mapping[str, Any], limits: NoiseLimits = NoiseLimits()) -
         share = noise.get(name)
         if share is not None and share > limit:
             return f"{share:.1%} {what}, more than {limit:.0%}"
-    periods = noise.get("throttled_periods")
-    if periods is not None and periods > limits.throttled_periods:
+    if periods := noise.get("throttled_periods"):
         return f"the quota of a control group stopped us in {periods} periods"
     return ""
 

@@ -34,7 +34,8 @@ class Trees(Protocol):
 
     tree: str
 
-    def adapt(self, leaves: Sequence[bytes]) -> Any: ...
+    def adapt(self, leaves: Sequence[bytes]) -> Any:
+        return leaves
 
     def compute_root(self, leaves: Any) -> Any: ...
 
@@ -48,13 +49,10 @@ class Trees(Protocol):
         """How many digests a proof holds besides its leaf's, and its bytes in the form that the library gives it."""
 
 
-class EhrcoreTrees:
+class EhrcoreTrees(Trees):
     """This implementation."""
 
     tree = RFC_6962
-
-    def adapt(self, leaves: Sequence[bytes]) -> Sequence[bytes]:
-        return leaves
 
     def compute_root(self, leaves: Sequence[bytes]) -> bytes:
         return compute_root(_SUITE, leaves)
@@ -72,7 +70,7 @@ class EhrcoreTrees:
         return len(proof), len(encode(proof))
 
 
-class PymerkleTrees:
+class PymerkleTrees(Trees):
     """pymerkle's tree in memory; its leaves are counted from one, and its checks take the leaf's hash."""
 
     tree = RFC_6962
@@ -81,9 +79,6 @@ class PymerkleTrees:
         import pymerkle
 
         self._new, self._verify = pymerkle.InmemoryTree.init_from_entries, pymerkle.verify_inclusion
-
-    def adapt(self, leaves: Sequence[bytes]) -> Sequence[bytes]:
-        return leaves
 
     def compute_root(self, leaves: Sequence[bytes]) -> Any:
         return self._new(leaves).get_root()
@@ -101,7 +96,7 @@ class PymerkleTrees:
         return len(proof.path) - 1, len(json.dumps(proof.serialize()))
 
 
-class MerkletoolsTrees:
+class MerkletoolsTrees(Trees):
     """merkletools, which takes digests and gives roots and proofs in hexadecimal."""
 
     tree = UNPREFIXED
@@ -134,13 +129,10 @@ class MerkletoolsTrees:
         return len(proof), len(json.dumps(proof))
 
 
-class FlatHash:
+class FlatHash(Trees):
     """One hash of all leaves, one after the other; the proof of one leaf are all others."""
 
     tree = "none"
-
-    def adapt(self, leaves: Sequence[bytes]) -> Sequence[bytes]:
-        return leaves
 
     def compute_root(self, leaves: Sequence[bytes]) -> bytes:
         return sha256(b"".join(leaves)).digest()

@@ -13,7 +13,7 @@ from bench.experiments.base import Row
 from bench.measure.energy import Meter, Window, attribute
 from bench.measure.environment import count_cores
 from bench.measure.latency import build_columns
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch, void_reason
 from bench.net.audit import audit_ledgers
 from bench.net.network import MeasuredNetwork
 from bench.net.step import Played, Step
@@ -45,7 +45,7 @@ class Measurement:
 
     def __init__(self, scenario: "Scenario", network: MeasuredNetwork, persist_ns: int) -> None:
         self._scenario, self._network, self._persist_ns = scenario, network, persist_ns
-        self._limits = NoiseLimits(**msgspec.to_builtins(scenario.noise))
+        self._limits = scenario.noise
         self.played: Played
         self.voided: list[Row] = []
         self.audited_tx = 0

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from bench.analysis.paired import VIOLATED
+from bench.errors import BenchError
 from bench.experiments.base import Comparison, Row, Table
 from bench.report.load import Manifest
 
@@ -74,7 +77,10 @@ def find_noise(manifest: Manifest) -> list[str]:
     """Notices about how quiet the machine was while the run lasted."""
     from bench.measure.noise import NoiseLimits, void_reason
 
-    limits = NoiseLimits(**manifest.scenario.get("noise", {}))
+    try:
+        limits = msgspec.convert(manifest.scenario.get("noise", {}), NoiseLimits)
+    except msgspec.ValidationError as error:
+        raise BenchError(f"manifest.json: scenario.noise: {error}") from None
     reason = void_reason(manifest.noise, limits) if manifest.noise else ""
     notices = [f"the machine was not quiet: {reason}"] if reason else []
     drift = {name: value for name, value in manifest.calibration.get("drift", {}).items() if value > MOST_DRIFT}

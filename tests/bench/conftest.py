@@ -2,7 +2,10 @@
 
 import gc
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -369,6 +372,17 @@ class PairOfRuns:
 def two_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.experiments.find_experiment", lambda _: PAIR)
     return PairOfRuns(tmp_path / "results")
+
+
+@pytest.fixture
+def print_of():
+    """What a program prints in a fresh interpreter, by its code, its arguments and further variables."""
+
+    def run(code, *words, **variables):
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **variables}
+        return subprocess.check_output([sys.executable, "-c", code, *words], env=environment, text=True)
+
+    return run
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.errors import BenchError
 from bench.experiments.base import Column, Comparison, Table
 from bench.measure.worker import CANARY
 from bench.report.controls import FLAG, find_contention, find_flags, find_noise, flag_table
@@ -74,6 +75,12 @@ def test_a_noisy_machine_is_a_notice(noise: dict[str, Any], limits: dict[str, fl
     found = find_noise(Manifest(2, "r", "complete", {}, noise=noise, scenario={"noise": limits}))
     assert len(found) == len(said)
     assert all(word in line for word, line in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize("limits", [{"steal": 0.1}, {"steal_share": 2}, 3])
+def test_limits_that_a_scenario_cannot_have_are_one_line(limits: Any) -> None:
+    with pytest.raises(BenchError, match=r"^manifest\.json: scenario\.noise: (Object|Expected) [^\n]+$"):
+        find_noise(Manifest(2, "r", "complete", {}, scenario={"noise": limits}))
 
 
 def test_unit_costs_that_moved_are_a_notice() -> None:

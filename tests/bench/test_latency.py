@@ -78,7 +78,7 @@ def test_latency_counts_from_the_intended_instant_not_from_the_sending() -> None
 
 
 def test_what_got_no_answer_counts_with_the_time_waited_and_at_least_the_time_out() -> None:
-    samples = [Sample(0, 0), Sample(980, 980), Sample(0, 0, ended=60), Sample(0, 0, ended=10), Sample(0, 0, quorum=3)]
+    samples = [Sample(0, 0), Sample(980, 980), Sample(940, 940), Sample(990, 990), Sample(0, 0, quorum=3)]
     found = compute_latencies(samples, "quorum", 1_000, TIMEOUT_NS)
     assert found == [(3, False), (50, True), (50, True), (60, True), (1_000, True)]
 
@@ -96,7 +96,7 @@ def test_no_request_is_dropped(waits: list[Any]) -> None:
 def test_exactly_what_would_grow_with_the_censored_ones_is_a_lower_bound(waits: list[int], data: st.DataObject) -> None:
     """The naive definition: let every censored request wait for ever, and see which percentiles move."""
     lost = data.draw(st.sets(st.sampled_from(waits)))
-    samples = [Sample(0, 0, ended=wait) if wait in lost else Sample(0, 0, quorum=wait) for wait in waits]
+    samples = [Sample(-wait, -wait) if wait in lost else Sample(0, 0, quorum=wait) for wait in waits]
     found = summarise(samples, "quorum", 0, 0)
     grown = sorted(math.inf if wait in lost else wait for wait in waits)
     for name, part in PERCENTILES.items():
@@ -107,7 +107,7 @@ def test_exactly_what_would_grow_with_the_censored_ones_is_a_lower_bound(waits: 
 
 
 def test_a_percentile_above_a_censored_sample_is_a_bound_even_if_its_own_sample_is_exact() -> None:
-    samples = [Sample(0, 0, ended=1), *(Sample(0, 0, quorum=wait) for wait in range(2, 12))]
+    samples = [Sample(-1, -1), *(Sample(0, 0, quorum=wait) for wait in range(2, 12))]
     assert summarise(samples, "quorum", 0, 0).bounds == ("p50", "mean", "max")
 
 

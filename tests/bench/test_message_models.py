@@ -13,6 +13,7 @@ from bench.analysis.message_models import (
     MODELS,
     Point,
     Validation,
+    fit_delays,
     fit_model,
     judge_against,
     leave_out,
@@ -20,7 +21,7 @@ from bench.analysis.message_models import (
     predict,
     validate,
 )
-from bench.analysis.paper_table import OUTLIER_ROW, REPEATED_ROW, WINDOW_S, fit_delays, read_paper_table
+from bench.analysis.paper_table import LEAST_ROWS, OUTLIER_ROW, REPEATED_ROW, WINDOW_S, read_paper_table
 
 PRINTED = read_paper_table()
 
@@ -62,13 +63,35 @@ def test_the_equations_that_are_fitted_and_what_they_say_of_row_1():
     assert VALUES[0] == 3
 
 
-def test_the_model_of_our_messages_is_the_one_behind_the_calibrated_mode():
-    points, values = SIXTEEN
-    fit = fit_delays([point.messages for point in points], values)
-    assert fit_model(MODELS["ours"], points, values) == pytest.approx((fit.pause_s, fit.delay_s), rel=1e-4)
-
-
 # -- fits --------------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.5, 60), st.floats(0.05, 5), st.lists(st.integers(3, 120), min_size=5, max_size=18, unique=True))
+def test_the_fit_finds_planted_delays(pause, delay, messages):
+    printed = [WINDOW_S / (pause + delay * count) for count in messages]
+    fit = fit_delays(messages, printed)
+    for count, value in zip(messages, printed, strict=True):
+        assert WINDOW_S / (fit.pause_s + fit.delay_s * count) == pytest.approx(value, rel=1e-4)
+    assert fit.pause_s == pytest.approx(pause, rel=1e-2, abs=0.02)
+    assert fit.delay_s == pytest.approx(delay, rel=1e-2)
+    assert fit.r_squared == pytest.approx(1, abs=1e-6)
+
+
+def test_no_parameter_of_a_fit_is_negative():
+    fit = fit_delays([10, 20, 30, 40, 50], [5, 9, 12, 14, 15])  # more messages, more throughput
+    assert fit.pause_s >= 0
+    assert fit.delay_s >= 0
+
+
+def test_a_table_without_variation_has_no_r_squared():
+    assert math.isnan(fit_delays([10, 20, 30, 40, 50], [7, 7, 7, 7, 7]).r_squared)
+
+
+@pytest.mark.parametrize(("messages", "printed"), [([1, 2, 3, 4], [4, 3, 2, 1]), ([1] * 6, [1] * 5), ([], [])])
+def test_too_few_or_unequal_rows_are_refused(messages, printed):
+    with pytest.raises(ValueError, match=f"fit: expected at least {LEAST_ROWS} pairs, found {len(messages)}"):
+        fit_delays(messages, printed)
+
 
 _TIMES = [name for name, model in MODELS.items() if model.of_time]
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -194,16 +193,15 @@ VOID = {
 @pytest.mark.parametrize("name", VOID)
 def test_a_sample_is_void_where_others_took_too_much(name: str) -> None:
     noise, reason = VOID[name]
-    assert void_reason(QUIET | noise) == reason
+    assert void_reason(QUIET | noise, NoiseLimits()) == reason
 
 
 def test_a_sample_counts_up_to_the_limits_and_where_nothing_is_known() -> None:
-    assert void_reason(QUIET) == ""
-    assert void_reason({"steal_share": 0.05, "foreign_cpu_share": 0.25, "throttled_periods": 0}) == ""
-    assert void_reason(dict.fromkeys(QUIET)) == ""
-    assert void_reason({}) == ""
-    loose = NoiseLimits(steal_share=1.0, foreign_cpu_share=1.0, throttled_periods=9)
-    assert void_reason({"steal_share": 1.0, "foreign_cpu_share": 1.0, "throttled_periods": 9}, loose) == ""
+    at_most = {"steal_share": 0.05, "foreign_cpu_share": 0.25, "throttled_periods": 0}
+    for noise in (QUIET, at_most, dict.fromkeys(QUIET), {}):
+        assert void_reason(noise, NoiseLimits()) == ""
+    loose = NoiseLimits(steal_share=1.0, foreign_cpu_share=1.0)
+    assert void_reason({"steal_share": 1.0, "foreign_cpu_share": 1.0}, loose) == ""
 
 
 @given(
@@ -211,7 +209,5 @@ def test_a_sample_counts_up_to_the_limits_and_where_nothing_is_known() -> None:
     st.dictionaries(st.sampled_from(["median_ns", "cpu_s", "ratio", "forward_ns", "load_average"]), st.floats(0, 1e9)),
 )
 def test_the_rule_never_looks_at_what_was_measured(noise: dict[str, Any], measured: dict[str, float]) -> None:
-    assert void_reason(noise | measured) == void_reason(noise)
-    assert set(VOID["stolen"][0]) | set(VOID["foreign"][0]) | set(VOID["stopped"][0]) == {
-        field.name for field in fields(NoiseLimits)
-    }
+    assert void_reason(noise | measured, NoiseLimits()) == void_reason(noise, NoiseLimits())
+    assert {*VOID["stolen"][0], *VOID["foreign"][0]} == {*NoiseLimits.__struct_fields__}

@@ -3,13 +3,9 @@
 import gc
 import json
 import math
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -31,7 +27,6 @@ from bench.measure.paired import (
     repeat_nothing,
 )
 
-ROOT = Path(__file__).parents[2]
 EPOCH_NS = 2_000_000
 
 pytestmark = pytest.mark.usefixtures("_few_objects")
@@ -307,17 +302,8 @@ print(json.dumps([[block.group, *block.order] for blocks in measurement.rounds()
 """
 
 
-def test_orders_are_the_same_under_any_hash_seed() -> None:
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("0", "4242")
-    ]
+def test_orders_are_the_same_under_any_hash_seed(print_of: Callable[..., str]) -> None:
+    said = [print_of(PROGRAM, PYTHONHASHSEED=hash_seed) for hash_seed in ("0", "4242")]
     assert said[0] == said[1]
     assert len(json.loads(said[0])) == 21
 
@@ -665,14 +651,11 @@ print(*built, *((id(message) - id(kept[0])) % 4096 for message in kept))
 """
 
 
-def test_variants_are_built_in_other_orders_and_places_in_other_processes() -> None:
+def test_variants_are_built_in_other_orders_and_places_in_other_processes(print_of: Callable[..., str]) -> None:
     """Messages that all begin alike in memory would bias every process alike; fresh heaps are."""
     found = set()
     for seed in ("a", "b", "c", "d", "e", "a"):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
-        command = [sys.executable, "-c", BUILDS, seed]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        words = done.stdout.split()
+        words = print_of(BUILDS, seed, PYTHONHASHSEED="0").split()
         assert sorted(words[:4]) == ["one", "one", "three", "two"], "the base is built twice"
         found.add((tuple(words[:4]), tuple(words[4:])))
     assert len({order for order, _ in found}) > 2

@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from itertools import pairwise
@@ -33,7 +30,6 @@ from bench.analysis.study import (
     VirtualProcess,
     compare_all,
     measure_in_blocks,
-    run_study,
     study_machine,
 )
 from bench.engines.base import Context, find_engine
@@ -46,7 +42,6 @@ from bench.measure.paired import CONTROL, Group, PairedMeasurement, Plan
 from bench.report.style import journal_style
 from bench.scenario import load_scenario
 
-ROOT = Path(__file__).parents[2]
 Row = dict[str, Any]
 #: With so many tables a share of 95 % lies above 92.5 % in 99 of 100 studies, and one of 90 % below it in 97; all seven
 #: machines together tell 98.7 %, what the interval of 14 processes exactly has, from the 94.3 % of its neighbour.
@@ -197,34 +192,27 @@ def test_the_clusters_are_those_of_the_real_tables() -> None:
 
 PROGRAM = """
 import json
-from bench.analysis.study import MACHINES, run_study
-print(json.dumps(run_study(2, "seed", [MACHINES["all at once"], MACHINES["quiet"]])))
+from bench.analysis.study import MACHINES, study_machine
+print(json.dumps([study_machine(MACHINES[name], 2, "seed") for name in ("all at once", "quiet")]))
 """
 
 
-def test_the_study_is_the_same_to_the_byte_under_any_hash_seed() -> None:
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("1", "77")
-    ]
+def test_the_study_is_the_same_to_the_byte_under_any_hash_seed(print_of: Callable[..., str]) -> None:
+    said = [print_of(PROGRAM, PYTHONHASHSEED=hash_seed) for hash_seed in ("1", "77")]
     assert said[0] == said[1]
-    assert json.loads(said[0]) == run_study(2, "seed", [MACHINES["all at once"], MACHINES["quiet"]])
+    assert json.loads(said[0]) == [study_machine(MACHINES[name], 2, "seed") for name in ("all at once", "quiet")]
 
 
 def test_another_seed_is_another_study_and_machines_do_not_depend_on_each_other() -> None:
-    one, other = MACHINES["drift"], MACHINES["shared core"]
-    assert run_study(3, "a", [one, other])[:3] == run_study(3, "a", [one])
-    assert run_study(3, "a", [one]) != run_study(3, "b", [one])
+    one = MACHINES["drift"]
+    first = study_machine(one, 3, "a")
+    study_machine(MACHINES["shared core"], 3, "a")
+    assert study_machine(one, 3, "a") == first
+    assert study_machine(one, 3, "b") != first
 
 
 def test_a_row_counts_tables_for_each_way_of_measuring() -> None:
-    rows = run_study(4, "seed", [MACHINES["quiet"]])
+    rows = study_machine(MACHINES["quiet"], 4, "seed")
     assert [row["analysis"] for row in rows] == [ENGINE, UNCLUSTERED, IN_TURN]
     for row in rows:
         assert (row["machine"], row["replications"], row["processes"], row["blocks"]) == ("quiet", 4, 14, 4)
@@ -248,7 +236,7 @@ def test_on_a_silent_machine_half_a_percent_is_certain_and_still_no_difference(m
 @pytest.mark.long
 def test_the_engine_is_right_as_often_as_it_says_and_simpler_ways_are_not() -> None:
     """One test, so that several processes do not simulate it several times."""
-    rows = run_study(REPLICATIONS, "tests")
+    rows = [row for machine in MACHINES.values() for row in study_machine(machine, REPLICATIONS, "tests")]
     engine = of(rows, ENGINE)
     assert [row["machine"] for row in engine] == [*MACHINES]
     assert find_faults(engine) == []
@@ -391,7 +379,7 @@ def test_the_study_is_for_the_paper_profile_alone() -> None:
 
 
 def test_the_table_has_shares_with_standard_errors_and_the_figure_is_drawn_from_it() -> None:
-    raw = pd.DataFrame(run_study(4, "seed", [MACHINES["quiet"], MACHINES["drift"]]))
+    raw = pd.DataFrame([row for name in ("quiet", "drift") for row in study_machine(MACHINES[name], 4, "seed")])
     raw["covered"] = [4, 0, 2, 4, 0, 2]
     (table,), (figure,) = find_experiment("study").tables, find_experiment("study").figures
     frame = table.build(raw)

@@ -8,12 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.paper_table import (
-    LEAST_ROWS,
     REPEATED_ROW,
-    WINDOW_S,
-    DelayFit,
     agree,
-    fit_delays,
     read_paper_table,
 )
 
@@ -65,37 +61,6 @@ def test_row_16_repeats_row_15() -> None:
 def test_no_other_two_rows_are_one_configuration() -> None:
     distinct = {(r.agents, r.coordinators, r.administrators, r.contributors) for r in read_paper_table()}
     assert len(distinct) == 17
-
-
-@given(st.floats(0.5, 60), st.floats(0.05, 5), st.lists(st.integers(3, 120), min_size=5, max_size=18, unique=True))
-def test_the_fit_finds_planted_delays(pause: float, delay: float, messages: list[int]) -> None:
-    printed = [WINDOW_S / (pause + delay * count) for count in messages]
-    fit = fit_delays(messages, printed)
-    for count, value in zip(messages, printed, strict=True):
-        assert fit.predict(count) == pytest.approx(value, rel=1e-4)
-    assert fit.pause_s == pytest.approx(pause, rel=1e-2, abs=0.02)
-    assert fit.delay_s == pytest.approx(delay, rel=1e-2)
-    assert fit.r_squared == pytest.approx(1, abs=1e-6)
-
-
-def test_no_parameter_of_a_fit_is_negative() -> None:
-    fit = fit_delays([10, 20, 30, 40, 50], [5, 9, 12, 14, 15])  # more messages, more throughput
-    assert fit.pause_s >= 0
-    assert fit.delay_s >= 0
-
-
-def test_a_table_without_variation_has_no_r_squared() -> None:
-    assert math.isnan(fit_delays([10, 20, 30, 40, 50], [7, 7, 7, 7, 7]).r_squared)
-
-
-@pytest.mark.parametrize(("messages", "printed"), [([1, 2, 3, 4], [4, 3, 2, 1]), ([1] * 6, [1] * 5), ([], [])])
-def test_too_few_or_unequal_rows_are_refused(messages: list[float], printed: list[float]) -> None:
-    with pytest.raises(ValueError, match=f"fit: expected at least {LEAST_ROWS} pairs, found {len(messages)}"):
-        fit_delays(messages, printed)
-
-
-def test_a_prediction_is_the_window_over_pause_and_messages() -> None:
-    assert DelayFit(10.0, 0.5, 1.0).predict(100) == 6.0
 
 
 KNOWN = {

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.linear import fit_linear
+from bench.analysis.regression import fit_linear
 from bench.engines import find_engine
 from bench.engines import storage as engine
 from bench.engines.base import Context

@@ -9,7 +9,8 @@ import msgspec
 import pandas as pd
 import pytest
 
-from bench.analysis.paper_table import LEAST_ROWS, agree, fit_delays, read_paper_table
+from bench.analysis.message_models import fit_delays
+from bench.analysis.paper_table import LEAST_ROWS, agree, read_paper_table
 from bench.engines.base import Context, find_engine
 from bench.experiments import find_experiment
 from bench.experiments import table1 as experiment

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.analysis.message_models import MODELS
-from bench.analysis.paper_table import fit_delays, read_paper_table
+from bench.analysis.message_models import MODELS, fit_delays
+from bench.analysis.paper_table import WINDOW_S, read_paper_table
 from bench.analysis.regression import FACTORS, compute_shares, fit_counts
 from bench.experiments import find_experiment
 from bench.experiments.table1_answer import answer
@@ -122,6 +122,13 @@ def test_pairs_compare_the_same_rows_in_the_paper_and_in_ours(kept):
     assert none["mean"].isna().all()
 
 
+def test_a_pair_whose_smaller_row_commits_nothing_has_no_change():
+    rows = COMPUTED + networks(1, lambda paper, _: 0.0 if paper.row == 8 else 10.0)
+    row = only(build(rows, ("table1_pairs",))["table1_pairs"], subset=PRINTED, factor="coordinators")
+    assert row["which"] == "8–7"
+    assert math.isnan(row["percent_net_tx_per_s"])
+
+
 # -- models ------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +154,7 @@ def test_predictions_never_see_row_1_nor_another_row_of_the_same_configuration(k
         assert math.sqrt((sixteen**2).mean()) == pytest.approx(row["loo_rmse"])
     main = kept["table1"].set_index("row")["single_messages_per_tx"].drop([1, 16])
     fit = fit_delays(main.tolist(), frame["paper_tx_per_6min"].drop([1, 16]).tolist())
-    assert frame.loc[1, "by_ours"] == pytest.approx(fit.predict(16), rel=1e-4)
+    assert frame.loc[1, "by_ours"] == pytest.approx(WINDOW_S / (fit.pause_s + 16 * fit.delay_s), rel=1e-4)
 
 
 # -- real networks -----------------------------------------------------------------------------------------------
