@@ -81,7 +81,7 @@ async def _fetch(
         for name, why in sorted(troubles.items()):
             sys.stderr.write(f"ehrcore: {name}: {why}\n")
         await custodians.fetch(handed, record, sealed)
-        for name in await custodians.restore(handed, record) if troubles else ():
+        for name in await custodians.restore(handed) if troubles else ():
             sys.stderr.write(f"ehrcore: {name}: had no share of this record's key, and has it again\n")
         return record, handed
 

@@ -2,11 +2,17 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
+import msgspec
+
 from ehrcore.errors import DeploymentError
+
+T = TypeVar("T")
 
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
@@ -47,9 +53,38 @@ def read_secret(path: Path, most_bytes: int = 1 << 16) -> bytes:
     return data
 
 
+def read_json(path: Path, kind: type[T], what: str, most_bytes: int = 1 << 24, *, is_secret: bool = False) -> T:
+    """The file as JSON of ``kind``; `DeploymentError` as for the readers above, and where it is not ``what``."""
+    data = read_secret(path, most_bytes) if is_secret else read_file(path, most_bytes)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DeploymentError(f"{path}: expected {what}, found: {error}") from None
+
+
+def indented(value: Any, indent: int = 2) -> bytes:
+    """JSON to be read by people."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=indent)
+
+
+@contextmanager
+def open_lock(path: Path) -> Iterator[int]:
+    """A descriptor to lock the file by, which is made if it is not there; the lock ends with it.
+
+    `DeploymentError` names a file that cannot be made.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _write_durably(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -21,7 +21,7 @@ from ehrcore.crypto import Crypto
 from ehrcore.drive.extensions import load_inherited
 from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.custody import Custody
-from ehrcore.drive.net.files import read_secret
+from ehrcore.drive.net.files import open_lock, read_secret
 from ehrcore.drive.net.frames import LinkKeys
 from ehrcore.drive.net.host import NodeHost, Phase, steady_clock
 from ehrcore.drive.net.journal import Journal
@@ -54,11 +54,7 @@ def log(name: str, text: str) -> None:
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
     """Be the only process of this node; the file says which one that is."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
-    try:
+    with open_lock(path) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -66,8 +62,6 @@ def hold_lock(path: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         yield
-    finally:
-        os.close(descriptor)
 
 
 def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
@@ -97,19 +91,9 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
         epoch = journal.begin_epoch(clock())
         links = Links(plan, keys, epoch, clock, tls, routes)
         host = NodeHost(
-            folder,
-            plan,
-            name,
-            machine=machine,
-            crypto=context.crypto,
-            params=genesis.params,
-            keys=keys,
-            links=links,
-            journal=journal,
-            library=library,
-            clock=clock,
-            ahead=ahead,
-        )
+            plan, name, machine=machine, crypto=context.crypto, params=genesis.params, keys=keys, links=links,
+            journal=journal, library=library, clock=clock, ahead=ahead,
+        )  # fmt: skip
         if role is Role.CONTRIBUTOR:
             host.custody = Custody.open(host, home, store)
         stack.pop_all()
@@ -136,11 +120,9 @@ def _read_kept(journal: Journal, library: Library | None, context: Context) -> K
     blocks = [decode(content, Finalised).block for content in last]
     settled = tuple(suite.hash(encode(item.transaction.body)) for block in blocks for item in block.transactions)
     said = journal.said((tip.height if tip else 0) + 1)
-    heard: tuple[Word, ...] = tuple(decode(content, Word) for content in said)  # type: ignore[arg-type]  # a union is a type form
-    ordered: list[Transaction | Block] = [
-        decode(content, Transaction | Block)  # type: ignore[arg-type]  # a union is a type form
-        for content in journal.orders()
-    ]
+    # Unions are type forms.
+    heard: tuple[Word, ...] = tuple(decode(content, Word) for content in said)  # type: ignore[arg-type]
+    ordered: list[Transaction | Block] = [decode(item, Transaction | Block) for item in journal.orders()]  # type: ignore[arg-type]
     orders = tuple(item for item in ordered if isinstance(item, Transaction))
     ordering = tuple(item for item in ordered if isinstance(item, Block))
     recent = tuple(block.header for block in blocks)

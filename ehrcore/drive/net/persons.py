@@ -5,7 +5,6 @@ their certificate.  An alias is a local name and never leaves this host.
 """
 
 import fcntl
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -18,18 +17,10 @@ import msgspec
 
 from ehrcore.consent import Organisation
 from ehrcore.crypto import Crypto
-from ehrcore.drive.net.files import read_file, read_secret, write_file
-from ehrcore.drive.net.keys import (
-    SIGNING_FILE,
-    WRAP_FILE,
-    Passphrase,
-    read_scalar,
-    read_wrap_key,
-    write_key,
-)
-from ehrcore.drive.net.plan import CERTIFICATE_FILE, REMEMBERED_SIGNATURES, NetworkFolder, NetworkPlan
+from ehrcore.drive.net.files import indented, open_lock, read_file, read_json, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, open_signer, read_wrap_key, write_key
+from ehrcore.drive.net.plan import CERTIFICATE_FILE, NetworkFolder, NetworkPlan
 from ehrcore.errors import DeploymentError, IdentityError
-from ehrcore.hashing import find_suite
 from ehrcore.identity import Capacity, CertificateBody
 from ehrcore.signing import PrivateKey, find_scheme
 from ehrcore.types import NodeId, Role
@@ -90,9 +81,7 @@ def open_person(folder: NetworkFolder, plan: NetworkPlan, alias: str, passphrase
     """
     home, params = home_of(folder, plan, alias), plan.open_genesis().params
     subject = alias if alias in plan.nodes else _read_subject(home / SUBJECT_FILE)
-    scheme = find_scheme(f"{params.curve}/cryptography")
-    key = scheme.private_key(read_scalar(home / SIGNING_FILE, params.curve, passphrase))
-    crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
+    key, crypto = open_signer(home / SIGNING_FILE, params, passphrase)
     return Person(subject, alias, key, read_wrap_key(home / WRAP_FILE, passphrase), crypto)
 
 
@@ -100,10 +89,8 @@ def open_issuer(folder: NetworkFolder, plan: NetworkPlan, *, is_signing: bool = 
     """What reads the network's X.509, and signs it if asked to: then where the authority's folder is."""
     from ehrcore.x509 import Issuer  # noqa: PLC0415 - X.509 is slow to import
 
-    params, key = plan.open_genesis().params, None
-    if is_signing:
-        scheme = find_scheme(f"{params.curve}/cryptography")
-        key = scheme.private_key(read_scalar(folder.authority / SIGNING_FILE, params.curve))
+    params = plan.open_genesis().params
+    key = open_signer(folder.authority / SIGNING_FILE, params)[0] if is_signing else None
     return Issuer(params.name, params.curve, params.authority_key, key)
 
 
@@ -245,10 +232,7 @@ def read_directory(folder: NetworkFolder, plan: NetworkPlan) -> Directory:
     path = folder.authority / DIRECTORY_FILE
     if not path.exists():
         return Directory(1 + max(item.body.serial for item in plan.open_genesis().certificates))
-    try:
-        return msgspec.json.decode(read_secret(path, _DIRECTORY_BYTES), type=Directory)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: expected the directory of persons, found: {error}") from None
+    return read_json(path, Directory, "the directory of persons", _DIRECTORY_BYTES, is_secret=True)
 
 
 @contextmanager
@@ -256,12 +240,8 @@ def change_directory(folder: NetworkFolder, plan: NetworkPlan) -> Iterator[Direc
     """The directory, to be changed by one at a time; written at the end unless an error is raised."""
     if not folder.authority.exists():
         raise DeploymentError(f"{folder.authority}: expected the authority, who knows persons, on this host")
-    descriptor = os.open(folder.authority / "persons.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    with open_lock(folder.authority / "persons.lock") as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         directory = read_directory(folder, plan)
         yield directory
-        data = msgspec.json.format(msgspec.json.encode(directory), indent=1)
-        write_file(folder.authority / DIRECTORY_FILE, data, is_secret=True)
-    finally:
-        os.close(descriptor)
+        write_file(folder.authority / DIRECTORY_FILE, indented(directory, 1), is_secret=True)

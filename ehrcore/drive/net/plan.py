@@ -6,6 +6,7 @@ key without it is found out when a node starts.
 """
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +20,14 @@ from ehrcore.codec import decode, encode
 from ehrcore.consensus.work import LEAST_WINDOW
 from ehrcore.consent import Organisation
 from ehrcore.crypto import Crypto
-from ehrcore.drive.net.files import read_file, read_secret, write_file
-from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, read_scalar
+from ehrcore.drive.net.files import indented, read_json, read_secret, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, open_signer
 from ehrcore.errors import CodecError, DeploymentError, ParameterError
 from ehrcore.hashing import find_suite
 from ehrcore.network import Network, found_network, list_roles
 from ehrcore.params import ChainParams, ConsensusRule, Dissemination, Limits, StakeRule, Topology, WorkRule, majority
 from ehrcore.pseudonyms import PseudonymKind
 from ehrcore.roles import Context
-from ehrcore.roles.context import Kept
 from ehrcore.rules import AUTHORITY
 from ehrcore.signing import CURVES, derive_secret, find_scheme
 from ehrcore.types import Role
@@ -35,8 +35,6 @@ from ehrcore.types import Role
 FORMAT: Final = "ehrcore-network-1"
 #: The paper's agents listen here (Algorithm 4); the other nodes follow, one port each.
 FIRST_PORT: Final = 7777
-#: A node under load has thousands of transactions under way, and meets each signature twice.
-REMEMBERED_SIGNATURES: Final = 65_536
 PLAN_FILE: Final = "network.json"
 STORE_FILE: Final = "store.json"
 CERTIFICATE_FILE: Final = "certificate.pem"
@@ -218,11 +216,7 @@ class NetworkFolder:
 
     def read_plan(self) -> NetworkPlan:
         """The plan; `DeploymentError` if there is none or it is not one."""
-        data = read_file(self.plan_path)
-        try:
-            plan = msgspec.json.decode(data, type=NetworkPlan)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DeploymentError(f"{self.plan_path}: expected a network's plan, found: {error}") from None
+        plan = read_json(self.plan_path, NetworkPlan, "a network's plan")
         if plan.format != FORMAT:
             raise DeploymentError(f"{self.plan_path}: expected format {FORMAT}, found {plan.format!r}")
         try:
@@ -231,30 +225,24 @@ class NetworkFolder:
             raise DeploymentError(f"{self.plan_path}: expected a chain and names of nodes, found: {error}") from None
         return plan
 
-    def context(self, plan: NetworkPlan, name: str, kept: Kept | None = None) -> Context:
+    def context(self, plan: NetworkPlan, name: str) -> Context:
         """What the node ``name`` is given when it starts: its key from its own folder."""
         genesis, path = plan.open_genesis(), self.node(name) / SIGNING_FILE
-        params = genesis.params
-        scheme = find_scheme(f"{params.curve}/cryptography")
-        key = scheme.private_key(read_scalar(path, params.curve))
+        key, crypto = open_signer(path, genesis.params)
         certified = {certificate.body.subject: certificate.body.public_key for certificate in genesis.certificates}
         if certified.get(name) != key.public_bytes:
             raise DeploymentError(f"{path}: expected the private key that {name} is certified for, found another")
-        crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
-        return Context(name, params, bytes.fromhex(plan.chain), genesis.certificates, crypto, kept or Kept())
+        return Context(name, genesis.params, bytes.fromhex(plan.chain), genesis.certificates, crypto)
 
     def open_authority(self, plan: NetworkPlan, passphrase: Passphrase | None = None) -> Authority:
         """The AAA itself, for pseudonyms and orders; only where its folder is."""
-        genesis = plan.open_genesis()
-        scheme = find_scheme(f"{genesis.params.curve}/cryptography")
-        key = scheme.private_key(read_scalar(self.authority / SIGNING_FILE, genesis.params.curve, passphrase))
-        crypto = Crypto(find_suite(genesis.params.hash_suite), scheme, key)
-        path = self.authority / "pseudonyms.key"
+        params, path = plan.open_genesis().params, self.authority / "pseudonyms.key"
+        _, crypto = open_signer(self.authority / SIGNING_FILE, params, passphrase)
         try:
             secret = bytes.fromhex(read_secret(path).decode())
         except ValueError:
             raise DeploymentError(f"{path}: expected a secret in hexadecimal, found something else") from None
-        return Authority(genesis.params.name, crypto, secret, plan.pseudonyms, genesis.params.authority_key)
+        return Authority(params.name, crypto, secret, plan.pseudonyms, params.authority_key)
 
 
 def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | None = None) -> NetworkPlan:
@@ -271,27 +259,18 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
     places = place_nodes(config, roles)
     # Who reads (a visitor), and who holds parts of records' keys (a contributor), is sent secrets.
     sealed = {name: _link_secret(f"wrap|{label}", name) for name, role in roles.items() if role in _SEALED_TO}
+    wrap_keys = {name: bytes.fromhex(_link_public(secret)) for name, secret in sealed.items()}
     network = found_network(
-        params,
-        "cryptography",
-        label,
-        organisations=config.organisations,
-        pseudonyms=config.pseudonyms,
-        wrap_keys={name: bytes.fromhex(_link_public(secret)) for name, secret in sealed.items()},
-    )
+        params, "cryptography", label, organisations=config.organisations, pseudonyms=config.pseudonyms,
+        wrap_keys=wrap_keys,
+    )  # fmt: skip
     links = {name: _link_secret(label, name) for name in network.roles}
     nodes = {name: NodePlan(place.host, place.port or 0, _link_public(links[name])) for name, place in places.items()}
     genesis = base64.b64encode(encode(Genesis(network.params, network.certificates))).decode()
     plan = NetworkPlan(
-        format=FORMAT,
-        name=config.name,
-        chain=network.chain.hex(),
-        tls=config.tls,
-        pseudonyms=config.pseudonyms,
-        nodes=nodes,
-        genesis=genesis,
-        signature="",
-    )
+        format=FORMAT, name=config.name, chain=network.chain.hex(), tls=config.tls, pseudonyms=config.pseudonyms,
+        nodes=nodes, genesis=genesis, signature="",
+    )  # fmt: skip
     plan = msgspec.structs.replace(plan, signature=network.authority_crypto.sign(_signed_content(plan)).hex())
     _write_secrets(folder, network, label, links, sealed)
     _write_certificates(folder, network)
@@ -301,9 +280,9 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
         issue_certificates(folder, plan)
     folder.objects.mkdir(mode=0o700, exist_ok=True)
     if config.store is not None:
-        write_file(path / STORE_FILE, msgspec.json.format(msgspec.json.encode(config.store), indent=2))
+        write_file(path / STORE_FILE, indented(config.store))
     # Last, for it is what makes the folder a network.
-    write_file(folder.plan_path, msgspec.json.format(msgspec.json.encode(plan), indent=2))
+    write_file(folder.plan_path, indented(plan))
     return plan
 
 
@@ -361,8 +340,6 @@ def _write_certificates(folder: NetworkFolder, network: Network) -> None:
 
 
 def _link_secret(label: str, name: str) -> bytes:
-    import hashlib  # noqa: PLC0415
-
     return hashlib.sha256(f"link|{label}|{name}".encode()).digest()
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ehrcore.drive.net.files import read_file, read_secret
+from ehrcore.drive.net.files import read_json, read_secret
 from ehrcore.drive.net.objects import CHUNK_BYTES, MAX_WHOLE_BYTES, FileStore, Store, name_object
 from ehrcore.drive.net.plan import STORE_FILE, NetworkFolder, StoreConfig
 from ehrcore.errors import DeploymentError, StorageError
@@ -38,12 +38,7 @@ def open_store(folder: NetworkFolder) -> Store:
 def read_store_config(folder: NetworkFolder) -> StoreConfig | None:
     """What ``store.json`` says, if there is one; `DeploymentError` if it cannot be used."""
     path = folder.path / STORE_FILE
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(read_file(path, 1 << 16), type=StoreConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: expected a store, found: {error}") from None
+    return read_json(path, StoreConfig, "a store", 1 << 16) if path.exists() else None
 
 
 def connect(config: StoreConfig, credentials: Mapping[str, str] | None = None) -> Store:

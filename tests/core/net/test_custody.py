@@ -689,15 +689,15 @@ def test_a_reader_gives_back_a_share_that_was_lost_or_never_came(path: Path, tmp
         forged = [msgspec.structs.replace(handed[0].release, signature=bytes(64))]
         keeper._clock = lambda: clock() + 2 * custodian.CLOCK_NS
         liar = [client_module.Handed(item.custodian, forged[0], item.share) for item in handed]
-        assert await custodians.restore(liar, record) == []
-        assert await custodians.restore(handed, record) == ["contributor-1"]
+        assert await custodians.restore(liar) == []
+        assert await custodians.restore(handed) == ["contributor-1"]
         assert lacking(ward) == [0, 0, 0]
         keeper._clock = clock
         again, troubles = await custodians.collect(access, tx_id, record, ward.anna.wrap_key)
         assert (len(again), troubles) == (3, {})
         await ward.say(ward.anna, Erasure(PATIENT, ward.anna.crypto.hash_struct(record)))
         keeper._clock = lambda: clock() + 2 * custodian.CLOCK_NS
-        assert await custodians.restore(handed, record) == []
+        assert await custodians.restore(handed) == []
         assert lacking(ward) == [0, 0, 0]
 
     kept: list[tuple[bytes, RecordRef]] = []

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from aiohttp import web
 
-from ehrcore.drive.net.files import read_file
+from ehrcore.drive.net.files import read_json
 from ehrcore.drive.net.web.problems import PROBLEM_MEDIA, ProblemError
 from ehrcore.drive.net.web.views import JSON_MEDIA
-from ehrcore.errors import DeploymentError, EhrError
+from ehrcore.errors import EhrError
 
 if TYPE_CHECKING:
     from ehrcore.drive.net.host import NodeHost
@@ -46,12 +46,7 @@ BOUNDS_FILE: Final = "bounds.json"
 def read_bounds(home: Path) -> Bounds:
     """The bounds in the node's own folder ``home``, the usual ones without a file; `DeploymentError` if it is none."""
     path = home / BOUNDS_FILE
-    if not path.exists():
-        return USUAL
-    try:
-        return msgspec.json.decode(read_file(path, 1 << 16), type=Bounds)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: expected bounds of a node, found: {error}") from None
+    return read_json(path, Bounds, "bounds of a node", 1 << 16) if path.exists() else USUAL
 
 
 @dataclass(frozen=True, slots=True)
