@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,17 +20,26 @@ PUBLIC_MODE: Final = 0o644
 
 def write_file(path: Path, data: bytes, *, is_secret: bool = False) -> None:
     """Replace ``path`` by ``data`` in one step, durably; `DeploymentError` names a path that cannot be written."""
-    beside = path.with_name(f".{uuid4().hex}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            _write_durably(beside, data, SECRET_MODE if is_secret else PUBLIC_MODE)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        replace_file(path, (data,), SECRET_MODE if is_secret else PUBLIC_MODE)
     except OSError as error:
         raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+
+
+def replace_file(path: Path, chunks: Iterable[bytes], mode: int) -> int:
+    """Put what ``chunks`` hold together in the place of ``path`` in one step, durably; its size.  Raises `OSError`."""
+    beside = path.with_name(f".{uuid4().hex}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            size = sum(map(file.write, chunks))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return size
 
 
 def read_file(path: Path, most_bytes: int = 1 << 24) -> bytes:
@@ -81,13 +90,6 @@ def open_lock(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _write_durably(path: Path, data: bytes, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -62,10 +62,14 @@ def check_alias(alias: str) -> str:
 
 def home_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Path:
     """Where the keys of a person, or of a node, lie; `DeploymentError` if they are not on this host."""
-    home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
+    home = _home(folder, plan, alias)
     if not (home / SIGNING_FILE).exists():
         raise _unknown(folder, alias)
     return home
+
+
+def _home(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Path:
+    return folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
 
 
 def _unknown(folder: NetworkFolder, alias: str) -> DeploymentError:
@@ -98,9 +102,8 @@ def read_certificate(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> tu
     """What a person, or a node, is certified for by the file that lies here, and its DER; errors name the file."""
     from ehrcore.x509_parts import from_pem  # noqa: PLC0415
 
-    home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
-    path = home / CERTIFICATE_FILE
-    if not home.exists():
+    path = _home(folder, plan, alias) / CERTIFICATE_FILE
+    if not path.parent.exists():
         raise _unknown(folder, alias)
     data = read_file(path, 1 << 16)
     try:
@@ -114,7 +117,7 @@ def subject_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> str:
     """The name on the chain of a person or node; a name of the chain itself is one, too, for who is not known here."""
     if alias in plan.nodes or _SUBJECT.fullmatch(alias):
         return alias
-    path = folder.path / "persons" / check_alias(alias) / SUBJECT_FILE
+    path = _home(folder, plan, alias) / SUBJECT_FILE
     if not path.exists():
         raise _unknown(folder, alias)
     return _read_subject(path)
@@ -211,7 +214,6 @@ class Directory(msgspec.Struct, forbid_unknown_fields=True):
     persons: dict[str, Entry] = {}
 
     def take_serial(self) -> int:
-        """The next serial."""
         self.next_serial += 1
         return self.next_serial - 1
 

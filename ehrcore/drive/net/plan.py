@@ -183,6 +183,9 @@ class NetworkPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Role of every node, by name."""
         return {name: Role(name.rpartition("-")[0]) for name in self.nodes}
 
+    def names(self, wanted: Role) -> list[str]:
+        return [name for name, role in self.roles().items() if role is wanted]
+
 
 def _signed_content(plan: NetworkPlan) -> tuple[Any, ...]:
     nodes = tuple((name, place.host, place.port, place.link_key) for name, place in plan.nodes.items())
@@ -197,7 +200,6 @@ class NetworkFolder:
 
     @property
     def plan_path(self) -> Path:
-        """The public plan."""
         return self.path / PLAN_FILE
 
     @property
@@ -211,7 +213,6 @@ class NetworkFolder:
         return self.path / "objects"
 
     def node(self, name: str) -> Path:
-        """The folder of one node."""
         return self.path / "nodes" / name
 
     def read_plan(self) -> NetworkPlan:

@@ -397,10 +397,10 @@ def test_one_contributors_word_counts_once_wherever_it_comes_from(path: Path) ->
     async def check(ward: Ward) -> None:
         desk = Desk(ward.client, None, argparse.Namespace(timeout=0.8, no_wait=False, visitor="visitor-0"))
         access = Access(Action.READ, PATIENT, 1, bytes(32), Purpose.TREATMENT)
-        assert (await desk.settle_payload(access)).verdict == Reason.NO_CONSENT
+        assert (await desk.settle_alone(access)).verdict == Reason.NO_CONSENT
         honest = ward.client.receipt
         ward.client.receipt = lambda _, tx_id: honest("contributor-0", tx_id)  # type: ignore[method-assign]
-        outcome = await desk.settle_payload(access)
+        outcome = await desk.settle_alone(access)
         assert "confirmed by 1 of 3 contributors" in outcome.verdict
         assert "contributor-1: receipt: expected its own word, found that of contributor-0" in outcome.verdict
 
