@@ -187,7 +187,7 @@ for struct in (*STRUCTS, *CUSTODY):
         f"struct {struct.__name__}",
         lambda kind=struct: [encode(example_of(kind))],  # type: ignore[misc]
         "ehrcore.codec.decode",
-        f"{WEB}.custody._read",
+        f"{WEB}.exchange.read_struct",
         f"{NET}.custodians._open_page",
         write=encode,
         share=0.3,
@@ -200,7 +200,7 @@ parser(
     f"{NET}.node._read_kept", "ehrcore.roles.visitor._settle", write=encode,
 )(lambda data: decode(data, Message))  # type: ignore[arg-type]  # fmt: skip
 parser("payload", lambda: [encode(example_of(kind)) for kind in STRUCTS if kind.__name__ in {"Agreement", "Access"}],
-       f"{WEB}.transactions.post_transaction", f"{WEB}.chain.post_final", write=encode)(
+       f"{WEB}.transactions.post_transaction", write=encode)(
     lambda data: decode(data, Payload))  # type: ignore[arg-type]  # fmt: skip
 
 

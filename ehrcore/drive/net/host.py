@@ -22,7 +22,7 @@ from ehrcore.drive.net.custody import Custody
 from ehrcore.drive.net.frames import Frame, LinkKeys, peek_height
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Found, Library
-from ehrcore.drive.net.links import Links, Traffic
+from ehrcore.drive.net.links import Flow, Links
 from ehrcore.drive.net.outgoing import Outgoing
 from ehrcore.drive.net.plan import NetworkPlan
 from ehrcore.drive.net.status import Counters, NodeStatus
@@ -186,7 +186,7 @@ class NodeHost:
         self.phase = Phase.SYNCING
         self._effects += self.machine.start(now)
         self._pass_on()
-        coordinators = tuple(name for name, role in self._roles.items() if role is Role.COORDINATOR)
+        coordinators = tuple(self.plan.names(Role.COORDINATOR))
         for tx_id, content in self.journal.pending().items():
             endorse = decode(content, Endorse)
             author = endorse.transaction.body.author
@@ -214,9 +214,9 @@ class NodeHost:
                 # It might say again, differently, what it has said: first it has to know where the chain is.
                 raise BusyError(f"{self.name}: expected to have asked for the chain, found phase {self.phase}")
             messages = self._read(frame, role)
-            traffic = self.counters.received.setdefault(role.value, Traffic())
-            traffic.messages += len(frame.messages)
-            traffic.size_bytes += sum(map(len, frame.messages))
+            flow = self.counters.received.setdefault(role.value, Flow(0, 0))
+            flow.messages += len(frame.messages)
+            flow.size_bytes += sum(map(len, frame.messages))
             self.counters.frames_in += 1
             if self._ahead is not None:
                 await self._ahead.fetch(messages)
@@ -330,7 +330,6 @@ class NodeHost:
         return tuple(final for final, total in zip(finals, sizes, strict=True) if total < MAX_MESSAGE_BYTES - 64)
 
     def status(self) -> NodeStatus:
-        """Everything that this node says of itself."""
         from ehrcore.drive.net.status import build_status  # noqa: PLC0415 - status knows the host
 
         return build_status(self)

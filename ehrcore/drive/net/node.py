@@ -20,6 +20,7 @@ from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.extensions import load_inherited
 from ehrcore.drive.net.ahead import Ahead
+from ehrcore.drive.net.client import tls_context
 from ehrcore.drive.net.custody import Custody
 from ehrcore.drive.net.files import open_lock, read_secret
 from ehrcore.drive.net.frames import LinkKeys
@@ -82,14 +83,9 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
         store = open_store(folder)
         ahead = Ahead(store, context.crypto) if role is Role.COORDINATOR else None
         machine = build_machine(role, context, ahead or store)
-        tls = None
-        if plan.tls:
-            from ehrcore.drive.net.tls import client_context  # noqa: PLC0415 - X.509 is slow to import
-
-            tls = client_context(folder, name)
         clock = steady_clock()
         epoch = journal.begin_epoch(clock())
-        links = Links(plan, keys, epoch, clock, tls, routes)
+        links = Links(plan, keys, epoch, clock, tls_context(folder, plan, name), routes)
         host = NodeHost(
             plan, name, machine=machine, crypto=context.crypto, params=genesis.params, keys=keys, links=links,
             journal=journal, library=library, clock=clock, ahead=ahead,

@@ -66,19 +66,18 @@ class Outgoing:
     def _note(self, send: Send) -> None:
         message = send.message
         match message:
-            case Endorse(reason=Reason.ACCEPTED):
-                tx_id = self.identify(message.transaction)
-                self._journal.add_pending(tx_id, encode(message))
-                self._repeat_until_final(tx_id, message.transaction, send)
-                if is_order(message.transaction):
-                    self._journal.add_order(tx_id, encode(message.transaction))
-            case Approve():
-                self._repeat_until_final(self.identify(message.transaction), message.transaction, send)
+            case Endorse(transaction=tx, reason=Reason.ACCEPTED) | Approve(transaction=tx):
+                tx_id = self.identify(tx)
+                self.repeats.add(tx_id, send, tx.body.author, self._now())
+                if isinstance(message, Endorse):
+                    self._journal.add_pending(tx_id, encode(message))
+                    if is_order(tx):
+                        self._journal.add_order(tx_id, encode(tx))
             case Finalised() if self._role is Role.ADMINISTRATOR and message.block.header.height > self.tip.height:
                 self._note_final(message)
-            case Propose() | Vote() if isinstance(message, Propose) or message.voter == self._name:
-                self._journal.say(message.body.height, encode(message), is_own=True)
-            case Canvass() | Ballot() | Append() | Stored():
+            case Vote() if message.voter != self._name:
+                pass
+            case Propose() | Vote() | Canvass() | Ballot() | Append() | Stored():
                 self._journal.say(height_of(message), encode(message), is_own=True)
             case _:
                 pass
@@ -91,11 +90,7 @@ class Outgoing:
         if ordering is not None:
             self._journal.add_order(self.tip.block_hash, encode(ordering))
 
-    def _repeat_until_final(self, tx_id: bytes, tx: Transaction, send: Send) -> None:
-        self.repeats.add(tx_id, send, tx.body.author, self._now())
-
     def identify(self, tx: Transaction) -> bytes:
-        """The transaction's id."""
         return self._suite.hash(encode(tx.body))
 
     def _release(self, effect: Effect) -> None:

@@ -87,7 +87,6 @@ class RemoteStore:
             raise DeploymentError(f"store {config.url}: expected options that fit it, found others") from None
 
     def put(self, location: str, body: bytes) -> None:
-        """See `Store.put`."""
         if self._ask(self._api.put, location, body, use_multipart=len(body) > PART_BYTES) is None:
             raise self._missing(location)
 
@@ -106,7 +105,6 @@ class RemoteStore:
         return size
 
     def get(self, location: str) -> bytes | None:
-        """See `Store.get`."""
         found = self._ask(self._api.get, location)
         if found is None or found.meta["size"] > MAX_WHOLE_BYTES:
             return None
@@ -116,7 +114,6 @@ class RemoteStore:
             raise self._trouble(location, error) from None
 
     def open(self, location: str) -> Iterator[bytes] | None:
-        """See `Store.open`."""
         found = self._ask(self._api.get, location)
         return None if found is None else self._read_chunks(location, found)
 
@@ -128,7 +125,6 @@ class RemoteStore:
             raise self._trouble(location, error) from None
 
     def delete(self, location: str) -> None:
-        """See `Store.delete`."""
         self._ask(self._api.delete, location)
 
     def _ask(self, call: Callable[..., Any], location: str, *arguments: Any, **options: Any) -> Any:
