@@ -119,12 +119,11 @@ class Outgoing:
         if counts is not None:
             reason = observed.detail.partition(":")[0]
             counts[reason] = counts.get(reason, 0) + 1
-        elif observed.kind is ObservedKind.SETTLED:
-            self.settle(observed.subjects)
         if observed.kind is ObservedKind.ABANDONED:
             self.abandoned |= dict.fromkeys(observed.subjects, Reason(observed.detail))
             while len(self.abandoned) > ABANDONED_LIMIT:
                 del self.abandoned[next(iter(self.abandoned))]
+        if observed.kind in {ObservedKind.SETTLED, ObservedKind.ABANDONED}:
             self.settle(observed.subjects)
 
     def _set_timer(self, name: str, delay_ns: int) -> None:

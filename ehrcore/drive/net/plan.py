@@ -196,21 +196,11 @@ class NetworkFolder:
     """Where everything lies below one folder."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def plan_path(self) -> Path:
-        return self.path / PLAN_FILE
-
-    @property
-    def authority(self) -> Path:
-        """The authority's own folder: its key, the pseudonyms' secret, the TLS authority; no node reads it."""
-        return self.path / "authority"
-
-    @property
-    def objects(self) -> Path:
-        """The off-chain store that all nodes of this host share (the paper's cloud)."""
-        return self.path / "objects"
+        self.path, self.plan_path = path, path / PLAN_FILE
+        #: The authority's own folder: its key, the pseudonyms' secret, the TLS authority; no node reads it.
+        self.authority = path / "authority"
+        #: The off-chain store that all nodes of this host share (the paper's cloud).
+        self.objects = path / "objects"
 
     def node(self, name: str) -> Path:
         return self.path / "nodes" / name
