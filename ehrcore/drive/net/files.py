@@ -62,6 +62,14 @@ def read_secret(path: Path, most_bytes: int = 1 << 16) -> bytes:
     return data
 
 
+def read_hex(path: Path, what: str) -> bytes:
+    """What a secret file has in hexadecimal; `DeploymentError` as for `read_secret`, and for anything else."""
+    try:
+        return bytes.fromhex(read_secret(path).decode())
+    except ValueError:
+        raise DeploymentError(f"{path}: expected {what} in hexadecimal, found something else") from None
+
+
 def read_json(path: Path, kind: type[T], what: str, most_bytes: int = 1 << 24, *, is_secret: bool = False) -> T:
     """The file as JSON of ``kind``; `DeploymentError` as for the readers above, and where it is not ``what``."""
     data = read_secret(path, most_bytes) if is_secret else read_file(path, most_bytes)

@@ -16,10 +16,9 @@ from typing import Final
 from ehrcore.block import Transaction
 from ehrcore.codec import MAX_MESSAGE_BYTES, decode, encode
 from ehrcore.consensus.seam import Tip
-from ehrcore.crypto import Crypto
 from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.custody import Custody
-from ehrcore.drive.net.frames import Frame, LinkKeys, peek_height
+from ehrcore.drive.net.frames import Frame, peek_height
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Found, Library
 from ehrcore.drive.net.links import Flow, Links
@@ -44,8 +43,7 @@ from ehrcore.messages import (
     Submit,
     Word,
 )
-from ehrcore.params import ChainParams
-from ehrcore.roles import Agent, Contributor, Coordinator
+from ehrcore.roles import Agent, Context, Contributor, Coordinator
 from ehrcore.state import ChainState
 from ehrcore.types import MILLISECOND, Role
 
@@ -115,30 +113,25 @@ class NodeHost:
     def __init__(
         self,
         plan: NetworkPlan,
-        name: str,
-        *,
+        context: Context,
         machine: RoleMachine,
-        crypto: Crypto,
-        params: ChainParams,
-        keys: LinkKeys,
         links: Links,
         journal: Journal,
         library: Library | None,
-        clock: Callable[[], int],
         ahead: Ahead | None = None,
     ) -> None:
-        self.plan, self.name, self.role = plan, name, plan.roles()[name]
-        self.machine, self.crypto, self.params, self.keys, self.links = machine, crypto, params, keys, links
+        self.plan, self.name, self.role = plan, context.me, plan.roles()[context.me]
+        self.machine, self.crypto, self.params, self.chain = machine, context.crypto, context.params, context.chain
+        self.links, self.keys = links, links.keys
         self.journal, self.library, self._ahead = journal, library, ahead
-        self.chain = bytes.fromhex(plan.chain)
         self.phase, self.counters = Phase.STARTING, Counters()
         #: A contributor's shares of records' keys.
         self.custody: Custody | None = None
-        self._roles, self._clock = plan.roles(), clock
+        self._roles, self._clock = plan.roles(), links.now
         self.started_at = self.now()
         self._effects: list[Effect] = []
         self._heard: defaultdict[str, _Heard] = defaultdict(_Heard)
-        tip = journal.tip() or Tip(0, self.chain, params.genesis_time)
+        tip = journal.tip() or Tip(0, self.chain, self.params.genesis_time)
         self.out = Outgoing(self, tip)
         #: Set when the node cannot go on: a disk that is full, or a bug.
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()

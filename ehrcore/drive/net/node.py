@@ -22,7 +22,7 @@ from ehrcore.drive.extensions import load_inherited
 from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.client import tls_context
 from ehrcore.drive.net.custody import Custody
-from ehrcore.drive.net.files import open_lock, read_secret
+from ehrcore.drive.net.files import open_lock, read_hex
 from ehrcore.drive.net.frames import LinkKeys
 from ehrcore.drive.net.host import NodeHost, Phase, steady_clock
 from ehrcore.drive.net.journal import Journal
@@ -71,7 +71,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
     if name not in roles:
         raise DeploymentError(f"node: expected one of {', '.join(roles)}, found {name!r}")
     role, chain, home = roles[name], bytes.fromhex(plan.chain), folder.node(name)
-    keys, routes = LinkKeys(plan, name, _read_link_key(home / "link.key")), read_routes(folder, plan, name)
+    keys, routes = LinkKeys(plan, name, read_hex(home / "link.key", "a key")), read_routes(folder, plan, name)
     context = folder.context(plan, name)
     with contextlib.ExitStack() as stack:
         library = _open_library(home, genesis, context.crypto, name, role)
@@ -86,21 +86,11 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
         clock = steady_clock()
         epoch = journal.begin_epoch(clock())
         links = Links(plan, keys, epoch, clock, tls_context(folder, plan, name), routes)
-        host = NodeHost(
-            plan, name, machine=machine, crypto=context.crypto, params=genesis.params, keys=keys, links=links,
-            journal=journal, library=library, clock=clock, ahead=ahead,
-        )  # fmt: skip
+        host = NodeHost(plan, context, machine, links, journal, library, ahead)
         if role is Role.CONTRIBUTOR:
             host.custody = Custody.open(host, home, store)
         stack.pop_all()
         return host
-
-
-def _read_link_key(path: Path) -> bytes:
-    try:
-        return bytes.fromhex(read_secret(path).decode())
-    except ValueError:
-        raise DeploymentError(f"{path}: expected a key in hexadecimal, found something else") from None
 
 
 def _open_library(home: Path, genesis: Genesis, crypto: Crypto, name: str, role: Role) -> Library | None:

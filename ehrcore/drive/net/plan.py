@@ -20,7 +20,7 @@ from ehrcore.codec import decode, encode
 from ehrcore.consensus.work import LEAST_WINDOW
 from ehrcore.consent import Organisation
 from ehrcore.crypto import Crypto
-from ehrcore.drive.net.files import indented, read_json, read_secret, write_file
+from ehrcore.drive.net.files import indented, read_hex, read_json, write_file
 from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, open_signer
 from ehrcore.errors import CodecError, DeploymentError, ParameterError
 from ehrcore.hashing import find_suite
@@ -227,12 +227,9 @@ class NetworkFolder:
 
     def open_authority(self, plan: NetworkPlan, passphrase: Passphrase | None = None) -> Authority:
         """The AAA itself, for pseudonyms and orders; only where its folder is."""
-        params, path = plan.open_genesis().params, self.authority / "pseudonyms.key"
+        params = plan.open_genesis().params
         _, crypto = open_signer(self.authority / SIGNING_FILE, params, passphrase)
-        try:
-            secret = bytes.fromhex(read_secret(path).decode())
-        except ValueError:
-            raise DeploymentError(f"{path}: expected a secret in hexadecimal, found something else") from None
+        secret = read_hex(self.authority / "pseudonyms.key", "a secret")
         return Authority(params.name, crypto, secret, plan.pseudonyms, params.authority_key)
 
 
