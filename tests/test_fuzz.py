@@ -187,7 +187,7 @@ for struct in (*STRUCTS, *CUSTODY):
         f"struct {struct.__name__}",
         lambda kind=struct: [encode(example_of(kind))],  # type: ignore[misc]
         "ehrcore.codec.decode",
-        f"{WEB}.custody._read",
+        f"{WEB}.exchange.read_struct",
         f"{NET}.custodians._open_page",
         write=encode,
         share=0.3,
@@ -195,12 +195,12 @@ for struct in (*STRUCTS, *CUSTODY):
 
 parser(
     "message", lambda: [encode(RECEIPT), encode(Finalised(BLOCKS[0].block, BLOCKS[0].certificate))],
-    f"{NET}.host.receive", f"{NET}.host.start", f"{NET}.host.finals", f"{NET}.client.struct",
+    f"{NET}.host._read", f"{NET}.host.start", f"{NET}.host.finals", f"{NET}.client.struct",
     f"{NET}.sync.fetch_blocks",
     f"{NET}.node._read_kept", "ehrcore.roles.visitor._settle", write=encode,
 )(lambda data: decode(data, Message))  # type: ignore[arg-type]  # fmt: skip
 parser("payload", lambda: [encode(example_of(kind)) for kind in STRUCTS if kind.__name__ in {"Agreement", "Access"}],
-       f"{WEB}.transactions.post_transaction", f"{WEB}.chain.post_final", write=encode)(
+       f"{WEB}.transactions.post_transaction", write=encode)(
     lambda data: decode(data, Payload))  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -305,7 +305,8 @@ def _(data: bytes) -> object:
 # -- files of a network ------------------------------------------------------------------------------------------------
 
 
-@parser("plan", lambda: [Home.read("network.json")], f"{NET}.plan.read_plan", f"{NET}.plan.open_genesis", share=0.3)
+@parser("plan", lambda: [Home.read("network.json")], f"{NET}.files.read_json", f"{NET}.plan.read_plan",
+        f"{NET}.plan.open_genesis", share=0.3)  # fmt: skip
 def _(data: bytes) -> object:
     with Home.file("network.json", data):
         plan = Home.folder().read_plan()
@@ -629,8 +630,8 @@ EXEMPT = {
     "bench.run.": "after `read_manifest`",
     "bench.record.": "after `read_manifest`",
 }
-LOADERS = {"loads", "convert", "b64decode", "load_pem_private_key", "load_der_x509_certificate", "load_der_x509_csr",
-           "load_der_x509_crl", "Decoder"}  # fmt: skip
+LOADERS = {"loads", "convert", "read_json", "b64decode", "load_pem_private_key", "load_der_x509_certificate",
+           "load_der_x509_csr", "load_der_x509_crl", "Decoder"}  # fmt: skip
 
 
 def is_decoding(call: ast.Call) -> bool:

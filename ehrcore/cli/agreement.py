@@ -11,9 +11,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from ehrcore.agreements import Agreement, AgreementBody, Termination, Terms, agreement_id
-from ehrcore.block import Payload, Transaction, TransactionBody
 from ehrcore.cli.chain import read_chain
-from ehrcore.cli.desk import settle_aloud
+from ehrcore.cli.desk import context_of, settle_aloud, sign_payload
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import Nonces
@@ -21,16 +20,14 @@ from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drafting import parse_clauses, write_clauses
 from ehrcore.drive.net.client import folder_of
-from ehrcore.drive.net.files import read_file, write_file
-from ehrcore.drive.net.keys import SIGNING_FILE, read_scalar
+from ehrcore.drive.net.files import indented, read_file, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, open_signer
 from ehrcore.drive.net.persons import Person, home_of, open_person
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import CodecError, DeploymentError
-from ehrcore.hashing import find_suite
 from ehrcore.identity import Capacity
 from ehrcore.ledger import open_crypto
 from ehrcore.rules import AUTHORITY
-from ehrcore.signing import find_scheme
 from ehrcore.state import ChainState
 from ehrcore.types import SECOND, NodeId, Role
 
@@ -92,8 +89,8 @@ def submit(options: argparse.Namespace) -> int:
     me = open_person(folder, plan, options.person)
     _require_party(terms, me, draft.signer)
     print("\n".join(_show(me.crypto, plan, terms)))
-    nonces = Nonces(home_of(folder, plan, options.person))
-    tx = _transaction(me.crypto, plan, me.subject, nonces, Agreement(terms, bytes.fromhex(draft.signature)))
+    context, nonces = context_of(plan, me.subject, me.crypto), Nonces(home_of(folder, plan, options.person))
+    tx = sign_payload(context, nonces, Agreement(terms, bytes.fromhex(draft.signature)))
     return settle_aloud(folder, plan, tx, options, _WANTED.format(options.action))
 
 
@@ -102,15 +99,12 @@ def terminate(options: argparse.Namespace) -> int:
     folder, plan = folder_of(options.folder)
     payload = Termination(parse_digest("ID", options.id))
     if options.person in {Role.AUTHORITY.value, AUTHORITY}:
-        genesis = plan.open_genesis()
-        scheme = find_scheme(f"{genesis.params.curve}/cryptography")
-        key = scheme.private_key(read_scalar(folder.authority / SIGNING_FILE, genesis.params.curve))
-        crypto, author = Crypto(find_suite(genesis.params.hash_suite), scheme, key), AUTHORITY
-        home = folder.authority
+        author, home = AUTHORITY, folder.authority
+        _, crypto = open_signer(home / SIGNING_FILE, plan.open_genesis().params)
     else:
         me = open_person(folder, plan, options.person)
         crypto, author, home = me.crypto, me.subject, home_of(folder, plan, options.person)
-    tx = _transaction(crypto, plan, author, Nonces(home), payload)
+    tx = sign_payload(context_of(plan, author, crypto), Nonces(home), payload)
     return settle_aloud(folder, plan, tx, options, _WANTED.format(options.action))
 
 
@@ -156,7 +150,7 @@ def read_draft(path: Path, chain: str) -> tuple[Draft, Terms]:
 
 
 def _text_of(draft: Draft) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(draft), indent=1) + b"\n"
+    return indented(draft, 1) + b"\n"
 
 
 # -- parties and terms -------------------------------------------------------------------------------------------------
@@ -196,11 +190,3 @@ def _show(crypto: Crypto, plan: NetworkPlan, terms: Terms) -> tuple[str, ...]:
         f"period     {show_time(terms.not_before)} to {show_time(terms.not_after)}",
         *(f"clause     {line}" for line in write_clauses(terms.clauses)),
     )
-
-
-# -- the chain ---------------------------------------------------------------------------------------------------------
-
-
-def _transaction(crypto: Crypto, plan: NetworkPlan, author: str, nonces: Nonces, payload: Payload) -> Transaction:
-    body = TransactionBody(bytes.fromhex(plan.chain), author, nonces.take(), time.time_ns(), payload)
-    return Transaction(body, crypto.sign(body))

@@ -14,20 +14,20 @@ from typing import Any
 
 from ehrcore.auditing import Trail
 from ehrcore.block import RecordRef
-from ehrcore.cli.chain import follow, open_chain
+from ehrcore.cli.chain import open_chain
 from ehrcore.cli.output import write_output
-from ehrcore.cli.records import open_authority
+from ehrcore.cli.records import patient_of
 from ehrcore.cli.status import lacking
 from ehrcore.cli.trail import show_trail, summarise
 from ehrcore.contracts import digest_object
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client, NoAnswerError, Told, ask_each, folder_of
 from ehrcore.drive.net.objects import Store
-from ehrcore.drive.net.persons import known_aliases, pseudonym_of
+from ehrcore.drive.net.persons import known_aliases
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.drive.net.status import NodeStatus
 from ehrcore.drive.net.stores import open_store
-from ehrcore.errors import DeploymentError, StorageError, ValidationError
+from ehrcore.errors import StorageError, ValidationError
 from ehrcore.fhir_audit import write_bundle
 from ehrcore.identity import Reason
 from ehrcore.ledger import open_crypto
@@ -130,11 +130,8 @@ def _export(path: Path, trail: Trail, chain: str) -> None:
 def audit(options: argparse.Namespace) -> int:
     """Print what holds and what was found; 1 if something was."""
     folder, plan = folder_of(options.folder)
-    pseudonym = None
-    if options.patient is not None:
-        pseudonym = open_authority(folder, plan).pseudonym(options.patient)
-    elif options.alias is not None:
-        pseudonym = pseudonym_of(folder, plan, options.alias)
+    is_of_one = options.patient is not None or options.alias is not None
+    pseudonym = patient_of(folder, plan, options) if is_of_one else None
     done, told = asyncio.run(_audit(folder, plan, pseudonym))
     if pseudonym is not None:
         print("\n".join(show_trail(done.trail, known_aliases(folder, plan))))
@@ -159,16 +156,12 @@ def audit(options: argparse.Namespace) -> int:
 
 async def _audit(folder: NetworkFolder, plan: NetworkPlan, pseudonym: bytes | None) -> tuple[Audit, Told]:
     """Replay up to the greatest height that any ledger keeper tells of, then compare them all."""
-    roles, state = plan.roles(), open_chain(plan)
+    state = open_chain(plan)
     crypto = open_crypto(state.params)
     done = Audit(state, crypto, open_store(folder), Trail(crypto, pseudonym))
-    keepers = [*(name for name, role in roles.items() if role is Role.CONTRIBUTOR), node_id(Role.COORDINATOR, 0)]
     async with Client(folder, plan) as client:
-        told = await ask_each(keepers, client.status)
-        if not told.answers:
-            raise DeploymentError(
-                f"ledgers: expected a keeper that answers, found none ({'; '.join(told.silent.values())})"
-            )
+        told = await ask_each((*plan.names(Role.CONTRIBUTOR), node_id(Role.COORDINATOR, 0)), client.status)
+        told.require("ledgers: expected a keeper")
         heights = {name: keeper.height for name, keeper in told.answers.items()}
         for name in sorted(heights, key=heights.__getitem__, reverse=True):
             await _replay(done, client, name, max(heights.values()))
@@ -193,7 +186,8 @@ async def _compare_ledger(done: Audit, client: Client, keeper: NodeStatus) -> No
 async def _replay(done: Audit, client: Client, name: str, last: int) -> None:
     """Go on with the blocks of one keeper up to height ``last``, or to the first that is wrong or missing."""
     try:
-        await follow(client, name, done.state, last, done.take)
+        async for final in client.blocks(name, done.state.height + 1, last):
+            done.take(final)
     except NoAnswerError as error:
         done.findings.append(str(error))
     except ValidationError as error:

@@ -1,17 +1,12 @@
 """Certificates that have come onto the chain since its beginning: of persons, and of nodes with new keys."""
 
 from collections.abc import Collection
-from typing import Final
 
 from ehrcore.agreements import Agreement
-from ehrcore.block import Block, Enrolment
+from ehrcore.block import Enrolment
 from ehrcore.drive.net.client import Client
 from ehrcore.identity import Certificate
-from ehrcore.messages import Finalised
 from ehrcore.proof import Verified
-
-#: Blocks asked for at once.
-BLOCKS: Final = 64
 
 
 def names_in(shown: Verified) -> frozenset[str]:
@@ -30,18 +25,9 @@ async def find_certificates(
     Nobody has to believe it: the authority has signed them.
     """
     found: dict[str, Certificate] = {}
-    first = 1
-    while first < height:
-        route = f"/v1/blocks?from={first}&limit={min(BLOCKS, height - first)}"
-        blocks = (await client.fetch(keeper, route)).struct(tuple[Finalised, ...])
-        if not blocks:
-            break
-        for final in blocks:
-            found |= {item.body.subject: item for item in _enrolled(final.block) if item.body.subject in names}
-        first += len(blocks)
+    async for final in client.blocks(keeper, 1, height - 1):
+        for item in final.block.transactions:
+            payload = item.transaction.body.payload
+            if isinstance(payload, Enrolment) and payload.certificate.body.subject in names:
+                found[payload.certificate.body.subject] = payload.certificate
     return tuple(found[name] for name in sorted(found))
-
-
-def _enrolled(block: Block) -> list[Certificate]:
-    payloads = (item.transaction.body.payload for item in block.transactions)
-    return [payload.certificate for payload in payloads if isinstance(payload, Enrolment)]

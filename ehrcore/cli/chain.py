@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from ehrcore.drive.net.client import Client, ask_each
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
@@ -12,28 +11,11 @@ from ehrcore.messages import Finalised
 from ehrcore.state import ChainState, Verdict
 from ehrcore.types import Role
 
-#: Blocks asked for at once.
-BLOCKS: Final = 64
-
 
 def open_chain(plan: NetworkPlan) -> ChainState:
     """The state before the first block."""
     genesis = plan.open_genesis()
     return ChainState(genesis.params, bytes.fromhex(plan.chain), genesis.certificates, open_crypto(genesis.params))
-
-
-async def follow(client: Client, name: str, state: ChainState, last: int, take: Callable[[Finalised], object]) -> None:
-    """Go on with the blocks of one keeper up to height ``last``, or to the first that it does not have.
-
-    ``take`` advances ``state`` over each, and raises `ValidationError` for one that is wrong.
-    """
-    while state.height < last:
-        route = f"/v1/blocks?from={state.height + 1}&limit={min(BLOCKS, last - state.height)}"
-        blocks = (await client.fetch(name, route)).struct(tuple[Finalised, ...])
-        if not blocks:
-            return
-        for final in blocks:
-            take(final)
 
 
 def read_chain(
@@ -53,20 +35,15 @@ def read_chain(
 
 async def _replay(client: Client, take: Callable[[Finalised, Verdict], None] | None) -> ChainState:
     plan, state = client.plan, open_chain(client.plan)
-    contributors = [name for name, role in plan.roles().items() if role is Role.CONTRIBUTOR]
-    told = await ask_each(contributors, client.status)
-    if not told.answers:
-        raise DeploymentError(f"ledgers: expected one that answers, found none ({'; '.join(told.silent.values())})")
+    told = await ask_each(plan.names(Role.CONTRIBUTOR), client.status)
+    told.require("ledgers: expected one")
     name, last = max(((name, keeper.height) for name, keeper in told.answers.items()), key=lambda item: item[1])
-
-    def advance(final: Finalised) -> None:
-        verdict = state.validate(final.block, final.certificate)
-        state.apply(final.block, verdict)
-        if take is not None:
-            take(final, verdict)
-
     try:
-        await follow(client, name, state, last, advance)
+        async for final in client.blocks(name, 1, last):
+            verdict = state.validate(final.block, final.certificate)
+            state.apply(final.block, verdict)
+            if take is not None:
+                take(final, verdict)
     except ValidationError as error:
         raise DeploymentError(f"{name}: block {state.height + 1}: {error}") from None
     if state.height < last:

@@ -13,9 +13,9 @@ from ehrcore.params import FAMILIES, ConsensusRule
 
 _SEEDS = 1_000
 _RULE = ConsensusRule.PROOF_OF_STAKE
-#: Each control has a schedule of its own, so these would say nothing.
 #: Messages grow with the square of this: more would take hours.
 _MOST_NODES = 100
+#: Each control has a schedule of its own, so these would say nothing.
 _ALONE = ("splits", "nodes", "mutant", "trace")
 _PROGRESS = 50
 
@@ -32,9 +32,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> Search:
-    nodes = options.nodes
-    if nodes is None:
-        nodes = default_nodes(options.mutant)
+    nodes = default_nodes(options.mutant) if options.nodes is None else options.nodes
     if not 1 <= nodes <= _MOST_NODES:
         raise ParameterError(f"--nodes: expected 1 to {_MOST_NODES}, found {nodes}")
     if options.seed is not None:

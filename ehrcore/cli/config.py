@@ -17,6 +17,8 @@ from ehrcore.pseudonyms import require_stable
 
 _FLAGS: Final = (*ROLES, "consensus", "tls", "first_port")
 _PLACES: Final = frozenset({"host", "first_port", "nodes"})
+#: Fields that a chain's parameters have under the same names.
+_PARAMS: Final = ("name", "endorsements", "approvals", "consensus", "dissemination", "hash_suite", "curve")
 #: More nodes than any host runs, and fewer than would take a minute to certify.
 MOST_NODES: Final = 1_000
 
@@ -84,14 +86,8 @@ def _describe(plan: NetworkPlan) -> NetworkConfig:
     params = plan.open_genesis().params
     limits, work, topology, stake = params.limits, params.work, params.topology, params.stake
     return NetworkConfig(
-        name=params.name,
         **{role: getattr(topology, role) for role in ROLES},
-        endorsements=params.endorsements,
-        approvals=params.approvals,
-        consensus=params.consensus,
-        dissemination=params.dissemination,
-        hash_suite=params.hash_suite,
-        curve=params.curve,
+        **{name: getattr(params, name) for name in _PARAMS},
         max_transactions=limits.max_transactions,
         max_block_bytes=limits.max_block_bytes,
         max_wait_ms=limits.max_wait_ns // 1_000_000,

@@ -4,7 +4,6 @@ Names that are given here are local; the chain sees pseudonyms, subjects and org
 """
 
 import argparse
-import asyncio
 import json
 import sys
 import time
@@ -14,10 +13,10 @@ import msgspec
 
 from ehrcore.block import Payload
 from ehrcore.cli.chain import read_chain
-from ehrcore.cli.desk import Desk, Outcome
+from ehrcore.cli.desk import settle
 from ehrcore.cli.format import parse_digest, show_time
 from ehrcore.cli.output import write_output
-from ehrcore.cli.records import open_authority
+from ehrcore.cli.records import patient_of
 from ehrcore.cli.words import ACTIONS, KINDS
 from ehrcore.codec import decode, encode
 from ehrcore.consent import MOST_NAMES, Action, Consent, Provision, Purpose, Withdrawal
@@ -68,10 +67,7 @@ def revoke(options: argparse.Namespace) -> int:
 def list_all(options: argparse.Namespace) -> int:
     """A patient's consents in force, oldest first."""
     folder, plan = folder_of(options.folder)
-    if options.patient is not None:
-        pseudonym = open_authority(folder, plan).pseudonym(options.patient)
-    else:
-        pseudonym = pseudonym_of(folder, plan, options.alias)
+    pseudonym = patient_of(folder, plan, options)
     names = known_aliases(folder, plan)
     held = read_chain(folder, plan).consents.held.get(pseudonym)
     for consent_id, consent in held:
@@ -116,13 +112,7 @@ def _parse_day(name: str, text: str) -> int:
 
 
 def _submit(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespace, payload: Payload, done: str) -> int:
-    person = open_person(folder, plan, options.alias)
-
-    async def settle() -> Outcome:
-        async with Client(folder, plan) as client:
-            return await Desk(client, None, options, person).settle_payload(payload)
-
-    outcome = asyncio.run(settle())
+    outcome = settle(Client(folder, plan), options, payload, open_person(folder, plan, options.alias))
     if outcome.is_good:
         print(f"{outcome.tx_id.hex()}  block {outcome.height}  {done}")
         return 0

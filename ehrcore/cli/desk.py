@@ -55,6 +55,11 @@ class Outcome:
     height: int | None = None
     is_good: bool = False
 
+    @property
+    def place(self) -> str:
+        """Where it is on the chain, in words."""
+        return "-" if self.height is None else f"block {self.height}"
+
 
 @dataclass(slots=True)
 class Pending:
@@ -100,27 +105,24 @@ def cited_by(options: argparse.Namespace) -> bytes:
     return parse_digest("--agreement", options.agreement) if getattr(options, "agreement", None) else b""
 
 
-def context_of(plan: NetworkPlan, person: Person) -> Context:
-    """What a person signs transactions with."""
+def context_of(plan: NetworkPlan, author: str, crypto: Crypto) -> Context:
+    """What ``author`` signs transactions with."""
     genesis = plan.open_genesis()
-    return Context(person.subject, genesis.params, bytes.fromhex(plan.chain), genesis.certificates, person.crypto)
+    return Context(author, genesis.params, bytes.fromhex(plan.chain), genesis.certificates, crypto)
 
 
 class Desk:
     """The transactions of one visitor, a node or a person, on their way; ``authority`` names patients."""
 
     def __init__(
-        self,
-        client: Client,
-        authority: Authority | None,
-        options: argparse.Namespace,
-        person: Person | None = None,
+        self, client: Client, authority: Authority | None, options: argparse.Namespace, person: Person | None = None
     ) -> None:
         folder, plan = client.folder, client.plan
         self._client, self._authority = client, authority
         self._timeout_s, self._has_to_be_final = options.timeout, not options.no_wait
         self._agreement = cited_by(options)
-        self._context = context_of(plan, person) if person else folder.context(plan, options.visitor)
+        signer = context_of(plan, person.subject, person.crypto) if person else None
+        self._context = signer or folder.context(plan, options.visitor)
         self._nonces = Nonces(home_of(folder, plan, person.alias if person else options.visitor))
         self._verifier, self._store = Verifier(plan.open_genesis()), open_store(folder)
         self._custodians = Custodians(client, self._context.me, self._context.crypto)
@@ -128,10 +130,8 @@ class Desk:
         self._pending: dict[bytes, Pending] = {}
 
     async def require_agents(self) -> None:
-        """Raise `DeploymentError` unless an agent answers."""
         told = await ask_each(self._agents, lambda name: self._client.fetch(name, "/v1/health"))
-        if not told.answers:
-            raise DeploymentError(f"agents: expected one that answers, found none ({'; '.join(told.silent.values())})")
+        told.require("agents: expected one")
 
     async def settle(self, record: ClinicalRecord) -> Outcome:
         """Keep the record, sign, hand in, and wait for what is to be waited for."""
@@ -143,20 +143,13 @@ class Desk:
             return Outcome(b"", f"not submitted: {error}")
         return await self.hand_over(sign_payload(self._context, self._nonces, reference))
 
-    async def settle_payload(self, payload: Payload) -> Outcome:
-        """Sign and hand in, as `settle_alone`; no nonce is used up if no agent answers."""
-        await self.require_agents()
-        return await self._settle_alone(sign_payload(self._context, self._nonces, payload))
+    async def settle_alone(self, given: Payload | Transaction) -> Outcome:
+        """Hand in what is given, signed here if it is not, and wait until it is final, with nothing else under way.
 
-    async def settle_alone(self, tx: Transaction) -> Outcome:
-        """Hand in what is signed and wait until it is final, where nothing else is under way.
-
-        `DeploymentError` if no agent answers.
+        `DeploymentError` if no agent answers; then no nonce is used up.
         """
         await self.require_agents()
-        return await self._settle_alone(tx)
-
-    async def _settle_alone(self, tx: Transaction) -> Outcome:
+        tx = given if isinstance(given, Transaction) else sign_payload(self._context, self._nonces, given)
         poller = asyncio.create_task(self.poll())
         try:
             return await self.hand_over(tx)
@@ -165,9 +158,8 @@ class Desk:
 
     async def hand_over(self, tx: Transaction) -> Outcome:
         """Hand in what is signed, and wait for what is to be waited for; `poll` has to run."""
-        pending = Pending(tx, asyncio.Future())
-        tx_id = self._context.crypto.hash_struct(pending.transaction.body)
-        self._pending[tx_id] = pending
+        tx_id = self._context.crypto.hash_struct(tx.body)
+        self._pending[tx_id] = pending = Pending(tx, asyncio.Future())
         senders = [asyncio.create_task(self._hand_in(agent, pending)) for agent in self._agents]
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -284,6 +276,18 @@ class Desk:
         return f"not settled within {self._timeout_s:g} s: {'; '.join((said, *pending.troubles.values()))}"
 
 
+def settle(
+    client: Client, options: argparse.Namespace, given: Payload | Transaction, person: Person | None = None
+) -> Outcome:
+    """See `Desk.settle_alone`."""
+
+    async def run() -> Outcome:
+        async with client:
+            return await Desk(client, None, options, person).settle_alone(given)
+
+    return asyncio.run(run())
+
+
 def settle_aloud(
     folder: NetworkFolder, plan: NetworkPlan, tx: Transaction, options: argparse.Namespace, wanted: str
 ) -> int:
@@ -291,14 +295,8 @@ def settle_aloud(
 
     ``wanted`` begins the line that then says so.
     """
-
-    async def settle() -> Outcome:
-        async with Client(folder, plan, options.visitor) as client:
-            return await Desk(client, None, options).settle_alone(tx)
-
-    outcome = asyncio.run(settle())
-    place = "-" if outcome.height is None else f"block {outcome.height}"
-    print(f"{outcome.tx_id.hex()}  {place}  {outcome.verdict}")
+    outcome = settle(Client(folder, plan, options.visitor), options, tx)
+    print(f"{outcome.tx_id.hex()}  {outcome.place}  {outcome.verdict}")
     if not outcome.is_good:
         sys.stderr.write(f"ehrcore: {wanted}, found otherwise\n")
     return int(not outcome.is_good)

@@ -16,12 +16,9 @@ from ehrcore.errors import ProofError
 from ehrcore.ledger import open_crypto
 
 
-def erase(options: argparse.Namespace) -> int:
+@or_one
+def erase(options: argparse.Namespace) -> None:
     """Put the erasure on the chain and wait until it is final; 1 if it is refused."""
-    return or_one(_erase, options)
-
-
-def _erase(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     tx_id, person, authority = parse_digest("ID", options.id), None, None
     if options.by_authority:
@@ -40,8 +37,7 @@ async def _ask(
 ) -> Outcome:
     async with client:
         record = await find_record(client, tx_id)
-        desk, genesis = Desk(client, authority, options, person), client.plan.open_genesis()
-        erasure = Erasure(record.pseudonym, open_crypto(genesis.params).hash_struct(record))
-        if authority is None:
-            return await desk.settle_payload(erasure)
-        return await desk.settle_alone(authority.erase(bytes.fromhex(client.plan.chain), erasure, time.time_ns()))
+        digest = open_crypto(client.plan.open_genesis().params).hash_struct(record)
+        erasure, chain = Erasure(record.pseudonym, digest), bytes.fromhex(client.plan.chain)
+        given = authority.erase(chain, erasure, time.time_ns()) if authority else erasure
+        return await Desk(client, None, options, person).settle_alone(given)

@@ -174,7 +174,7 @@ def _announce(local: LocalNetwork, started: tuple[str, ...], took_s: float, only
     print(f"chain {plan.chain}")
     _warn(plan)
     for role, what in ((Role.AGENT, "/v1/transactions"), (Role.CONTRIBUTOR, "/")):
-        for name in (name for name, held in plan.roles().items() if held is role):
+        for name in plan.names(role):
             place = "" if name in running else "  (not started from here)"
             print(f"{name:<16} {plan.url(name)}{what}{place}", flush=True)
 

@@ -1,11 +1,10 @@
 """The words of `ehrcore person`, `ehrcore consent` and `ehrcore agreement`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ehrcore.cli.words import ACTIONS, CAUSES, KINDS, PURPOSES, Parser, add, add_group, add_output, add_waiting, days
-
-_KINDS, _ACTIONS, _PURPOSES, _CAUSES = map(", ".join, (KINDS, ACTIONS, PURPOSES, CAUSES))
 
 
 def add_persons(commands: Any) -> None:
@@ -24,14 +23,7 @@ def _add_person(actions: Any) -> None:
     what.add_argument("--practitioner", action="store_true", help="somebody who treats patients")
     what.add_argument("--device", action="store_true", help="a device that writes records and reads none")
     enrol.add_argument("--organisation", default="", metavar="NAME", help="whose they are, such as ward-3")
-    enrol.add_argument(
-        "--kinds",
-        nargs="+",
-        choices=KINDS,
-        default=(),
-        metavar="KIND",
-        help=f"records they may submit: {_KINDS} (none)",
-    )
+    _add_several(enrol, "--kinds", KINDS, "KIND", "records they may submit", "none")
     _add_days(enrol, "how long the certificate is valid (365)", 365)
     for name, text in (
         ("rotate", "replace a person's keys, by their present ones"),
@@ -43,7 +35,9 @@ def _add_person(actions: Any) -> None:
     _add_new_passphrase(*(actions.choices[name] for name in ("enrol", "rotate", "recover")))
     revoke = add(actions, "revoke", "person:revoke", "withdraw a person's certificate for good")
     revoke.add_argument("alias", metavar="ALIAS")
-    revoke.add_argument("--cause", choices=CAUSES, default="unspecified", metavar="WHY", help=f"why: {_CAUSES}")
+    revoke.add_argument(
+        "--cause", choices=CAUSES, default="unspecified", metavar="WHY", help=f"why: {', '.join(CAUSES)}"
+    )
     for name in ("enrol", "rotate", "recover", "revoke"):
         add_waiting(actions.choices[name])
     show = add(actions, "show", "person:show", "a certificate of this host in words, with its fingerprint")
@@ -52,6 +46,14 @@ def _add_person(actions: Any) -> None:
     crl = add(actions, "crl", "person:crl", "the revocation list (X.509) of what is revoked on the chain now")
     add_output(crl)
     _add_days(crl, "when the next one is due (7)", 7)
+
+
+def _add_several(
+    command: Parser, flag: str, choices: Sequence[str], metavar: str, text: str, without: str = "all"
+) -> None:
+    """Some of ``choices``; by default none are given, which means ``without``."""
+    text = f"{text}: {', '.join(choices)} ({without})"
+    command.add_argument(flag, nargs="+", choices=choices, default=(), metavar=metavar, help=text)
 
 
 def _add_days(command: Parser, text: str, default: int) -> None:
@@ -69,15 +71,9 @@ def _add_consent(actions: Any) -> None:
     grant = add(actions, "grant", "consent:grant", "permit, or deny, what is asked with a patient's records")
     grant.add_argument("--to", nargs="+", default=(), metavar="ALIAS", help="to whom: persons or nodes (anybody)")
     grant.add_argument("--to-organisation", nargs="+", default=(), metavar="NAME", help="and to all of these")
-    grant.add_argument(
-        "--kinds", nargs="+", choices=KINDS, default=(), metavar="KIND", help=f"records of these: {_KINDS} (all)"
-    )
-    grant.add_argument(
-        "--actions", nargs="+", choices=ACTIONS, default=(), metavar="ACTION", help=f"these alone: {_ACTIONS} (all)"
-    )
-    grant.add_argument(
-        "--purpose", nargs="+", choices=PURPOSES, default=(), metavar="CODE", help=f"for these: {_PURPOSES} (all)"
-    )
+    _add_several(grant, "--kinds", KINDS, "KIND", "records of these")
+    _add_several(grant, "--actions", ACTIONS, "ACTION", "these alone")
+    _add_several(grant, "--purpose", PURPOSES, "CODE", "for these")
     grant.add_argument("--since", metavar="DATE", help="from this day on, UTC (now)")
     grant.add_argument("--until", metavar="DATE", help="up to the beginning of this day, UTC (for ever)")
     grant.add_argument("--deny", action="store_true", help="deny it, whatever else permits it")

@@ -5,7 +5,6 @@ held.  An order counts once it is final: until then new keys wait beside those i
 """
 
 import argparse
-import asyncio
 import hashlib
 import sys
 import time
@@ -17,7 +16,7 @@ import msgspec
 from ehrcore.authority import Authority
 from ehrcore.block import Transaction
 from ehrcore.cli.chain import read_chain
-from ehrcore.cli.desk import Desk, Outcome
+from ehrcore.cli.desk import Outcome, settle
 from ehrcore.cli.format import align, show_time
 from ehrcore.cli.output import write_output
 from ehrcore.cli.records import Nonces, open_authority
@@ -54,13 +53,9 @@ def enrol(options: argparse.Namespace) -> int:
     """Make keys and a certificate, and enrol their owner; 1 if the order is refused or not final in time."""
     folder, plan = folder_of(options.folder)
     check_alias(options.alias)
-    capacity = (
-        Capacity.PATIENT
-        if options.patient is not None
-        else Capacity.PRACTITIONER
-        if options.practitioner
-        else Capacity.DEVICE
-    )
+    capacity = Capacity.PRACTITIONER if options.practitioner else Capacity.DEVICE
+    if options.patient is not None:
+        capacity = Capacity.PATIENT
     organisation = options.organisation and check_organisation("--organisation", options.organisation)
     kinds = tuple(sorted({KINDS.index(kind) + 1 for kind in options.kinds}))
     if options.patient is not None:
@@ -94,27 +89,23 @@ def rotate(options: argparse.Namespace) -> int:
 def recover(options: argparse.Namespace) -> int:
     """New keys for a person whose old ones are out of their hands: void first, then replaced; 1 as for `enrol`."""
     folder, plan = folder_of(options.folder)
-    entry = _find(folder, plan, options.alias)
-    outcome = _order(folder, plan, options, lambda authority, chain, now: authority.revoke(
-        chain, entry.serials[-1], now, Cause.KEY_COMPROMISE))  # fmt: skip
+    outcome, serial = _revoke(folder, plan, options, Cause.KEY_COMPROMISE)
     if not outcome.is_good:
         return _report(options, outcome, "")
-    print(f"{options.alias}: serial {entry.serials[-1]} is void from block {outcome.height} on")
+    print(f"{options.alias}: serial {serial} is void from block {outcome.height} on")
     return _certify(folder, plan, options, "recovered")
 
 
 def revoke(options: argparse.Namespace) -> int:
     """Withdraw a person's certificate; 1 as for `enrol`."""
     folder, plan = folder_of(options.folder)
-    entry, cause = _find(folder, plan, options.alias), Cause[options.cause.replace("-", "_").upper()]
-    outcome = _order(folder, plan, options, lambda authority, chain, now: authority.revoke(
-        chain, entry.serials[-1], now, cause))  # fmt: skip
+    outcome, serial = _revoke(folder, plan, options, Cause[options.cause.replace("-", "_").upper()])
     if outcome.is_good:
         with change_directory(folder, plan) as directory:
             directory.persons[options.alias] = msgspec.structs.replace(
                 directory.find(options.alias), is_revoked=True, height=outcome.height
             )
-    return _report(options, outcome, f"serial {entry.serials[-1]} revoked")
+    return _report(options, outcome, f"serial {serial} revoked")
 
 
 def list_all(options: argparse.Namespace) -> int:
@@ -202,19 +193,11 @@ def _certify(
     subject, public_key = read_request(curve, request(entry.subject, curve, key))
     now = time.time_ns()
     authority = open_authority(folder, plan)
+    pseudonym = authority.pseudonym(entry.patient) if entry.capacity is Capacity.PATIENT else b""
     certificate = authority.certify(
-        subject,
-        Role.VISITOR,
-        public_key,
-        kinds=entry.kinds,
-        not_before=now,
-        not_after=now + options.days * DAY_NS,
-        organisation=entry.organisation,
-        capacity=entry.capacity,
-        pseudonym=authority.pseudonym(entry.patient) if entry.capacity is Capacity.PATIENT else b"",
-        wrap_key=wrap_key,
-        serial=serial,
-    )
+        subject, Role.VISITOR, public_key, kinds=entry.kinds, not_before=now, not_after=now + options.days * DAY_NS,
+        organisation=entry.organisation, capacity=entry.capacity, pseudonym=pseudonym, wrap_key=wrap_key, serial=serial,
+    )  # fmt: skip
     issuer = open_issuer(folder, plan, is_signing=True)
     write_file(waiting / CERTIFICATE_FILE, to_pem("CERTIFICATE", issuer.certificate(certificate.body)))
     write_file(waiting / SUBJECT_FILE, subject.encode())
@@ -253,18 +236,18 @@ def _order(
     authority = open_authority(folder, plan)
     authority.nonce = Nonces(folder.authority).take()
     tx = sign(authority, bytes.fromhex(plan.chain), time.time_ns())
+    return settle(Client(folder, plan, options.visitor), options, tx)
 
-    async def hand_over() -> Outcome:
-        async with Client(folder, plan, options.visitor) as client:
-            return await Desk(client, None, options).settle_alone(tx)
 
-    return asyncio.run(hand_over())
+def _revoke(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespace, cause: Cause) -> tuple[Outcome, int]:
+    """Withdraw the certificate that is in force; with what has become of that, its serial."""
+    serial = _find(folder, plan, options.alias).serials[-1]
+    return _order(folder, plan, options, lambda who, chain, at: who.revoke(chain, serial, at, cause)), serial
 
 
 def _report(options: argparse.Namespace, outcome: Outcome, done: str) -> int:
-    place = "-" if outcome.height is None else f"block {outcome.height}"
     if outcome.is_good:
-        print(f"{options.alias}: {done}, from {place} on")
+        print(f"{options.alias}: {done}, from {outcome.place} on")
         return 0
     sys.stderr.write(
         f"ehrcore: person {options.action} {options.alias}: expected a final and valid order, found {outcome.verdict}\n"

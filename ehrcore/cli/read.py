@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -46,12 +47,24 @@ _DENIALS: Final = {
 }
 
 
-def read(options: argparse.Namespace) -> int:
+def or_one(action: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], int]:
+    """A command that ends with 0, or with 1 and one line if what was looked for does not hold."""
+
+    @wraps(action)
+    def run(options: argparse.Namespace) -> int:
+        try:
+            action(options)
+        except (ProofError, StorageError) as error:
+            sys.stderr.write(f"ehrcore: {' '.join(str(error).split())}\n")
+            return 1
+        return 0
+
+    return run
+
+
+@or_one
+def read(options: argparse.Namespace) -> None:
     """Write a record out, byte for byte, or 1 and nothing if that is not permitted, or it is not what was declared."""
-    return or_one(_read, options)
-
-
-def _read(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     tx_id, person = parse_digest("ID", options.id), open_person(folder, plan, options.alias)
     check_output(options.evidence)
@@ -81,7 +94,7 @@ async def _fetch(
         for name, why in sorted(troubles.items()):
             sys.stderr.write(f"ehrcore: {name}: {why}\n")
         await custodians.fetch(handed, record, sealed)
-        for name in await custodians.restore(handed, record) if troubles else ():
+        for name in await custodians.restore(handed) if troubles else ():
             sys.stderr.write(f"ehrcore: {name}: had no share of this record's key, and has it again\n")
         return record, handed
 
@@ -111,7 +124,7 @@ def purpose_of(options: argparse.Namespace) -> tuple[Purpose, Emergency]:
 
 async def request_access(client: Client, person: Person, access: Access, options: argparse.Namespace) -> bytes:
     """Put an access on the chain and wait until it is final; its id, or `ProofError` with the chain's reason."""
-    outcome = await Desk(client, None, options, person).settle_payload(access)
+    outcome = await Desk(client, None, options, person).settle_alone(access)
     if not outcome.is_good:
         reason = next((text for code, text in _DENIALS.items() if code.value in outcome.verdict.split()), None)
         if reason == _DENIALS[Reason.NO_CONSENT]:
@@ -125,12 +138,9 @@ async def request_access(client: Client, person: Person, access: Access, options
     return outcome.tx_id
 
 
-def prove(options: argparse.Namespace) -> int:
+@or_one
+def prove(options: argparse.Namespace) -> None:
     """Write a proof to a file, or 1 if there is nothing to prove."""
-    return or_one(_prove, options)
-
-
-def _prove(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     tx_id, genesis = parse_digest("ID", options.id), plan.open_genesis()
     write_output(options.output, encode_proof(asyncio.run(_build(Client(folder, plan), genesis, tx_id))))
@@ -165,8 +175,7 @@ async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
         except (NoAnswerError, ProofError) as error:
             troubles[name] = str(error).removeprefix(f"{name}: ")
 
-    contributors = [name for name, role in client.plan.roles().items() if role is Role.CONTRIBUTOR]
-    await asyncio.gather(*map(ask, contributors))
+    await asyncio.gather(*map(ask, client.plan.names(Role.CONTRIBUTOR)))
     if not found:
         words = "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
         raise ProofError(f"{tx_id.hex()}: expected a transaction on the chain, found none ({words})")
@@ -177,13 +186,3 @@ async def _find(client: Client, verifier: Verifier, tx_id: bytes) -> Found:
     agreed = [found[name] for name in sorted(found) if found[name].shown.reason == said[0][0]]
     shared = agreed[0].shown.block_hash
     return replace(agreed[0], words=tuple(item.receipt.word for item in agreed if item.shown.block_hash == shared))
-
-
-def or_one(action: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
-    """0, or 1 with one line if what was looked for does not hold."""
-    try:
-        action(options)
-    except (ProofError, StorageError) as error:
-        sys.stderr.write(f"ehrcore: {' '.join(str(error).split())}\n")
-        return 1
-    return 0

@@ -1,5 +1,6 @@
 """What goes into a transaction: a file as a record, the patient's pseudonym, and a nonce."""
 
+import argparse
 import fcntl
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Final
 from ehrcore.authority import Authority
 from ehrcore.drive.net.files import read_file, write_file
 from ehrcore.drive.net.objects import MAX_OBJECT_BYTES
+from ehrcore.drive.net.persons import pseudonym_of
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import DeploymentError, RecordError
 from ehrcore.fhir import read_record
@@ -95,3 +97,10 @@ def open_authority(folder: NetworkFolder, plan: NetworkPlan) -> Authority:
     if not folder.authority.exists():
         raise DeploymentError(f"{folder.authority}: expected the authority, who names patients, on this host")
     return folder.open_authority(plan)
+
+
+def patient_of(folder: NetworkFolder, plan: NetworkPlan, options: argparse.Namespace) -> bytes:
+    """The pseudonym of the patient in ``--patient``, by the authority, or in ``--as``, by their own certificate."""
+    if options.patient is not None:
+        return open_authority(folder, plan).pseudonym(options.patient)
+    return pseudonym_of(folder, plan, options.alias)

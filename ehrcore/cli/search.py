@@ -19,12 +19,9 @@ from ehrcore.identity import Reason
 from ehrcore.records import RecordKind
 
 
-def search(options: argparse.Namespace) -> int:
+@or_one
+def search(options: argparse.Namespace) -> None:
     """Print a line for each record, or 1 if that is not permitted."""
-    return or_one(_search, options)
-
-
-def _search(options: argparse.Namespace) -> None:
     folder, plan = folder_of(options.folder)
     person, pseudonym = open_person(folder, plan, options.alias), _pseudonym(folder, plan, options)
     hits = asyncio.run(_ask(Client(folder, plan), person, pseudonym, options))

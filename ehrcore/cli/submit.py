@@ -61,9 +61,9 @@ def submit(options: argparse.Namespace) -> int:
 
 def _open(options: argparse.Namespace) -> tuple[NetworkFolder, NetworkPlan, Authority]:
     folder, plan = folder_of(options.folder)
-    if plan.roles().get(options.visitor) is not Role.VISITOR:
-        visitors = ", ".join(name for name, role in plan.roles().items() if role is Role.VISITOR)
-        raise DeploymentError(f"--visitor: expected one of {visitors}, found {options.visitor!r}")
+    visitors = plan.names(Role.VISITOR)
+    if options.visitor not in visitors:
+        raise DeploymentError(f"--visitor: expected one of {', '.join(visitors)}, found {options.visitor!r}")
     return folder, plan, open_authority(folder, plan)
 
 
@@ -104,6 +104,5 @@ async def _first(
 
 
 def _report(path: Path, outcome: Outcome) -> bool:
-    place = "-" if outcome.height is None else f"block {outcome.height}"
-    print(f"{outcome.tx_id.hex() or '-':<64}  {place:<10}  {outcome.verdict}  {path}", flush=True)
+    print(f"{outcome.tx_id.hex() or '-':<64}  {outcome.place:<10}  {outcome.verdict}  {path}", flush=True)
     return outcome.is_good

@@ -4,10 +4,15 @@ Names are spelt out here, for what defines them takes long to import.
 """
 
 import argparse
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
+T = TypeVar("T", int, float)
+
+#: The smallest and the largest number that is neither 0 nor infinite.
+MIN_FLOAT, MAX_FLOAT = 5e-324, sys.float_info.max
 FOLDER: Final = Path("ehr-network")
 #: The rules by name; those of an extension join them when it is loaded.
 CONSENSUS: Final = ["pos", "leader", "single", "pow"]
@@ -24,7 +29,6 @@ class Extend(argparse.Action):
     """Load an extension on the spot: the words after it may already name what it adds."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        """As argparse asks for it."""
         del parser, namespace, option_string
         extend((values,))
 
@@ -87,6 +91,25 @@ def add_output(command: Parser) -> None:
     command.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to (standard output)")
 
 
+def _number(name: str, kind: Callable[[str], T], least: float, most: float = MAX_FLOAT) -> Callable[[str], T]:
+    """What argparse reads a word with, which has to be from ``least`` to ``most``, and calls by ``name``."""
+
+    def read(text: str) -> T:
+        value = kind(text)
+        if not least <= value <= most:
+            raise ValueError(text)
+        return value
+
+    read.__name__ = name
+    return read
+
+
+jobs: Final = _number("number of processes", int, 1)
+blocks: Final = _number("number of blocks", int, 1)
+seconds: Final = _number("number of seconds", float, MIN_FLOAT)
+days: Final = _number("number of days", int, 1, 36_500)
+
+
 def span(text: str) -> tuple[int, int]:
     """Two integers, the first and the one after the last."""
     first, _, end = text.partition(":")
@@ -94,42 +117,3 @@ def span(text: str) -> tuple[int, int]:
 
 
 span.__name__ = "range A:B"
-
-
-def jobs(text: str) -> int:
-    """A number of processes."""
-    if (value := int(text)) < 1:
-        raise ValueError(text)
-    return value
-
-
-jobs.__name__ = "number of processes"
-
-
-def blocks(text: str) -> int:
-    """A number of blocks."""
-    return jobs(text)
-
-
-blocks.__name__ = "number of blocks"
-
-
-def seconds(text: str) -> float:
-    """A positive, finite number of seconds."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
-
-
-seconds.__name__ = "number of seconds"
-
-
-def days(text: str) -> int:
-    """A number of days, up to a hundred years."""
-    if not 1 <= (value := int(text)) <= 36_500:  # noqa: PLR2004 - as said
-        raise ValueError(text)
-    return value
-
-
-days.__name__ = "number of days"

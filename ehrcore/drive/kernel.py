@@ -49,5 +49,4 @@ class Kernel:
 
     @property
     def pending(self) -> int:
-        """How many events wait."""
         return len(self._heap)

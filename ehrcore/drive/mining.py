@@ -9,6 +9,7 @@ import math
 import random
 from typing import Final
 
+from ehrcore.block import Header
 from ehrcore.consensus.work import Grind, grind
 from ehrcore.crypto import MODELLED_NONCE, Crypto
 from ehrcore.effects import Work
@@ -40,7 +41,7 @@ class Miner:
         if crypto.is_modelled:
             tries, nonce = self._draw(work.header.difficulty), MODELLED_NONCE
         else:
-            tries, nonce = self._grind(work, crypto)
+            tries, nonce = self._grind(work.header, crypto)
         self._tries, self._started, self._found = tries, now, (work.job, nonce)
         return self._duration(tries)
 
@@ -49,11 +50,9 @@ class Miner:
             return 1
         return math.ceil(math.log1p(-self._random.random()) / math.log1p(-1 / difficulty)) or 1
 
-    def _grind(self, work: Work, crypto: Crypto) -> tuple[int, bytes]:
-        if work.header is None:
-            raise AssertionError("a search has a header")
+    def _grind(self, header: Header, crypto: Crypto) -> tuple[int, bytes]:
         start = first = self._random.getrandbits(62)
-        while (nonce := self._search(crypto.suite, work.header, start, SLICE)) is None:
+        while (nonce := self._search(crypto.suite, header, start, SLICE)) is None:
             start += SLICE
         return int.from_bytes(nonce) - first + 1, nonce
 

@@ -201,7 +201,6 @@ class PrunedLedger:
             raise LedgerError(f"{path}: expected a pruned ledger, found: {error}") from None
 
     def close(self) -> None:
-        """Release the file."""
         self._db.close()
 
     def _read(self, table: str, kind: Any) -> Iterator[Any]:

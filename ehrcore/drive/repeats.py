@@ -42,7 +42,6 @@ class Repeats:
         return tx_id in self._items
 
     def count_of(self, author: str) -> int:
-        """How many are of ``author``."""
         return self._by_author[author]
 
     def add(self, tx_id: bytes, send: Send, author: str, now: int, pause: int = FIRST_PAUSE) -> None:

@@ -113,7 +113,7 @@ class Simulation:
             self.nodes.append(Node(name, role, machine, crypto, station, ledger, self._miner(name, role)))
         self._index = {node.name: index for index, node in enumerate(self.nodes)}
         for node in self.nodes:
-            self._emit(node, node.machine.start(0))
+            self._leave(node, self._prepare(node.machine.start(0))[0])
 
     def _machine(self, name: str, crypto: Crypto) -> RoleMachine:
         return self.network.machine(name, crypto, self.store)
@@ -211,9 +211,6 @@ class Simulation:
         sized, has_waited = argument
         self._leave(node, sized)
         node.station.host.finish(node.station, has_core=not has_waited)
-
-    def _emit(self, node: Node, effects: Effects) -> None:
-        self._leave(node, self._prepare(effects)[0])
 
     # -- effects -----------------------------------------------------------------------------------------------
 

@@ -62,7 +62,6 @@ class Ahead(DigestedStore):
         return found
 
     def get(self, location: str) -> bytes | None:
-        """See `ehrcore.storage.ObjectStore.get`."""
         return self._store.get(location)
 
     def close(self) -> None:

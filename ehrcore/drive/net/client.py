@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ import msgspec
 from ehrcore.codec import decode, encode
 from ehrcore.drive.net.plan import PLAN_FILE, NetworkFolder, NetworkPlan
 from ehrcore.errors import CodecError, DeploymentError
-from ehrcore.messages import Receipt
+from ehrcore.messages import Finalised, Receipt
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -34,6 +35,8 @@ HEALTH_BYTES: Final = 64 << 10
 STATUS_TIMEOUT_S: Final = 3.0
 IDS_MEDIA: Final = "application/vnd.ehrcore.ids"
 OK: Final = 200
+#: Blocks asked for at once.
+BLOCKS: Final = 64
 
 
 class NoAnswerError(DeploymentError):
@@ -64,7 +67,6 @@ class Answer:
             raise NoAnswerError(f"{self.node}: {error}") from None
 
     def problem(self) -> str:
-        """Why the request was refused, in a few words."""
         found = _parse(self.body)
         told = found if isinstance(found, dict) else {}
         words = told.get("reason") or told.get("detail") or told.get("title") or f"status {self.status}"
@@ -80,14 +82,9 @@ def _parse(body: bytes) -> Any:
 
 def fetch_health(folder: NetworkFolder, plan: NetworkPlan, name: str, *, timeout_s: float = 2.0) -> dict[str, Any]:
     """What a node of this host says of its own health; `NoAnswerError` if it says nothing."""
-    place = urlsplit(plan.url(name))
-    if plan.tls:
-        context = _tls_context(folder, plan, name)
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            place.hostname or "", place.port, timeout=timeout_s, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=timeout_s)
+    place, tls = urlsplit(plan.url(name)), tls_context(folder, plan, name)
+    kind: Any = http.client.HTTPConnection if tls is None else partial(http.client.HTTPSConnection, context=tls)
+    connection: http.client.HTTPConnection = kind(place.hostname or "", place.port, timeout=timeout_s)
     try:
         connection.request("GET", "/v1/health")
         response = connection.getresponse()
@@ -112,7 +109,7 @@ class Client:
     async def __aenter__(self) -> Self:
         import aiohttp  # noqa: PLC0415 - takes longer to import than a command may take to start
 
-        tls = _tls_context(self.folder, self.plan, self._name or _find_identity(self.folder, self.plan))
+        tls = tls_context(self.folder, self.plan, self._name or _find_identity(self.folder, self.plan))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=64, ssl=True if tls is None else tls),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -187,12 +184,22 @@ class Client:
             raise NoAnswerError(f"{node}: expected {len(tx_ids)} flags, found {len(flags)}")
         return [tx_id for tx_id, flag in zip(tx_ids, flags, strict=True) if flag]
 
+    async def blocks(self, node: str, first: int, last: int) -> AsyncIterator[Finalised]:
+        """The node's final blocks from height ``first`` to ``last``, in order, as far as it has them."""
+        while first <= last:
+            route = f"/v1/blocks?from={first}&limit={min(BLOCKS, last + 1 - first)}"
+            found = (await self.fetch(node, route)).struct(tuple[Finalised, ...])
+            if not found:
+                return
+            first += len(found)
+            for final in found:
+                yield final
+
     async def receipt(self, node: str, tx_id: bytes) -> Receipt:
         """The receipt that the node shows for a transaction, not verified."""
         return (await self.fetch(node, f"/v1/transactions/{tx_id.hex()}/receipt")).struct(Receipt)
 
     async def status(self, node: str) -> "NodeStatus":
-        """What the node says of itself."""
         from ehrcore.drive.net.status import NodeStatus  # noqa: PLC0415 - imports aiohttp
 
         answer = await self.fetch(node, "/v1/status", timeout_s=STATUS_TIMEOUT_S)
@@ -208,6 +215,11 @@ class Told:
 
     answers: dict[str, Any] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
+
+    def require(self, wanted: str) -> None:
+        """Raise `DeploymentError` that begins with ``wanted`` and says why, unless somebody has answered."""
+        if not self.answers:
+            raise DeploymentError(f"{wanted} that answers, found none ({'; '.join(self.silent.values())})")
 
 
 async def ask_each(nodes: Iterable[str], ask: Callable[[str], Coroutine[Any, Any, T]]) -> Told:
@@ -237,8 +249,8 @@ def _find_identity(folder: NetworkFolder, plan: NetworkPlan) -> str:
     raise DeploymentError(f"{folder.path}: expected the key of a node in nodes/NAME, found none")
 
 
-def _tls_context(folder: NetworkFolder, plan: NetworkPlan, name: str) -> "SSLContext | None":
-    """None for a network without TLS."""
+def tls_context(folder: NetworkFolder, plan: NetworkPlan, name: str) -> "SSLContext | None":
+    """What the node ``name`` asks others with; None for a network without TLS."""
     if not plan.tls:
         return None
     from ehrcore.drive.net.tls import client_context  # noqa: PLC0415 - X.509 is slow to import

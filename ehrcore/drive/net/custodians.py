@@ -7,15 +7,16 @@ the object with the digest on the chain, and the key with what the object commit
 import asyncio
 import os
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ehrcore.block import RecordRef
 from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.custody import (
+    Dealing,
     Deposit,
     Hit,
     LinkUse,
@@ -48,6 +49,8 @@ from ehrcore.types import Role
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+T = TypeVar("T")
 
 DEPOSIT_ROUTE, DEPOSIT_MEDIA = "/v1/custody/deposits", "application/vnd.ehrcore.deposit"
 RELEASE_ROUTE, RELEASE_MEDIA = "/v1/custody/releases", "application/vnd.ehrcore.release-request"
@@ -112,11 +115,10 @@ class Custodians:
             self._crypto, self._chain, self._person, digest, self.threshold, shares, time.time_ns()
         )
 
-        async def hand_in(name: str) -> None:
-            sealed = wrap(self._keys[name], deposit_info(self._chain, name, digest), shares[name])
-            await self._hand_in(name, encode(Deposit(dealing, signature, sealed)))
-
-        told = await ask_each(self.names, hand_in)
+        told = await ask_each(
+            self.names,
+            lambda name: self._hand_in(name, dealing, signature, shares[name], 1 if name in self._failing else TRIES),
+        )
         if len(told.answers) < self.threshold:
             words = "; ".join(told.silent.values())
             raise DeploymentError(
@@ -128,9 +130,10 @@ class Custodians:
         self._failing = set(told.silent)
         return sorted(news)
 
-    async def _hand_in(self, name: str, body: bytes) -> None:
+    async def _hand_in(self, name: str, dealing: Dealing, signature: bytes, share: bytes, tries: int) -> None:
         """The same bytes each time: what was kept, and could not be answered, is known again."""
-        tries = 1 if name in self._failing else TRIES
+        sealed = wrap(self._keys[name], deposit_info(self._chain, name, dealing.record), share)
+        body = encode(Deposit(dealing, signature, sealed))
         for left in reversed(range(tries)):
             try:
                 answer = await self._client.request(
@@ -155,33 +158,45 @@ class Custodians:
         As many custodians' as one dealing needs, or more; else `StorageError`.  With them, who has handed out none
         that is right, and why not.
         """
-        digest, end = self._crypto.hash_struct(record), time.monotonic() + PATIENCE_S
-        handed: dict[str, Handed] = {}
-        troubles: dict[str, str] = {}
+        digest = self._crypto.hash_struct(record)
 
-        async def ask(name: str) -> None:
+        async def ask(name: str) -> Handed:
             body = ReleaseBody(self._chain, name, self._person, access, tx_id, time.time_ns())
             asked = encode(ReleaseRequest(body, self._crypto.sign(body)))
+            answer = await self._client.fetch(name, RELEASE_ROUTE, asked, media=RELEASE_MEDIA)
+            return self._check(name, digest, answer.struct(Release), wrap_key)
+
+        handed, troubles = await self._ask_until(ask, lambda found: len(_largest_group(found)) >= self.threshold)
+        group = _largest_group(handed.values())
+        if len(group) < self.threshold:
+            words = "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
+            raise StorageError(
+                f"custodians: expected {self.threshold} to release the record's key, found {len(group)} ({words}); "
+                "who does not permit what the chain does has no share, is behind, or another clock than this host"
+            )
+        for name in set(handed) - {item.custodian for item in group}:
+            troubles[name] = "expected the author's dealing as the others have it, found another"
+        return group, troubles
+
+    async def _ask_until(
+        self, ask: Callable[[str], Awaitable[T]], is_enough: Callable[[Collection[T]], bool]
+    ) -> tuple[dict[str, T], dict[str, str]]:
+        """What custodians answer, and why the others do not: they are asked again until it is enough, or too late."""
+        answers: dict[str, T] = {}
+        troubles: dict[str, str] = {}
+        end = time.monotonic() + PATIENCE_S
+
+        async def attempt(name: str) -> None:
             try:
-                answer = await self._client.fetch(name, RELEASE_ROUTE, asked, media=RELEASE_MEDIA)
-                handed[name] = self._check(name, digest, answer.struct(Release), wrap_key)
+                answers[name] = await ask(name)
                 troubles.pop(name, None)
             except (NoAnswerError, StorageError) as error:
                 troubles[name] = str(error).removeprefix(f"{name}: ")
 
         while True:
-            await asyncio.gather(*(ask(name) for name in self.names if name not in handed))
-            group = _largest_group(handed.values())
-            if len(group) >= self.threshold:
-                for name in set(handed) - {item.custodian for item in group}:
-                    troubles[name] = "expected the author's dealing as the others have it, found another"
-                return group, troubles
-            if time.monotonic() >= end:
-                words = "; ".join(f"{name}: {why}" for name, why in sorted(troubles.items()))
-                raise StorageError(
-                    f"custodians: expected {self.threshold} to release the record's key, found {len(group)} ({words}); "
-                    "who does not permit what the chain does has no share, is behind, or another clock than this host"
-                )
+            await asyncio.gather(*(attempt(name) for name in self.names if name not in answers))
+            if is_enough(answers.values()) or time.monotonic() >= end:
+                return answers, troubles
             await asyncio.sleep(PAUSE_S)
 
     def _check(self, name: str, record: bytes, release: Release, wrap_key: "X25519PrivateKey") -> Handed:
@@ -196,32 +211,21 @@ class Custodians:
             raise StorageError(f"{name}: expected the share that the author has pledged, found another")
         return Handed(name, release, unpack_share(share))
 
-    async def restore(self, handed: Sequence[Handed], record: RecordRef) -> list[str]:
+    async def restore(self, handed: Sequence[Handed]) -> list[str]:
         """Give those who have handed out no share theirs again, as it was dealt; who has taken it.
 
         They may have lost it, or have been down when it was dealt.  Whoever reads knows the key, and so all shares.
         """
-        release, digest = handed[0].release, self._crypto.hash_struct(record)
+        dealing, signature = handed[0].release.dealing, handed[0].release.signature
         missing = set(self.names) - {item.custodian for item in handed}
-        pledges = enumerate(release.dealing.pledges, 1)
-
-        async def give(name: str) -> None:
-            share = shares[name]
-            sealed = wrap(self._keys[name], deposit_info(self._chain, name, digest), share)
-            body = encode(Deposit(release.dealing, release.signature, sealed))
-            answer = await self._client.request(
-                name, DEPOSIT_ROUTE, body, media=DEPOSIT_MEDIA, timeout_s=DEPOSIT_TIMEOUT_S
-            )
-            if answer.status != CREATED:
-                raise NoAnswerError(f"{name}: {answer.problem()}")
-
         made = {
             pledge.custodian: pack_share(restore([item.share for item in handed], index))
-            for index, pledge in pledges
+            for index, pledge in enumerate(dealing.pledges, 1)
             if pledge.custodian in missing
         }
-        shares = {name: share for name, share in made.items() if share_digest(share) == pledged(release.dealing, name)}
-        return sorted((await ask_each(tuple(shares), give)).answers)
+        shares = {name: share for name, share in made.items() if share_digest(share) == pledged(dealing, name)}
+        told = await ask_each(shares, lambda name: self._hand_in(name, dealing, signature, shares[name], 1))
+        return sorted(told.answers)
 
     async def fetch(self, handed: Sequence[Handed], record: RecordRef, path: Path) -> None:
         """Fetch the sealed object by a link into the file ``path``; `StorageError` if nobody has it as declared."""
@@ -249,29 +253,21 @@ class Custodians:
 
     async def search(self, access: bytes, wrap_key: "X25519PrivateKey") -> Listing:
         """What the search ``access`` finds, as a majority of custodians or more list it; `StorageError` if fewer do."""
-        listed: dict[str, list[Hit]] = {}
-        troubles: dict[str, str] = {}
-        end = time.monotonic() + PATIENCE_S
 
-        async def ask(name: str) -> None:
+        async def ask(name: str) -> list[Hit]:
             try:
                 async with asyncio.timeout(SEARCH_S):
-                    listed[name] = await self._search(name, access, wrap_key)
-            except (NoAnswerError, StorageError) as error:
-                troubles[name] = str(error)
+                    return await self._search(name, access, wrap_key)
             except TimeoutError:
-                troubles[name] = f"{name}: expected the end of its list within {SEARCH_S:g} s, found none"
+                raise StorageError(f"expected the end of its list within {SEARCH_S:g} s, found none") from None
 
-        while True:
-            await asyncio.gather(*(ask(name) for name in self.names if name not in listed))
-            if len(listed) >= self.threshold:
-                return merge(listed.values())
-            if time.monotonic() >= end:
-                words = "; ".join(troubles[name] for name in self.names if name not in listed)
-                raise StorageError(
-                    f"custodians: expected {self.threshold} to list the records, found {len(listed)} ({words})"
-                )
-            await asyncio.sleep(PAUSE_S)
+        listed, troubles = await self._ask_until(ask, lambda found: len(found) >= self.threshold)
+        if len(listed) < self.threshold:
+            words = "; ".join(f"{name}: {troubles[name]}" for name in self.names if name not in listed)
+            raise StorageError(
+                f"custodians: expected {self.threshold} to list the records, found {len(listed)} ({words})"
+            )
+        return merge(listed.values())
 
     async def _search(self, name: str, access: bytes, wrap_key: "X25519PrivateKey") -> list[Hit]:
         hits: list[Hit] = []
@@ -301,11 +297,9 @@ class Custodians:
 def merge(lists: Collection[Sequence[Hit]]) -> Listing:
     """One list of several: nobody hides a record by leaving it out, and what not all list is named."""
     said: dict[tuple[int, int, bytes, RecordRef], list[bool]] = {}
-    for hit in {hit for hits in lists for hit in hits}:
-        said.setdefault((hit.height, hit.position, hit.transaction, hit.record), [])
     for hits in lists:
         for hit in set(hits):
-            said[hit.height, hit.position, hit.transaction, hit.record].append(hit.is_erased)
+            said.setdefault((hit.height, hit.position, hit.transaction, hit.record), []).append(hit.is_erased)
     order = sorted(said, key=lambda place: place[:3])
     merged = [Hit(tx_id, record, height, position, all(said[height, position, tx_id, record]))
               for height, position, tx_id, record in order]  # fmt: skip

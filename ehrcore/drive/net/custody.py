@@ -97,12 +97,7 @@ class Custody:
     """What one contributor keeps and does for readers; its methods belong to one event loop."""
 
     def __init__(
-        self,
-        host: "NodeHost",
-        wrap_key: "X25519PrivateKey",
-        store: ShareStore,
-        ledger: SqliteLedger,
-        objects: Store,
+        self, host: "NodeHost", wrap_key: "X25519PrivateKey", store: ShareStore, ledger: SqliteLedger, objects: Store
     ) -> None:
         self._host, self._wrap_key, self._store = host, wrap_key, store
         self._ledger, self._objects = ledger, objects
@@ -110,7 +105,7 @@ class Custody:
         # Fresh at each start: no link outlives the process that remembers which were used.
         self._secret = os.urandom(32)
         self._used: dict[bytes, int] = {}
-        self._custodians = [name for name, role in host.plan.roles().items() if role is Role.CONTRIBUTOR]
+        self._custodians = host.plan.names(Role.CONTRIBUTOR)
         #: Objects that are being streamed, by who reads them.
         self.streams: Counter[str] = Counter()
         self.denials: Counter[Denial] = Counter()

@@ -6,8 +6,9 @@ answered when what they have caused is durable (`Writer`).  So whoever has been 
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
 from typing import Final
@@ -15,23 +16,16 @@ from typing import Final
 from ehrcore.block import Transaction
 from ehrcore.codec import MAX_MESSAGE_BYTES, decode, encode
 from ehrcore.consensus.seam import Tip
-from ehrcore.crypto import Crypto
 from ehrcore.drive.net.ahead import Ahead
 from ehrcore.drive.net.custody import Custody
-from ehrcore.drive.net.frames import Frame, LinkKeys, peek_height
+from ehrcore.drive.net.frames import Frame, peek_height
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.library import Found, Library
-from ehrcore.drive.net.links import Links, Traffic
+from ehrcore.drive.net.links import Flow, Links
 from ehrcore.drive.net.outgoing import Outgoing
-from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
+from ehrcore.drive.net.plan import NetworkPlan
 from ehrcore.drive.net.status import Counters, NodeStatus
-from ehrcore.effects import (
-    Effect,
-    Event,
-    Received,
-    RoleMachine,
-    Send,
-)
+from ehrcore.effects import Effect, Event, Received, RoleMachine, Send
 from ehrcore.errors import EhrError, IdentityError
 from ehrcore.identity import Reason
 from ehrcore.ledger import Entry
@@ -49,8 +43,7 @@ from ehrcore.messages import (
     Submit,
     Word,
 )
-from ehrcore.params import ChainParams
-from ehrcore.roles import Agent, Contributor, Coordinator
+from ehrcore.roles import Agent, Context, Contributor, Coordinator
 from ehrcore.state import ChainState
 from ehrcore.types import MILLISECOND, Role
 
@@ -103,7 +96,7 @@ class Submission:
 class _Heard:
     """The last frame of one sender; frames of one sender are handled one after the other."""
 
-    turn: asyncio.Lock
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     epoch: int = -1
     sequence: int = -1
 
@@ -119,45 +112,27 @@ class NodeHost:
 
     def __init__(
         self,
-        folder: NetworkFolder,
         plan: NetworkPlan,
-        name: str,
-        *,
+        context: Context,
         machine: RoleMachine,
-        crypto: Crypto,
-        params: ChainParams,
-        keys: LinkKeys,
         links: Links,
         journal: Journal,
         library: Library | None,
-        clock: Callable[[], int],
         ahead: Ahead | None = None,
     ) -> None:
-        self.folder, self.plan, self.name, self.role = folder, plan, name, plan.roles()[name]
-        self.machine, self.crypto, self.params, self.keys, self.links = machine, crypto, params, keys, links
+        self.plan, self.name, self.role = plan, context.me, plan.roles()[context.me]
+        self.machine, self.crypto, self.params, self.chain = machine, context.crypto, context.params, context.chain
+        self.links, self.keys = links, links.keys
         self.journal, self.library, self._ahead = journal, library, ahead
-        self.chain = bytes.fromhex(plan.chain)
         self.phase, self.counters = Phase.STARTING, Counters()
         #: A contributor's shares of records' keys.
         self.custody: Custody | None = None
-        self._roles, self._clock = plan.roles(), clock
+        self._roles, self._clock = plan.roles(), links.now
         self.started_at = self.now()
         self._effects: list[Effect] = []
-        self._heard: dict[str, _Heard] = {}
-        tip = journal.tip() or Tip(0, self.chain, params.genesis_time)
-        self.out = Outgoing(
-            name,
-            self.role,
-            crypto.suite,
-            tip,
-            journal,
-            library,
-            links,
-            self.counters,
-            self.now,
-            self.process,
-            self._fail,
-        )
+        self._heard: defaultdict[str, _Heard] = defaultdict(_Heard)
+        tip = journal.tip() or Tip(0, self.chain, self.params.genesis_time)
+        self.out = Outgoing(self, tip)
         #: Set when the node cannot go on: a disk that is full, or a bug.
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Set when a final block has come that does not follow the last one: time to ask for those between.
@@ -204,7 +179,7 @@ class NodeHost:
         self.phase = Phase.SYNCING
         self._effects += self.machine.start(now)
         self._pass_on()
-        coordinators = tuple(name for name, role in self._roles.items() if role is Role.COORDINATOR)
+        coordinators = tuple(self.plan.names(Role.COORDINATOR))
         for tx_id, content in self.journal.pending().items():
             endorse = decode(content, Endorse)
             author = endorse.transaction.body.author
@@ -218,9 +193,7 @@ class NodeHost:
         `CodecError` if a message is none, `IdentityError` if it is not for its sender to say (then none of the frame's
         is handled), `BusyError`, `OldEpochError`.
         """
-        heard = self._heard.get(frame.sender)
-        if heard is None:
-            heard = self._heard[frame.sender] = _Heard(asyncio.Lock())
+        heard = self._heard[frame.sender]
         async with heard.turn:
             if frame.epoch < heard.epoch:
                 raise OldEpochError(f"frame of {frame.sender}: expected epoch {heard.epoch}, found {frame.epoch}")
@@ -233,18 +206,10 @@ class NodeHost:
             if self.role is Role.ADMINISTRATOR and self.phase is not Phase.READY:
                 # It might say again, differently, what it has said: first it has to know where the chain is.
                 raise BusyError(f"{self.name}: expected to have asked for the chain, found phase {self.phase}")
-            # A block that is known already need not be read, from whoever may send blocks.
-            least = self.height if Finalised in MAY_SAY[role] else -1
-            heights = map(peek_height, frame.messages)
-            new = [data for data, height in zip(frame.messages, heights, strict=True) if height > least]
-            messages: list[Message] = [decode(data, Message) for data in new]  # type: ignore[arg-type]
-            for message in messages:
-                if not isinstance(message, MAY_SAY[role]):
-                    found = type(message).__name__
-                    raise IdentityError(f"frame of {frame.sender}: expected what a {role.value} says, found {found}")
-            traffic = self.counters.received.setdefault(role.value, Traffic())
-            traffic.messages += len(frame.messages)
-            traffic.size_bytes += sum(map(len, frame.messages))
+            messages = self._read(frame, role)
+            flow = self.counters.received.setdefault(role.value, Flow(0, 0))
+            flow.messages += len(frame.messages)
+            flow.size_bytes += sum(map(len, frame.messages))
             self.counters.frames_in += 1
             if self._ahead is not None:
                 await self._ahead.fetch(messages)
@@ -252,6 +217,17 @@ class NodeHost:
             self._note_gap(messages)
             heard.epoch, heard.sequence = frame.epoch, frame.sequence
             return True
+
+    def _read(self, frame: Frame, role: Role) -> list[Message]:
+        # A block that is known already need not be read, from whoever may send blocks.
+        least = self.height if Finalised in MAY_SAY[role] else -1
+        new = (data for data in frame.messages if peek_height(data) > least)
+        messages: list[Message] = [decode(data, Message) for data in new]  # type: ignore[arg-type]
+        for message in messages:
+            if not isinstance(message, MAY_SAY[role]):
+                found = type(message).__name__
+                raise IdentityError(f"frame of {frame.sender}: expected what a {role.value} says, found {found}")
+        return messages
 
     async def process(self, events: Sequence[Event]) -> None:
         """Handle events slice by slice; what they have caused is durable and on its way when this returns."""
@@ -276,14 +252,15 @@ class NodeHost:
         try:
             self._effects += self.machine.handle(event, now)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
             raise
 
     def _pass_on(self) -> None:
         effects, self._effects = self._effects, []
         self.out.take(effects)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End the node, for this reason."""
         if not self.failure.done():
             self.failure.set_exception(error)
 
@@ -346,7 +323,6 @@ class NodeHost:
         return tuple(final for final, total in zip(finals, sizes, strict=True) if total < MAX_MESSAGE_BYTES - 64)
 
     def status(self) -> NodeStatus:
-        """Everything that this node says of itself."""
         from ehrcore.drive.net.status import build_status  # noqa: PLC0415 - status knows the host
 
         return build_status(self)

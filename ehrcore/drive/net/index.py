@@ -59,12 +59,10 @@ class TransactionIndex:
         return row
 
     def count(self) -> int:
-        """How many transactions there are."""
         found: int = self._db.execute("SELECT count(*) FROM places").fetchone()[0]
         return found
 
     def close(self) -> None:
-        """Release the file."""
         self._db.close()
 
 

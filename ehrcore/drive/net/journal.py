@@ -96,7 +96,6 @@ class Journal:
         self.commits += 1
 
     def commit(self) -> None:
-        """Take and write."""
         if self.is_urgent:
             self.write(self.take())
 
@@ -140,7 +139,6 @@ class Journal:
         self._change("INSERT OR IGNORE INTO orders (id, content) VALUES (?, ?)", (name, content))
 
     def orders(self) -> list[bytes]:
-        """All of them, in order."""
         return [row[0] for row in self._read("SELECT content FROM orders ORDER BY number")]  # type: ignore[misc]
 
     # -- final blocks -------------------------------------------------------------------------------------------

@@ -10,15 +10,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ehrcore.crypto import Crypto
 from ehrcore.der import OCTET_STRING, SEQUENCE, write_element, write_integer
 from ehrcore.drive.net.files import read_secret, write_file
 from ehrcore.errors import DeploymentError
+from ehrcore.hashing import find_suite
+from ehrcore.params import ChainParams
+from ehrcore.signing import PrivateKey, find_scheme
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 SIGNING_FILE: Final = "signing.key"
 WRAP_FILE: Final = "wrap.key"
+#: A node under load has thousands of transactions under way, and meets each signature twice.
+REMEMBERED_SIGNATURES: Final = 65_536
 _LONGEST_PASSPHRASE: Final = 1_024
 #: What `cryptography` calls the curves.
 _CURVE_NAMES: Final = {"p256": "secp256r1", "secp256k1": "secp256k1"}
@@ -161,6 +167,13 @@ def read_scalar(path: Path, curve: str, passphrase: Passphrase | None = None) ->
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != _CURVE_NAMES[curve]:
         raise DeploymentError(f"{path}: expected a key on {curve}, found another kind")
     return key.private_numbers().private_value
+
+
+def open_signer(path: Path, params: ChainParams, passphrase: Passphrase | None = None) -> tuple[PrivateKey, Crypto]:
+    """The signing key in a file, and the cryptography of its owner on a chain; errors as for `read_scalar`."""
+    scheme = find_scheme(f"{params.curve}/cryptography")
+    key = scheme.private_key(read_scalar(path, params.curve, passphrase))
+    return key, Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
 
 
 def read_wrap_key(path: Path, passphrase: Passphrase | None = None) -> "X25519PrivateKey":

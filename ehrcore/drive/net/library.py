@@ -49,7 +49,6 @@ class Library:
 
     @property
     def height(self) -> int:
-        """Height of the last block."""
         return self.ledger.height
 
     def _catch_up(self) -> None:
@@ -95,7 +94,6 @@ class Library:
         return held[0], place[1]
 
     def find(self, tx_id: bytes) -> Found | None:
-        """See `NodeHost.find`."""
         held = self._place(tx_id)
         if held is None:
             return None
@@ -103,7 +101,6 @@ class Library:
         return Found(entry.block.header.height, position, entry.reasons[position], entry.block.transactions[position])
 
     def receipt(self, tx_id: bytes) -> Receipt | None:
-        """See `NodeHost.receipt`."""
         held = self._place(tx_id)
         if held is None:
             return None
@@ -116,11 +113,9 @@ class Library:
         return sign_receipt(self._crypto, self._me, (header, entry.certificate), block_hash, (proven,), trail)
 
     def holds(self, tx_id: bytes) -> bool:
-        """Whether the transaction is in the ledger."""
         return self._index_reader.find(tx_id) is not None
 
     def close(self) -> None:
-        """Release the files."""
         self._index.close()
         self._index_reader.close()
         self.ledger.close()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+import msgspec
 
 from ehrcore.codec import encode
 from ehrcore.drive.net.frames import MEDIA_TYPE, WANTED_FRAME_BYTES, Frame, LinkKeys
@@ -41,19 +42,18 @@ _SOCKET_TIMEOUT: Final = aiohttp.ClientWSTimeout(ws_receive=REQUEST_TIMEOUT_S, w
 _TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
-@dataclass(slots=True)
-class Traffic:
-    """Messages and their bytes on the way to or from the nodes of one role."""
+class Flow(msgspec.Struct):
+    """Messages and their bytes, to or from one role."""
 
-    messages: int = 0
-    size_bytes: int = 0
+    messages: int
+    size_bytes: int
 
 
 @dataclass(slots=True)
 class Sent:
     """What has left a node: by role of the receiver, each message counted once per receiver and attempt."""
 
-    by_role: dict[str, Traffic] = field(default_factory=dict)
+    by_role: dict[str, Flow] = field(default_factory=dict)
     frames: int = 0
     retries: int = 0
     dropped: int = 0
@@ -76,7 +76,7 @@ class _Link:
         self._sequence = 0
         self.taken = 0
         self.is_idle = True
-        self.traffic = links.sent.by_role.setdefault(role.value, Traffic())
+        self.traffic = links.sent.by_role.setdefault(role.value, Flow(0, 0))
 
     def put(self, data: bytes) -> None:
         self.queue.append(data)
@@ -197,7 +197,6 @@ class Links:
         self.session: aiohttp.ClientSession
 
     async def start(self) -> None:
-        """Open the connections' pool."""
         self.session = open_session(self._tls)
 
     def send(self, to: Iterable[str], message: Message) -> None:
@@ -240,7 +239,6 @@ class Links:
         return True
 
     async def close(self) -> None:
-        """Stop sending."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

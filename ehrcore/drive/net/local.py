@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ehrcore.drive.net.client import NoAnswerError, fetch_health, folder_of
+from ehrcore.drive.net.files import open_lock
 from ehrcore.errors import DeploymentError
 from ehrcore.types import Role
 
@@ -209,15 +210,12 @@ def hold_launch(folder: Path, timeout_s: float = 30.0) -> Iterator[None]:
     path = folder / LAUNCH_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
-    try:
+    with open_lock(path) as descriptor:
         if _wait([path], lambda _: _try_lock(descriptor), timeout_s):
             raise DeploymentError(f"{path}: expected nobody else to start this network, found somebody who does")
         yield
-    finally:
-        os.close(descriptor)
 
 
 def require_free_ports(places: Iterable[tuple[str, str, int]]) -> None:

@@ -20,8 +20,9 @@ from ehrcore.codec import decode, encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.extensions import load_inherited
 from ehrcore.drive.net.ahead import Ahead
+from ehrcore.drive.net.client import tls_context
 from ehrcore.drive.net.custody import Custody
-from ehrcore.drive.net.files import read_secret
+from ehrcore.drive.net.files import open_lock, read_hex
 from ehrcore.drive.net.frames import LinkKeys
 from ehrcore.drive.net.host import NodeHost, Phase, steady_clock
 from ehrcore.drive.net.journal import Journal
@@ -54,11 +55,7 @@ def log(name: str, text: str) -> None:
 @contextlib.contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
     """Be the only process of this node; the file says which one that is."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise DeploymentError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
-    try:
+    with open_lock(path) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -66,8 +63,6 @@ def hold_lock(path: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         yield
-    finally:
-        os.close(descriptor)
 
 
 def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
@@ -76,7 +71,7 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
     if name not in roles:
         raise DeploymentError(f"node: expected one of {', '.join(roles)}, found {name!r}")
     role, chain, home = roles[name], bytes.fromhex(plan.chain), folder.node(name)
-    keys, routes = LinkKeys(plan, name, _read_link_key(home / "link.key")), read_routes(folder, plan, name)
+    keys, routes = LinkKeys(plan, name, read_hex(home / "link.key", "a key")), read_routes(folder, plan, name)
     context = folder.context(plan, name)
     with contextlib.ExitStack() as stack:
         library = _open_library(home, genesis, context.crypto, name, role)
@@ -88,39 +83,14 @@ def open_host(folder: NetworkFolder, plan: NetworkPlan, name: str) -> NodeHost:
         store = open_store(folder)
         ahead = Ahead(store, context.crypto) if role is Role.COORDINATOR else None
         machine = build_machine(role, context, ahead or store)
-        tls = None
-        if plan.tls:
-            from ehrcore.drive.net.tls import client_context  # noqa: PLC0415 - X.509 is slow to import
-
-            tls = client_context(folder, name)
         clock = steady_clock()
         epoch = journal.begin_epoch(clock())
-        links = Links(plan, keys, epoch, clock, tls, routes)
-        host = NodeHost(
-            folder,
-            plan,
-            name,
-            machine=machine,
-            crypto=context.crypto,
-            params=genesis.params,
-            keys=keys,
-            links=links,
-            journal=journal,
-            library=library,
-            clock=clock,
-            ahead=ahead,
-        )
+        links = Links(plan, keys, epoch, clock, tls_context(folder, plan, name), routes)
+        host = NodeHost(plan, context, machine, links, journal, library, ahead)
         if role is Role.CONTRIBUTOR:
             host.custody = Custody.open(host, home, store)
         stack.pop_all()
         return host
-
-
-def _read_link_key(path: Path) -> bytes:
-    try:
-        return bytes.fromhex(read_secret(path).decode())
-    except ValueError:
-        raise DeploymentError(f"{path}: expected a key in hexadecimal, found something else") from None
 
 
 def _open_library(home: Path, genesis: Genesis, crypto: Crypto, name: str, role: Role) -> Library | None:
@@ -136,11 +106,9 @@ def _read_kept(journal: Journal, library: Library | None, context: Context) -> K
     blocks = [decode(content, Finalised).block for content in last]
     settled = tuple(suite.hash(encode(item.transaction.body)) for block in blocks for item in block.transactions)
     said = journal.said((tip.height if tip else 0) + 1)
-    heard: tuple[Word, ...] = tuple(decode(content, Word) for content in said)  # type: ignore[arg-type]  # a union is a type form
-    ordered: list[Transaction | Block] = [
-        decode(content, Transaction | Block)  # type: ignore[arg-type]  # a union is a type form
-        for content in journal.orders()
-    ]
+    # Unions are type forms.
+    heard: tuple[Word, ...] = tuple(decode(content, Word) for content in said)  # type: ignore[arg-type]
+    ordered: list[Transaction | Block] = [decode(item, Transaction | Block) for item in journal.orders()]  # type: ignore[arg-type]
     orders = tuple(item for item in ordered if isinstance(item, Transaction))
     ordering = tuple(item for item in ordered if isinstance(item, Block))
     recent = tuple(block.header for block in blocks)

@@ -5,9 +5,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
-from uuid import uuid4
 
-from ehrcore.drive.net.files import sync_folder
+from ehrcore.drive.net.files import SECRET_MODE, replace_file, sync_folder
 from ehrcore.errors import StorageError
 from ehrcore.sealing import sealed_size
 
@@ -58,32 +57,18 @@ class FileStore:
         return Path(f"{self._root}/{name_object(location)}")
 
     def put(self, location: str, body: bytes) -> None:
-        """See `Store.put`."""
         self.put_stream(location, (body,))
 
     def put_stream(self, location: str, chunks: Iterable[bytes]) -> int:
-        """See `Store.put_stream`."""
         path = self.path(location)
-        beside = path.with_name(f".{uuid4().hex}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
-                    size = sum(map(file.write, chunks))
-                    file.flush()
-                    os.fsync(file.fileno())
-                beside.replace(path)
-                for folder in (path.parent, path.parent.parent):
-                    sync_folder(folder)
-            finally:
-                beside.unlink(missing_ok=True)
+            size = replace_file(path, chunks, SECRET_MODE)
+            sync_folder(path.parent.parent)
         except OSError as error:
             raise StorageError(f"{location}: expected room to keep an object, found: {error.strerror}") from None
         return size
 
     def get(self, location: str) -> bytes | None:
-        """See `Store.get`."""
         try:
             descriptor = os.open(f"{self._root}/{name_object(location)}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -97,12 +82,10 @@ class FileStore:
             os.close(descriptor)
 
     def open(self, location: str) -> Iterator[bytes] | None:
-        """See `Store.open`."""
         path = self.path(location)
         return _read_chunks(path, location) if path.is_file() else None
 
     def delete(self, location: str) -> None:
-        """See `Store.delete`."""
         path = self.path(location)
         try:
             path.unlink()

@@ -2,44 +2,31 @@
 
 What a crash takes from memory is made up for end to end.  An agent journals what it accepts and repeats its
 endorsement, and a coordinator its approval, until it sees the transaction in a final block; blocks are fetched from
-peers (`sync`).  All of these may come twice: roles count them
-once, and coordinators refuse what the chain holds already.
+peers (`sync`).  All of these may come twice: roles count them once, and coordinators refuse what the chain holds
+already.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 from ehrcore.block import Transaction
 from ehrcore.codec import encode
 from ehrcore.consensus.early import height_of
 from ehrcore.consensus.seam import Tip
 from ehrcore.drive.grinders import HASHLIB, find_grinder
-from ehrcore.drive.net.journal import Journal
-from ehrcore.drive.net.library import Library
-from ehrcore.drive.net.links import Links
 from ehrcore.drive.net.search import Search
-from ehrcore.drive.net.status import Counters
 from ehrcore.drive.net.writer import Writer
 from ehrcore.drive.repeats import Repeats
-from ehrcore.effects import (
-    Effect,
-    Event,
-    Heard,
-    Observed,
-    ObservedKind,
-    Persist,
-    Send,
-    SetTimer,
-    TimerFired,
-    Work,
-)
-from ehrcore.hashing import HashSuite
+from ehrcore.effects import Effect, Heard, Observed, ObservedKind, Persist, Send, SetTimer, TimerFired, Work
 from ehrcore.identity import Reason
 from ehrcore.messages import Append, Approve, Ballot, Canvass, Endorse, Finalised, Propose, Stored, Vote
 from ehrcore.state import is_order, keep_orders
 from ehrcore.types import SECOND, Role
+
+if TYPE_CHECKING:
+    from ehrcore.drive.net.host import NodeHost
 
 #: How an administrator's host searches nonces (`find_grinder`): its own choice, as all searches find the same.
 GRINDER_VARIABLE: Final = "EHRCORE_GRINDER"
@@ -48,34 +35,18 @@ ABANDONED_LIMIT: Final = 16_384
 
 
 class Outgoing:
-    """What one node does about its role's effects; ``tip`` is an administrator's last block.
+    """What one node does about its role's effects; ``tip`` is an administrator's last block."""
 
-    ``process`` handles an event like any that comes from outside; ``fail`` ends the node.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        role: Role,
-        suite: HashSuite,
-        tip: Tip,
-        journal: Journal,
-        library: Library | None,
-        links: Links,
-        counters: Counters,
-        now: Callable[[], int],
-        process: Callable[[Sequence[Event]], Awaitable[None]],
-        fail: Callable[[BaseException], None],
-    ) -> None:
-        self._name, self._role, self._suite, self.tip = name, role, suite, tip
-        self._journal, self._links, self._counters = journal, links, counters
-        self._now, self._process = now, process
+    def __init__(self, host: "NodeHost", tip: Tip) -> None:
+        self._name, self._role, self._suite, self.tip = host.name, host.role, host.crypto.suite, tip
+        self._journal, self._links, self._counters = host.journal, host.links, host.counters
+        self._now, self._process = host.now, host.process
         self.repeats = Repeats()
         #: Why coordinators refused what an agent had accepted, for authors who ask again.
         self.abandoned: dict[bytes, Reason] = {}
-        grinder = os.environ.get(GRINDER_VARIABLE, HASHLIB) if role is Role.ADMINISTRATOR else HASHLIB
-        self.search = Search(suite, find_grinder(grinder, suite), lambda found: process((found,)))
-        self._writer = Writer(journal, library, self._release, fail)
+        grinder = os.environ.get(GRINDER_VARIABLE, HASHLIB) if host.role is Role.ADMINISTRATOR else HASHLIB
+        self.search = Search(self._suite, find_grinder(grinder, self._suite), lambda found: host.process((found,)))
+        self._writer = Writer(host.journal, host.library, self._release, host.fail)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._firing: set[asyncio.Future[None]] = set()
 
@@ -95,19 +66,18 @@ class Outgoing:
     def _note(self, send: Send) -> None:
         message = send.message
         match message:
-            case Endorse(reason=Reason.ACCEPTED):
-                tx_id = self.identify(message.transaction)
-                self._journal.add_pending(tx_id, encode(message))
-                self._repeat_until_final(tx_id, message.transaction, send)
-                if is_order(message.transaction):
-                    self._journal.add_order(tx_id, encode(message.transaction))
-            case Approve():
-                self._repeat_until_final(self.identify(message.transaction), message.transaction, send)
+            case Endorse(transaction=tx, reason=Reason.ACCEPTED) | Approve(transaction=tx):
+                tx_id = self.identify(tx)
+                self.repeats.add(tx_id, send, tx.body.author, self._now())
+                if isinstance(message, Endorse):
+                    self._journal.add_pending(tx_id, encode(message))
+                    if is_order(tx):
+                        self._journal.add_order(tx_id, encode(tx))
             case Finalised() if self._role is Role.ADMINISTRATOR and message.block.header.height > self.tip.height:
                 self._note_final(message)
-            case Propose() | Vote() if isinstance(message, Propose) or message.voter == self._name:
-                self._journal.say(message.body.height, encode(message), is_own=True)
-            case Canvass() | Ballot() | Append() | Stored():
+            case Vote() if message.voter != self._name:
+                pass
+            case Propose() | Vote() | Canvass() | Ballot() | Append() | Stored():
                 self._journal.say(height_of(message), encode(message), is_own=True)
             case _:
                 pass
@@ -120,11 +90,7 @@ class Outgoing:
         if ordering is not None:
             self._journal.add_order(self.tip.block_hash, encode(ordering))
 
-    def _repeat_until_final(self, tx_id: bytes, tx: Transaction, send: Send) -> None:
-        self.repeats.add(tx_id, send, tx.body.author, self._now())
-
     def identify(self, tx: Transaction) -> bytes:
-        """The transaction's id."""
         return self._suite.hash(encode(tx.body))
 
     def _release(self, effect: Effect) -> None:
@@ -146,21 +112,18 @@ class Outgoing:
     def _observe(self, observed: Observed) -> None:
         counters = self._counters
         counted = {
-            ObservedKind.DROPPED: counters.dropped,
-            ObservedKind.ABANDONED: counters.dropped,
-            ObservedKind.STALE: counters.stale,
-            ObservedKind.REORGANISED: counters.reorganisations,
-        }
+            ObservedKind.DROPPED: counters.dropped, ObservedKind.ABANDONED: counters.dropped,
+            ObservedKind.STALE: counters.stale, ObservedKind.REORGANISED: counters.reorganisations,
+        }  # fmt: skip
         counts = counted.get(observed.kind)
         if counts is not None:
             reason = observed.detail.partition(":")[0]
             counts[reason] = counts.get(reason, 0) + 1
-        elif observed.kind is ObservedKind.SETTLED:
-            self.settle(observed.subjects)
         if observed.kind is ObservedKind.ABANDONED:
             self.abandoned |= dict.fromkeys(observed.subjects, Reason(observed.detail))
             while len(self.abandoned) > ABANDONED_LIMIT:
                 del self.abandoned[next(iter(self.abandoned))]
+        if observed.kind in {ObservedKind.SETTLED, ObservedKind.ABANDONED}:
             self.settle(observed.subjects)
 
     def _set_timer(self, name: str, delay_ns: int) -> None:

@@ -5,7 +5,6 @@ their certificate.  An alias is a local name and never leaves this host.
 """
 
 import fcntl
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -18,18 +17,10 @@ import msgspec
 
 from ehrcore.consent import Organisation
 from ehrcore.crypto import Crypto
-from ehrcore.drive.net.files import read_file, read_secret, write_file
-from ehrcore.drive.net.keys import (
-    SIGNING_FILE,
-    WRAP_FILE,
-    Passphrase,
-    read_scalar,
-    read_wrap_key,
-    write_key,
-)
-from ehrcore.drive.net.plan import CERTIFICATE_FILE, REMEMBERED_SIGNATURES, NetworkFolder, NetworkPlan
+from ehrcore.drive.net.files import indented, open_lock, read_file, read_json, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, open_signer, read_wrap_key, write_key
+from ehrcore.drive.net.plan import CERTIFICATE_FILE, NetworkFolder, NetworkPlan
 from ehrcore.errors import DeploymentError, IdentityError
-from ehrcore.hashing import find_suite
 from ehrcore.identity import Capacity, CertificateBody
 from ehrcore.signing import PrivateKey, find_scheme
 from ehrcore.types import NodeId, Role
@@ -71,10 +62,14 @@ def check_alias(alias: str) -> str:
 
 def home_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Path:
     """Where the keys of a person, or of a node, lie; `DeploymentError` if they are not on this host."""
-    home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
+    home = _home(folder, plan, alias)
     if not (home / SIGNING_FILE).exists():
         raise _unknown(folder, alias)
     return home
+
+
+def _home(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> Path:
+    return folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
 
 
 def _unknown(folder: NetworkFolder, alias: str) -> DeploymentError:
@@ -90,9 +85,7 @@ def open_person(folder: NetworkFolder, plan: NetworkPlan, alias: str, passphrase
     """
     home, params = home_of(folder, plan, alias), plan.open_genesis().params
     subject = alias if alias in plan.nodes else _read_subject(home / SUBJECT_FILE)
-    scheme = find_scheme(f"{params.curve}/cryptography")
-    key = scheme.private_key(read_scalar(home / SIGNING_FILE, params.curve, passphrase))
-    crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
+    key, crypto = open_signer(home / SIGNING_FILE, params, passphrase)
     return Person(subject, alias, key, read_wrap_key(home / WRAP_FILE, passphrase), crypto)
 
 
@@ -100,10 +93,8 @@ def open_issuer(folder: NetworkFolder, plan: NetworkPlan, *, is_signing: bool = 
     """What reads the network's X.509, and signs it if asked to: then where the authority's folder is."""
     from ehrcore.x509 import Issuer  # noqa: PLC0415 - X.509 is slow to import
 
-    params, key = plan.open_genesis().params, None
-    if is_signing:
-        scheme = find_scheme(f"{params.curve}/cryptography")
-        key = scheme.private_key(read_scalar(folder.authority / SIGNING_FILE, params.curve))
+    params = plan.open_genesis().params
+    key = open_signer(folder.authority / SIGNING_FILE, params)[0] if is_signing else None
     return Issuer(params.name, params.curve, params.authority_key, key)
 
 
@@ -111,9 +102,8 @@ def read_certificate(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> tu
     """What a person, or a node, is certified for by the file that lies here, and its DER; errors name the file."""
     from ehrcore.x509_parts import from_pem  # noqa: PLC0415
 
-    home = folder.node(alias) if alias in plan.nodes else folder.path / "persons" / check_alias(alias)
-    path = home / CERTIFICATE_FILE
-    if not home.exists():
+    path = _home(folder, plan, alias) / CERTIFICATE_FILE
+    if not path.parent.exists():
         raise _unknown(folder, alias)
     data = read_file(path, 1 << 16)
     try:
@@ -127,7 +117,7 @@ def subject_of(folder: NetworkFolder, plan: NetworkPlan, alias: str) -> str:
     """The name on the chain of a person or node; a name of the chain itself is one, too, for who is not known here."""
     if alias in plan.nodes or _SUBJECT.fullmatch(alias):
         return alias
-    path = folder.path / "persons" / check_alias(alias) / SUBJECT_FILE
+    path = _home(folder, plan, alias) / SUBJECT_FILE
     if not path.exists():
         raise _unknown(folder, alias)
     return _read_subject(path)
@@ -224,7 +214,6 @@ class Directory(msgspec.Struct, forbid_unknown_fields=True):
     persons: dict[str, Entry] = {}
 
     def take_serial(self) -> int:
-        """The next serial."""
         self.next_serial += 1
         return self.next_serial - 1
 
@@ -245,10 +234,7 @@ def read_directory(folder: NetworkFolder, plan: NetworkPlan) -> Directory:
     path = folder.authority / DIRECTORY_FILE
     if not path.exists():
         return Directory(1 + max(item.body.serial for item in plan.open_genesis().certificates))
-    try:
-        return msgspec.json.decode(read_secret(path, _DIRECTORY_BYTES), type=Directory)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: expected the directory of persons, found: {error}") from None
+    return read_json(path, Directory, "the directory of persons", _DIRECTORY_BYTES, is_secret=True)
 
 
 @contextmanager
@@ -256,12 +242,8 @@ def change_directory(folder: NetworkFolder, plan: NetworkPlan) -> Iterator[Direc
     """The directory, to be changed by one at a time; written at the end unless an error is raised."""
     if not folder.authority.exists():
         raise DeploymentError(f"{folder.authority}: expected the authority, who knows persons, on this host")
-    descriptor = os.open(folder.authority / "persons.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    with open_lock(folder.authority / "persons.lock") as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         directory = read_directory(folder, plan)
         yield directory
-        data = msgspec.json.format(msgspec.json.encode(directory), indent=1)
-        write_file(folder.authority / DIRECTORY_FILE, data, is_secret=True)
-    finally:
-        os.close(descriptor)
+        write_file(folder.authority / DIRECTORY_FILE, indented(directory, 1), is_secret=True)

@@ -6,6 +6,7 @@ key without it is found out when a node starts.
 """
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +20,14 @@ from ehrcore.codec import decode, encode
 from ehrcore.consensus.work import LEAST_WINDOW
 from ehrcore.consent import Organisation
 from ehrcore.crypto import Crypto
-from ehrcore.drive.net.files import read_file, read_secret, write_file
-from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, read_scalar
+from ehrcore.drive.net.files import indented, read_hex, read_json, write_file
+from ehrcore.drive.net.keys import SIGNING_FILE, WRAP_FILE, Passphrase, open_signer
 from ehrcore.errors import CodecError, DeploymentError, ParameterError
 from ehrcore.hashing import find_suite
 from ehrcore.network import Network, found_network, list_roles
 from ehrcore.params import ChainParams, ConsensusRule, Dissemination, Limits, StakeRule, Topology, WorkRule, majority
 from ehrcore.pseudonyms import PseudonymKind
 from ehrcore.roles import Context
-from ehrcore.roles.context import Kept
 from ehrcore.rules import AUTHORITY
 from ehrcore.signing import CURVES, derive_secret, find_scheme
 from ehrcore.types import Role
@@ -35,8 +35,6 @@ from ehrcore.types import Role
 FORMAT: Final = "ehrcore-network-1"
 #: The paper's agents listen here (Algorithm 4); the other nodes follow, one port each.
 FIRST_PORT: Final = 7777
-#: A node under load has thousands of transactions under way, and meets each signature twice.
-REMEMBERED_SIGNATURES: Final = 65_536
 PLAN_FILE: Final = "network.json"
 STORE_FILE: Final = "store.json"
 CERTIFICATE_FILE: Final = "certificate.pem"
@@ -185,6 +183,9 @@ class NetworkPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         """Role of every node, by name."""
         return {name: Role(name.rpartition("-")[0]) for name in self.nodes}
 
+    def names(self, wanted: Role) -> list[str]:
+        return [name for name, role in self.roles().items() if role is wanted]
+
 
 def _signed_content(plan: NetworkPlan) -> tuple[Any, ...]:
     nodes = tuple((name, place.host, place.port, place.link_key) for name, place in plan.nodes.items())
@@ -195,34 +196,18 @@ class NetworkFolder:
     """Where everything lies below one folder."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @property
-    def plan_path(self) -> Path:
-        """The public plan."""
-        return self.path / PLAN_FILE
-
-    @property
-    def authority(self) -> Path:
-        """The authority's own folder: its key, the pseudonyms' secret, the TLS authority; no node reads it."""
-        return self.path / "authority"
-
-    @property
-    def objects(self) -> Path:
-        """The off-chain store that all nodes of this host share (the paper's cloud)."""
-        return self.path / "objects"
+        self.path, self.plan_path = path, path / PLAN_FILE
+        #: The authority's own folder: its key, the pseudonyms' secret, the TLS authority; no node reads it.
+        self.authority = path / "authority"
+        #: The off-chain store that all nodes of this host share (the paper's cloud).
+        self.objects = path / "objects"
 
     def node(self, name: str) -> Path:
-        """The folder of one node."""
         return self.path / "nodes" / name
 
     def read_plan(self) -> NetworkPlan:
         """The plan; `DeploymentError` if there is none or it is not one."""
-        data = read_file(self.plan_path)
-        try:
-            plan = msgspec.json.decode(data, type=NetworkPlan)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DeploymentError(f"{self.plan_path}: expected a network's plan, found: {error}") from None
+        plan = read_json(self.plan_path, NetworkPlan, "a network's plan")
         if plan.format != FORMAT:
             raise DeploymentError(f"{self.plan_path}: expected format {FORMAT}, found {plan.format!r}")
         try:
@@ -231,30 +216,21 @@ class NetworkFolder:
             raise DeploymentError(f"{self.plan_path}: expected a chain and names of nodes, found: {error}") from None
         return plan
 
-    def context(self, plan: NetworkPlan, name: str, kept: Kept | None = None) -> Context:
+    def context(self, plan: NetworkPlan, name: str) -> Context:
         """What the node ``name`` is given when it starts: its key from its own folder."""
         genesis, path = plan.open_genesis(), self.node(name) / SIGNING_FILE
-        params = genesis.params
-        scheme = find_scheme(f"{params.curve}/cryptography")
-        key = scheme.private_key(read_scalar(path, params.curve))
+        key, crypto = open_signer(path, genesis.params)
         certified = {certificate.body.subject: certificate.body.public_key for certificate in genesis.certificates}
         if certified.get(name) != key.public_bytes:
             raise DeploymentError(f"{path}: expected the private key that {name} is certified for, found another")
-        crypto = Crypto(find_suite(params.hash_suite), scheme, key, REMEMBERED_SIGNATURES)
-        return Context(name, params, bytes.fromhex(plan.chain), genesis.certificates, crypto, kept or Kept())
+        return Context(name, genesis.params, bytes.fromhex(plan.chain), genesis.certificates, crypto)
 
     def open_authority(self, plan: NetworkPlan, passphrase: Passphrase | None = None) -> Authority:
         """The AAA itself, for pseudonyms and orders; only where its folder is."""
-        genesis = plan.open_genesis()
-        scheme = find_scheme(f"{genesis.params.curve}/cryptography")
-        key = scheme.private_key(read_scalar(self.authority / SIGNING_FILE, genesis.params.curve, passphrase))
-        crypto = Crypto(find_suite(genesis.params.hash_suite), scheme, key)
-        path = self.authority / "pseudonyms.key"
-        try:
-            secret = bytes.fromhex(read_secret(path).decode())
-        except ValueError:
-            raise DeploymentError(f"{path}: expected a secret in hexadecimal, found something else") from None
-        return Authority(genesis.params.name, crypto, secret, plan.pseudonyms, genesis.params.authority_key)
+        params = plan.open_genesis().params
+        _, crypto = open_signer(self.authority / SIGNING_FILE, params, passphrase)
+        secret = read_hex(self.authority / "pseudonyms.key", "a secret")
+        return Authority(params.name, crypto, secret, plan.pseudonyms, params.authority_key)
 
 
 def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | None = None) -> NetworkPlan:
@@ -271,27 +247,18 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
     places = place_nodes(config, roles)
     # Who reads (a visitor), and who holds parts of records' keys (a contributor), is sent secrets.
     sealed = {name: _link_secret(f"wrap|{label}", name) for name, role in roles.items() if role in _SEALED_TO}
+    wrap_keys = {name: bytes.fromhex(_link_public(secret)) for name, secret in sealed.items()}
     network = found_network(
-        params,
-        "cryptography",
-        label,
-        organisations=config.organisations,
-        pseudonyms=config.pseudonyms,
-        wrap_keys={name: bytes.fromhex(_link_public(secret)) for name, secret in sealed.items()},
-    )
+        params, "cryptography", label, organisations=config.organisations, pseudonyms=config.pseudonyms,
+        wrap_keys=wrap_keys,
+    )  # fmt: skip
     links = {name: _link_secret(label, name) for name in network.roles}
     nodes = {name: NodePlan(place.host, place.port or 0, _link_public(links[name])) for name, place in places.items()}
     genesis = base64.b64encode(encode(Genesis(network.params, network.certificates))).decode()
     plan = NetworkPlan(
-        format=FORMAT,
-        name=config.name,
-        chain=network.chain.hex(),
-        tls=config.tls,
-        pseudonyms=config.pseudonyms,
-        nodes=nodes,
-        genesis=genesis,
-        signature="",
-    )
+        format=FORMAT, name=config.name, chain=network.chain.hex(), tls=config.tls, pseudonyms=config.pseudonyms,
+        nodes=nodes, genesis=genesis, signature="",
+    )  # fmt: skip
     plan = msgspec.structs.replace(plan, signature=network.authority_crypto.sign(_signed_content(plan)).hex())
     _write_secrets(folder, network, label, links, sealed)
     _write_certificates(folder, network)
@@ -301,9 +268,9 @@ def found(path: Path, config: NetworkConfig, genesis_time: int, label: str | Non
         issue_certificates(folder, plan)
     folder.objects.mkdir(mode=0o700, exist_ok=True)
     if config.store is not None:
-        write_file(path / STORE_FILE, msgspec.json.format(msgspec.json.encode(config.store), indent=2))
+        write_file(path / STORE_FILE, indented(config.store))
     # Last, for it is what makes the folder a network.
-    write_file(folder.plan_path, msgspec.json.format(msgspec.json.encode(plan), indent=2))
+    write_file(folder.plan_path, indented(plan))
     return plan
 
 
@@ -361,8 +328,6 @@ def _write_certificates(folder: NetworkFolder, network: Network) -> None:
 
 
 def _link_secret(label: str, name: str) -> bytes:
-    import hashlib  # noqa: PLC0415
-
     return hashlib.sha256(f"link|{label}|{name}".encode()).digest()
 
 

@@ -10,9 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
-from ehrcore.drive.net.files import read_file
+from ehrcore.drive.net.files import read_json
 from ehrcore.drive.net.plan import NetworkFolder, NetworkPlan
 from ehrcore.errors import DeploymentError
 
@@ -44,10 +42,7 @@ def read_routes(folder: NetworkFolder, plan: NetworkPlan, name: str) -> Routes:
     path = folder.node(name) / ROUTES_FILE
     if not path.exists():
         return Routes(plan)
-    try:
-        detours = msgspec.json.decode(read_file(path, 1 << 20), type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: expected peers with host:port, found: {error}") from None
+    detours = read_json(path, dict[str, str], "peers with host:port", 1 << 20)
     for peer, place in detours.items():
         if peer not in plan.nodes or peer == name:
             raise DeploymentError(f"{path}: expected another node of the plan, found {peer!r}")

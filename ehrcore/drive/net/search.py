@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from ehrcore.block import Header
 from ehrcore.consensus.work import Grind
 from ehrcore.effects import Work, WorkFound
 from ehrcore.hashing import HashSuite
@@ -26,26 +27,24 @@ class Search:
         """Give up the search before this one, and begin it if there is a header."""
         self.stop()
         if work.header is not None:
-            self._task = asyncio.get_running_loop().create_task(self._run(work), name="search")
+            self._task = asyncio.get_running_loop().create_task(self._run(work.job, work.header), name="search")
 
     def stop(self) -> None:
-        """Give up the search."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
-    async def _run(self, work: Work) -> None:
-        assert work.header is not None  # noqa: S101 - `start` has looked
+    async def _run(self, job: int, header: Header) -> None:
         start, count = 0, 1_024
         while True:
             begin = time.perf_counter_ns()
-            nonce = self._grind(self._suite, work.header, start, count)
+            nonce = self._grind(self._suite, header, start, count)
             start += count
             self.tries += count
             if nonce is not None:
                 # From here on it must not be cancelled: to tell is to start the next search.
                 self._task = None
-                await self._found(WorkFound(work.job, nonce))
+                await self._found(WorkFound(job, nonce))
                 return
             spent = time.perf_counter_ns() - begin
             count = min(max(count * SLICE_NS // max(spent, 1), 256), 1 << 20)

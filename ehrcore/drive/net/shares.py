@@ -70,7 +70,6 @@ class ShareStore:
             raise LedgerError(f"{path}: expected a node's shares of keys, found: {error}") from None
 
     def close(self) -> None:
-        """Release the file."""
         self._db.close()
 
     # -- deposits ----------------------------------------------------------------------------------------------
@@ -122,7 +121,6 @@ class ShareStore:
         return self._number("SELECT count(*) FROM deposits WHERE author = ? AND is_claimed = 0", author)
 
     def count(self) -> int:
-        """How many shares are held."""
         return self._number("SELECT count(*) FROM deposits")
 
     def count_lacking(self) -> int:

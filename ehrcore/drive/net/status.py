@@ -4,13 +4,14 @@ import os
 import resource
 import time
 from collections import deque
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ehrcore.drive.net.links import Traffic
+from ehrcore.drive.net.links import Flow
 
 if TYPE_CHECKING:
     from ehrcore.drive.net.host import NodeHost
@@ -27,7 +28,7 @@ class Counters:
     Under proof of work, ``stale`` counts blocks by proposer and ``reorganisations`` by the blocks that were left.
     """
 
-    received: dict[str, Traffic] = field(default_factory=dict)
+    received: dict[str, Flow] = field(default_factory=dict)
     frames_in: int = 0
     http: dict[tuple[str, str, int], int] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
@@ -37,13 +38,6 @@ class Counters:
     resent: int = 0
     expired: int = 0
     latencies_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LATENCIES))
-
-
-class Flow(msgspec.Struct, frozen=True):
-    """Messages and their bytes, to or from one role."""
-
-    messages: int
-    size_bytes: int
 
 
 class CommitLatency(msgspec.Struct, frozen=True):
@@ -111,11 +105,6 @@ def summarise_latency(latencies_ns: deque[int]) -> CommitLatency | None:
     return CommitLatency(p50, p95, p99, ordered[-1] / 1e6, count)
 
 
-def flows(by_role: dict[str, Traffic]) -> dict[str, Flow]:
-    """A copy that no longer changes."""
-    return {role: Flow(traffic.messages, traffic.size_bytes) for role, traffic in by_role.items()}
-
-
 def read_rss_bytes() -> int:
     """Resident memory now (Linux), or the most so far where only that is known."""
     try:
@@ -146,8 +135,8 @@ def build_status(host: "NodeHost") -> NodeStatus:
         voluntary_switches=usage.ru_nvcsw,
         involuntary_switches=usage.ru_nivcsw,
         durable_commits=host.journal.commits + (library.commits if library else 0),
-        received=flows(counters.received),
-        sent=flows(sent.by_role),
+        received=deepcopy(counters.received),
+        sent=deepcopy(sent.by_role),
         frames_in=counters.frames_in,
         frames_out=sent.frames,
         retries=sent.retries,

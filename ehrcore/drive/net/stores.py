@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ehrcore.drive.net.files import read_file, read_secret
+from ehrcore.drive.net.files import read_json, read_secret
 from ehrcore.drive.net.objects import CHUNK_BYTES, MAX_WHOLE_BYTES, FileStore, Store, name_object
 from ehrcore.drive.net.plan import STORE_FILE, NetworkFolder, StoreConfig
 from ehrcore.errors import DeploymentError, StorageError
@@ -38,12 +38,7 @@ def open_store(folder: NetworkFolder) -> Store:
 def read_store_config(folder: NetworkFolder) -> StoreConfig | None:
     """What ``store.json`` says, if there is one; `DeploymentError` if it cannot be used."""
     path = folder.path / STORE_FILE
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(read_file(path, 1 << 16), type=StoreConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: expected a store, found: {error}") from None
+    return read_json(path, StoreConfig, "a store", 1 << 16) if path.exists() else None
 
 
 def connect(config: StoreConfig, credentials: Mapping[str, str] | None = None) -> Store:
@@ -92,7 +87,6 @@ class RemoteStore:
             raise DeploymentError(f"store {config.url}: expected options that fit it, found others") from None
 
     def put(self, location: str, body: bytes) -> None:
-        """See `Store.put`."""
         if self._ask(self._api.put, location, body, use_multipart=len(body) > PART_BYTES) is None:
             raise self._missing(location)
 
@@ -111,7 +105,6 @@ class RemoteStore:
         return size
 
     def get(self, location: str) -> bytes | None:
-        """See `Store.get`."""
         found = self._ask(self._api.get, location)
         if found is None or found.meta["size"] > MAX_WHOLE_BYTES:
             return None
@@ -121,7 +114,6 @@ class RemoteStore:
             raise self._trouble(location, error) from None
 
     def open(self, location: str) -> Iterator[bytes] | None:
-        """See `Store.open`."""
         found = self._ask(self._api.get, location)
         return None if found is None else self._read_chunks(location, found)
 
@@ -133,7 +125,6 @@ class RemoteStore:
             raise self._trouble(location, error) from None
 
     def delete(self, location: str) -> None:
-        """See `Store.delete`."""
         self._ask(self._api.delete, location)
 
     def _ask(self, call: Callable[..., Any], location: str, *arguments: Any, **options: Any) -> Any:

@@ -88,17 +88,11 @@ async def follow_waiting(host: NodeHost) -> None:
             seen, at = host.height, host.now()
 
 
-async def follow_ledger(host: NodeHost) -> None:
-    """See `Custody.run`."""
-    if host.custody is not None:
-        await host.custody.run()
-
-
 def followers(host: NodeHost) -> list["asyncio.Task[None]"]:
     """The tasks that a node of this role runs beside its role."""
-    tasks = [follow_chain]
+    work = [follow_chain(host)]
     if host.role in {Role.AGENT, Role.COORDINATOR}:
-        tasks.append(follow_waiting)
+        work.append(follow_waiting(host))
     if host.custody is not None:
-        tasks.append(follow_ledger)
-    return [asyncio.create_task(task(host), name=task.__name__) for task in tasks]
+        work.append(host.custody.run())
+    return [asyncio.create_task(each) for each in work]

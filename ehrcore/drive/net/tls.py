@@ -7,7 +7,6 @@ Each side refuses a peer without a certificate of this network, under OpenSSL's 
 import ipaddress
 import ssl
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -86,11 +85,7 @@ def _build(
 ) -> x509.Certificate:
     """A certificate of the authority itself if ``names`` is None, else of a node (RFC 5280 sections 4.2.1.1 to .12)."""
     is_authority = names is None
-    usage = {
-        "digital_signature": not is_authority,
-        "key_cert_sign": is_authority,
-        "crl_sign": is_authority,
-    }
+    usage = {"digital_signature": not is_authority, "key_cert_sign": is_authority, "crl_sign": is_authority}
     others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
     builder = (
         x509.CertificateBuilder(issuer, subject, public, x509.random_serial_number(), now - SLACK, now + VALIDITY)
@@ -104,9 +99,8 @@ def _build(
     )
     if names is not None:
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = builder.add_extension(names, critical=False).add_extension(
-            x509.ExtendedKeyUsage(purposes), critical=False
-        )
+        for extension in (names, x509.ExtendedKeyUsage(purposes)):
+            builder = builder.add_extension(extension, critical=False)
     return builder.sign(signer, SHA256())
 
 
@@ -133,17 +127,13 @@ def _context(folder: NetworkFolder, name: str, protocol: int) -> ssl.SSLContext:
         raise DeploymentError(f"{authority}: expected the TLS authority's certificate, found: {error}") from None
     read_file(own / CERTIFICATE_FILE)
     read_secret(own / KEY_FILE)
-    _load_own(context, own)
-    return context
-
-
-def _load_own(context: ssl.SSLContext, own: Path) -> None:
     try:
         context.load_cert_chain(own / CERTIFICATE_FILE, own / KEY_FILE, password=_refuse_password)
     except (ssl.SSLError, ValueError) as error:
         raise DeploymentError(
             f"{own / CERTIFICATE_FILE}: expected a certificate and its key in {KEY_FILE}, found: {error}"
         ) from None
+    return context
 
 
 def _refuse_password() -> bytes:

@@ -12,12 +12,7 @@ from ehrcore.sealing import record_context, seal_stream
 
 
 def put_sealed(
-    store: Store,
-    suite: HashSuite,
-    key: bytes,
-    kind: RecordKind,
-    pseudonym: bytes,
-    read: Callable[[], Iterable[bytes]],
+    store: Store, suite: HashSuite, key: bytes, kind: RecordKind, pseudonym: bytes, read: Callable[[], Iterable[bytes]]
 ) -> RecordRef:
     """Seal what ``read()`` gives under the fresh ``key``, keep it where its digest says, and return what is declared.
 

@@ -13,7 +13,7 @@ from ehrcore.cli.trail import HEADINGS, SHORT, show_trail, summarise
 from ehrcore.codec import encode
 from ehrcore.consent import Emergency, Purpose
 from ehrcore.drive.cost import FREE
-from ehrcore.drive.net.client import Answer, NoAnswerError
+from ehrcore.drive.net.client import Answer, Client, NoAnswerError
 from ehrcore.drive.net.objects import FileStore
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Requested
@@ -57,6 +57,8 @@ def audit(tmp_path) -> Audit:
 
 class Keeper:
     """A ledger keeper that hands out blocks, as a client sees it."""
+
+    blocks = Client.blocks
 
     def __init__(self, blocks: list[Finalised], *, says: Exception | None = None) -> None:
         self._blocks, self._says, self.asked = blocks, says, 0

@@ -397,10 +397,10 @@ def test_one_contributors_word_counts_once_wherever_it_comes_from(path: Path) ->
     async def check(ward: Ward) -> None:
         desk = Desk(ward.client, None, argparse.Namespace(timeout=0.8, no_wait=False, visitor="visitor-0"))
         access = Access(Action.READ, PATIENT, 1, bytes(32), Purpose.TREATMENT)
-        assert (await desk.settle_payload(access)).verdict == Reason.NO_CONSENT
+        assert (await desk.settle_alone(access)).verdict == Reason.NO_CONSENT
         honest = ward.client.receipt
         ward.client.receipt = lambda _, tx_id: honest("contributor-0", tx_id)  # type: ignore[method-assign]
-        outcome = await desk.settle_payload(access)
+        outcome = await desk.settle_alone(access)
         assert "confirmed by 1 of 3 contributors" in outcome.verdict
         assert "contributor-1: receipt: expected its own word, found that of contributor-0" in outcome.verdict
 
@@ -689,15 +689,15 @@ def test_a_reader_gives_back_a_share_that_was_lost_or_never_came(path: Path, tmp
         forged = [msgspec.structs.replace(handed[0].release, signature=bytes(64))]
         keeper._clock = lambda: clock() + 2 * custodian.CLOCK_NS
         liar = [client_module.Handed(item.custodian, forged[0], item.share) for item in handed]
-        assert await custodians.restore(liar, record) == []
-        assert await custodians.restore(handed, record) == ["contributor-1"]
+        assert await custodians.restore(liar) == []
+        assert await custodians.restore(handed) == ["contributor-1"]
         assert lacking(ward) == [0, 0, 0]
         keeper._clock = clock
         again, troubles = await custodians.collect(access, tx_id, record, ward.anna.wrap_key)
         assert (len(again), troubles) == (3, {})
         await ward.say(ward.anna, Erasure(PATIENT, ward.anna.crypto.hash_struct(record)))
         keeper._clock = lambda: clock() + 2 * custodian.CLOCK_NS
-        assert await custodians.restore(handed, record) == []
+        assert await custodians.restore(handed) == []
         assert lacking(ward) == [0, 0, 0]
 
     kept: list[tuple[bytes, RecordRef]] = []

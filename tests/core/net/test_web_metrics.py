@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ehrcore.drive.net.status import CommitLatency, Flow, NodeStatus
+from ehrcore.drive.net.links import Flow
+from ehrcore.drive.net.status import CommitLatency, NodeStatus
 from ehrcore.drive.net.web.metrics import write_metrics
 from tests.core.net.conftest import Local, Written
 

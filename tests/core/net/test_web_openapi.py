@@ -69,7 +69,7 @@ def test_every_parameter_of_a_path_is_described() -> None:
     for route in ROUTES:
         named = {item.name for item in route.parameters if item.place == "path"}
         assert named == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
-        assert set(route.problems) <= set(PROBLEMS)
+        assert set(route.all_problems) <= set(PROBLEMS)
 
 
 def test_the_example_is_a_transaction_of_this_chain(written: Written) -> None:

@@ -119,7 +119,6 @@ class _Connection(web.RequestHandler):
         self._stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol.connection_made`."""
         address = str((transport.get_extra_info("peername") or ("",))[0])
         if not self._site.admit(address):
             self._force_close = True
@@ -130,7 +129,6 @@ class _Connection(web.RequestHandler):
         self._await_headers()
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol.data_received`."""
         super().data_received(data)
         if self._is_at_work:
             if self._headers is not None:
@@ -156,8 +154,7 @@ class _Connection(web.RequestHandler):
 
     def _leave(self, transport: asyncio.BaseTransport, problem: ProblemError) -> None:
         """Tell of a problem that comes before any request, and close."""
-        count_problem(self._site, problem)
-        count_answer(self._site, OTHER, UNMATCHED, problem.status)
+        self._count(problem)
         body = msgspec.json.encode(problem.view())
         lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}", f"Server: {SERVER}"]
         lines += [f"{name}: {value}" for name, value in problem.headers().items()]
@@ -167,19 +164,16 @@ class _Connection(web.RequestHandler):
         transport.close()
 
     def pause_writing(self) -> None:
-        """See `asyncio.Protocol.pause_writing`."""
         super().pause_writing()
         if self.transport is not None:
             self._stall = asyncio.get_running_loop().call_later(STALL_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """See `asyncio.Protocol.resume_writing`."""
         super().resume_writing()
         if self._stall is not None:
             self._stall.cancel()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See `asyncio.Protocol.connection_lost`."""
         if self._address is None:
             return
         self._site.dismiss(self._address)
@@ -191,14 +185,16 @@ class _Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """See `web.RequestHandler.handle_error`."""
         if not isinstance(exc, BadHttpMessage) or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
         found = (message or "nothing").strip().partition("\n")[0]
         problem = ProblemError("malformed-http", f"request: expected HTTP/1.1, found: {found}")
+        self._count(problem)
+        return respond_problem(problem)
+
+    def _count(self, problem: ProblemError) -> None:
         count_problem(self._site, problem)
         count_answer(self._site, OTHER, UNMATCHED, problem.status)
-        return respond_problem(problem)
 
 
 class _Server(web.Server):

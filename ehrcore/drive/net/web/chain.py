@@ -6,20 +6,12 @@ from typing import Final
 
 from aiohttp import web
 
-from ehrcore.codec import decode, encode
+from ehrcore.codec import encode
 from ehrcore.drive.net.host import NodeHost
 from ehrcore.drive.net.library import Found
-from ehrcore.drive.net.web.exchange import Site, read_body, respond, respond_json
+from ehrcore.drive.net.web.exchange import Site, read_struct, respond, respond_json
 from ehrcore.drive.net.web.problems import ProblemError
-from ehrcore.drive.net.web.views import (
-    BLOCKS_MEDIA,
-    FLAGS_MEDIA,
-    RECEIPT_MEDIA,
-    block_summary,
-    block_view,
-    found_view,
-)
-from ehrcore.errors import CodecError
+from ehrcore.drive.net.web.views import BLOCKS_MEDIA, FLAGS_MEDIA, RECEIPT_MEDIA, block_summary, block_view, found_view
 from ehrcore.ledger import Entry
 from ehrcore.types import Digest
 
@@ -54,8 +46,12 @@ def find_transaction(host: NodeHost, tx_id: bytes) -> tuple[Found, Entry]:
     """A transaction and the ledger's entry that holds it; a problem if there is none."""
     found = host.find(tx_id)
     if found is None:
-        raise ProblemError("unknown-transaction", f"transaction {tx_id.hex()}: expected one in the ledger, found none")
+        raise _unknown(tx_id)
     return found, find_block(host, found.height)
+
+
+def _unknown(tx_id: bytes) -> ProblemError:
+    return ProblemError("unknown-transaction", f"transaction {tx_id.hex()}: expected one in the ledger, found none")
 
 
 def find_block(host: NodeHost, height: int) -> Entry:
@@ -86,11 +82,7 @@ async def get_blocks(site: Site, request: web.Request) -> web.Response:
 
 async def post_final(site: Site, request: web.Request) -> web.Response:
     """Which of these transactions the ledger holds."""
-    body = await read_body(site, request, MAX_IDS_BYTES)
-    try:
-        tx_ids = decode(body, tuple[Digest, ...])
-    except CodecError as error:
-        raise ProblemError("malformed", str(error)) from None
+    tx_ids = await read_struct(site, request, tuple[Digest, ...], MAX_IDS_BYTES)
     if len(tx_ids) > MAX_IDS:
         raise ProblemError("malformed", f"ids: expected at most {MAX_IDS}, found {len(tx_ids)}")
     library, flags = site.host.library, bytearray()
@@ -112,7 +104,7 @@ async def get_receipt(site: Site, request: web.Request) -> web.Response:
     tx_id = parse_id(request.match_info["id"])
     receipt = site.host.receipt(tx_id)
     if receipt is None:
-        raise ProblemError("unknown-transaction", f"transaction {tx_id.hex()}: expected one in the ledger, found none")
+        raise _unknown(tx_id)
     return respond(encode(receipt), RECEIPT_MEDIA)
 
 

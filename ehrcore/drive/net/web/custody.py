@@ -4,20 +4,18 @@ Whatever is not permitted gets the same answer, so that an asker learns nothing 
 the reasons): not whether there is such a record, nor whether it was read or erased.
 """
 
-from collections.abc import Awaitable
-from contextlib import aclosing
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from typing import Final
 
 from aiohttp import web
 
-from ehrcore.codec import decode, encode
+from ehrcore.codec import encode
 from ehrcore.custody import Deposit, LinkUse, ReleaseRequest, SearchRequest
 from ehrcore.drive.net.custody import Custody, DeniedError, FullError
-from ehrcore.drive.net.web.exchange import SERVER, Site, read_body, require_media, respond
+from ehrcore.drive.net.web.exchange import SERVER, Site, read_struct, respond
 from ehrcore.drive.net.web.problems import ProblemError
-from ehrcore.errors import CodecError, StorageError
-
-T = TypeVar("T")
+from ehrcore.errors import StorageError
 
 DEPOSIT_MEDIA: Final = "application/vnd.ehrcore.deposit"
 REQUEST_MEDIA: Final = "application/vnd.ehrcore.release-request"
@@ -32,33 +30,32 @@ MAX_REQUEST_BYTES: Final = 4 << 10
 
 async def post_deposit(site: Site, request: web.Request) -> web.Response:
     """Keep a share of a record's key; it is durable when this is answered."""
-    deposit = await _read(site, request, DEPOSIT_MEDIA, Deposit, MAX_DEPOSIT_BYTES)
-    await _permitted(_custody(site).deposit(deposit))
+    deposit = await read_struct(site, request, Deposit, MAX_DEPOSIT_BYTES, (DEPOSIT_MEDIA,))
+    with _refusals():
+        await _custody(site).deposit(deposit)
     return respond(b"", OBJECT_MEDIA, 201)
 
 
 async def post_release(site: Site, request: web.Request) -> web.Response:
     """Release a share of a record's key, and a link to the record, to who may read it."""
-    asked = await _read(site, request, REQUEST_MEDIA, ReleaseRequest, MAX_REQUEST_BYTES)
-    return respond(encode(await _permitted(_custody(site).release(asked))), RELEASE_MEDIA)
+    asked = await read_struct(site, request, ReleaseRequest, MAX_REQUEST_BYTES, (REQUEST_MEDIA,))
+    with _refusals():
+        return respond(encode(await _custody(site).release(asked)), RELEASE_MEDIA)
 
 
 async def post_search(site: Site, request: web.Request) -> web.Response:
     """List the records that an accepted search is about."""
-    asked = await _read(site, request, SEARCH_MEDIA, SearchRequest, MAX_REQUEST_BYTES)
-    return respond(await _permitted(_custody(site).search(asked)), PAGE_MEDIA)
+    asked = await read_struct(site, request, SearchRequest, MAX_REQUEST_BYTES, (SEARCH_MEDIA,))
+    with _refusals():
+        return respond(await _custody(site).search(asked), PAGE_MEDIA)
 
 
 async def post_object(site: Site, request: web.Request) -> web.StreamResponse:
     """Stream the sealed object that a link is for; the link is used up by that."""
-    use = await _read(site, request, LINK_USE_MEDIA, LinkUse, MAX_REQUEST_BYTES)
+    use = await read_struct(site, request, LinkUse, MAX_REQUEST_BYTES, (LINK_USE_MEDIA,))
     custody = _custody(site)
-    try:
+    with _refusals():
         link = custody.use(use)
-    except DeniedError:
-        raise _not_permitted() from None
-    except FullError as error:
-        raise ProblemError("busy", str(error)) from None
     response = web.StreamResponse(headers={"Server": SERVER, "Content-Type": OBJECT_MEDIA, "Cache-Control": "no-store"})
     try:
         async with aclosing(custody.stream(link)) as chunks:
@@ -85,22 +82,11 @@ def _custody(site: Site) -> Custody:
     return custody
 
 
-async def _permitted(work: Awaitable[T]) -> T:
+@contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        return await work
+        yield
     except DeniedError:
-        raise _not_permitted() from None
+        raise ProblemError("not-permitted", "not permitted") from None
     except FullError as error:
         raise ProblemError("busy", str(error)) from None
-
-
-def _not_permitted() -> ProblemError:
-    return ProblemError("not-permitted", "not permitted")
-
-
-async def _read(site: Site, request: web.Request, media: str, kind: type[T], most_bytes: int) -> T:
-    require_media(request, (media,))
-    try:
-        return decode(await read_body(site, request, most_bytes), kind)
-    except CodecError as error:
-        raise ProblemError("malformed", str(error)) from None

@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from ehrcore.drive.net.files import read_file
+from ehrcore.codec import decode
+from ehrcore.drive.net.files import read_json
 from ehrcore.drive.net.web.problems import PROBLEM_MEDIA, ProblemError
 from ehrcore.drive.net.web.views import JSON_MEDIA
-from ehrcore.errors import DeploymentError, EhrError
+from ehrcore.errors import CodecError, EhrError
 
 if TYPE_CHECKING:
     from ehrcore.drive.net.host import NodeHost
+
+T = TypeVar("T")
 
 #: How long a body may take from the end of its headers on.
 BODY_TIMEOUT_S: Final = 10.0
@@ -46,12 +49,7 @@ BOUNDS_FILE: Final = "bounds.json"
 def read_bounds(home: Path) -> Bounds:
     """The bounds in the node's own folder ``home``, the usual ones without a file; `DeploymentError` if it is none."""
     path = home / BOUNDS_FILE
-    if not path.exists():
-        return USUAL
-    try:
-        return msgspec.json.decode(read_file(path, 1 << 16), type=Bounds)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DeploymentError(f"{path}: expected bounds of a node, found: {error}") from None
+    return read_json(path, Bounds, "bounds of a node", 1 << 16) if path.exists() else USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +137,18 @@ async def read_body(site: Site, request: web.Request, most_bytes: int) -> bytes:
     if len(body) > most_bytes:
         raise _too_large(most_bytes, len(body))
     return body
+
+
+async def read_struct(
+    site: Site, request: web.Request, kind: type[T], most_bytes: int, media: Collection[str] = ()
+) -> T:
+    """The body as canonical bytes of ``kind``, of one of these media types if any are named; else a problem."""
+    if media:
+        require_media(request, media)
+    try:
+        return decode(await read_body(site, request, most_bytes), kind)
+    except CodecError as error:
+        raise ProblemError("malformed", str(error)) from None
 
 
 async def _read_parts(content: Any, most_bytes: int) -> bytes:

@@ -7,9 +7,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from ehrcore.drive.net.status import CommitLatency, Flow, NodeStatus
-
-_Rows = Iterable[tuple[tuple[str, ...], float | None]]
+from ehrcore.drive.net.links import Flow
+from ehrcore.drive.net.status import CommitLatency, NodeStatus
 
 
 def write_metrics(status: NodeStatus) -> tuple[bytes, str]:
@@ -48,68 +47,58 @@ class _StatusCollector(Collector):
             ("resident_memory_bytes", "Resident memory.", status.rss_bytes),
             ("start_time_seconds", "Start, since 1970.", status.started_at_ns / 1e9),
         ):
-            yield self._fill(GaugeMetricFamily(f"ehrcore_{name}", text, labels=("role",)), [((), value)])
+            yield self._fill(GaugeMetricFamily(f"ehrcore_{name}", text, labels=("role",)), value, 0)
 
     def _counters(self) -> Iterator[Metric]:
         status = self._status
-        for name, text, labels, rows in (
-            ("ledger_transactions", "Transactions in the ledger.", (), [((), status.transactions)]),
-            ("cpu_seconds", "Processor time.", (), [((), status.cpu_s)]),
-            ("durable_commits", "Waits for the disk.", (), [((), status.durable_commits)]),
-            ("frames_received", "Frames taken.", (), [((), status.frames_in)]),
-            ("frames_sent", "Frames sent, retries included.", (), [((), status.frames_out)]),
-            ("frame_retries", "Frames sent once more.", (), [((), status.retries)]),
-            ("messages_repeated", "Messages said again because nothing had come of them.", (), [((), status.resent)]),
-            (
-                "transactions_expired",
-                "Transactions given up because they did not become final.",
-                (),
-                [((), status.expired)],
-            ),
-            ("messages_overflowed", "Messages dropped from a full queue.", (), [((), status.dropped_messages)]),
-            ("messages_refused", "Messages that a peer would not take.", (), [((), status.refused_messages)]),
-            ("signatures_made", "Signatures made.", (), [((), status.signs)]),
-            ("signatures_verified", "Signatures verified.", (), [((), status.verifies)]),
-            ("hashes", "Hashes computed.", (), [((), status.hashes)]),
-            ("work_hashes", "Hashes tried for proof of work.", (), [((), status.grind_tries)]),
-            ("messages_received", "Messages received.", ("peer_role",), _messages(status.received)),
-            ("received_bytes", "Bytes of messages received.", ("peer_role",), _sizes(status.received)),
-            ("messages_sent", "Messages sent.", ("peer_role",), _messages(status.sent)),
-            ("sent_bytes", "Bytes of messages sent.", ("peer_role",), _sizes(status.sent)),
-            ("context_switches", "Context switches.", ("kind",), _switches(status)),
-            ("http_requests", "Requests answered.", ("method", "route", "status"), _requests(status.http)),
-            ("problems", "Requests refused.", ("problem",), _plain(status.problems)),
-            ("dropped", "What the role dropped.", ("reason",), _plain(status.dropped)),
-            ("stale_blocks", "Blocks that lost to others.", ("proposer",), _plain(status.stale_blocks)),
-            ("reorganisations", "Times that blocks were left.", ("blocks",), _plain(status.reorganisations)),
+        switches = {"voluntary": status.voluntary_switches, "involuntary": status.involuntary_switches}
+        for name, text, labels, found in (
+            ("ledger_transactions", "Transactions in the ledger.", "", status.transactions),
+            ("cpu_seconds", "Processor time.", "", status.cpu_s),
+            ("durable_commits", "Waits for the disk.", "", status.durable_commits),
+            ("frames_received", "Frames taken.", "", status.frames_in),
+            ("frames_sent", "Frames sent, retries included.", "", status.frames_out),
+            ("frame_retries", "Frames sent once more.", "", status.retries),
+            ("messages_repeated", "Messages said again because nothing had come of them.", "", status.resent),
+            ("transactions_expired", "Transactions given up because they did not become final.", "", status.expired),
+            ("messages_overflowed", "Messages dropped from a full queue.", "", status.dropped_messages),
+            ("messages_refused", "Messages that a peer would not take.", "", status.refused_messages),
+            ("signatures_made", "Signatures made.", "", status.signs),
+            ("signatures_verified", "Signatures verified.", "", status.verifies),
+            ("hashes", "Hashes computed.", "", status.hashes),
+            ("work_hashes", "Hashes tried for proof of work.", "", status.grind_tries),
+            ("messages_received", "Messages received.", "peer_role", _messages(status.received)),
+            ("received_bytes", "Bytes of messages received.", "peer_role", _sizes(status.received)),
+            ("messages_sent", "Messages sent.", "peer_role", _messages(status.sent)),
+            ("sent_bytes", "Bytes of messages sent.", "peer_role", _sizes(status.sent)),
+            ("context_switches", "Context switches.", "kind", switches),
+            ("http_requests", "Requests answered.", "method route status", status.http),
+            ("problems", "Requests refused.", "problem", status.problems),
+            ("dropped", "What the role dropped.", "reason", status.dropped),
+            ("stale_blocks", "Blocks that lost to others.", "proposer", status.stale_blocks),
+            ("reorganisations", "Times that blocks were left.", "blocks", status.reorganisations),
         ):
-            yield self._fill(CounterMetricFamily(f"ehrcore_{name}", text, labels=("role", *labels)), rows)
+            family = CounterMetricFamily(f"ehrcore_{name}", text, labels=("role", *labels.split()))
+            yield self._fill(family, found, len(labels.split()))
 
-    def _fill(self, family: GaugeMetricFamily | CounterMetricFamily, rows: _Rows) -> Metric:
-        for labels, value in rows:
-            if value is not None:
-                family.add_metric((self._status.role, *labels), value)
+    def _fill(
+        self, family: GaugeMetricFamily | CounterMetricFamily, found: Mapping[str, int] | float | None, labels: int
+    ) -> Metric:
+        """A number, or numbers by the values of ``labels`` labels after the role, with spaces between them."""
+        if isinstance(found, Mapping):
+            for key, value in found.items():
+                family.add_metric((self._status.role, *key.split(" ", labels - 1)), value)
+        elif found is not None:
+            family.add_metric((self._status.role,), found)
         return family
 
 
-def _messages(flows: Mapping[str, Flow]) -> _Rows:
-    return [((role,), flow.messages) for role, flow in flows.items()]
+def _messages(flows: Mapping[str, Flow]) -> dict[str, int]:
+    return {role: flow.messages for role, flow in flows.items()}
 
 
-def _sizes(flows: Mapping[str, Flow]) -> _Rows:
-    return [((role,), flow.size_bytes) for role, flow in flows.items()]
-
-
-def _switches(status: NodeStatus) -> _Rows:
-    return [(("voluntary",), status.voluntary_switches), (("involuntary",), status.involuntary_switches)]
-
-
-def _requests(http: Mapping[str, int]) -> _Rows:
-    return [(tuple(key.split(" ")), count) for key, count in http.items()]
-
-
-def _plain(counts: Mapping[str, int]) -> _Rows:
-    return [((name,), count) for name, count in counts.items()]
+def _sizes(flows: Mapping[str, Flow]) -> dict[str, int]:
+    return {role: flow.size_bytes for role, flow in flows.items()}
 
 
 def _latency(role: str, latency: CommitLatency) -> Metric:

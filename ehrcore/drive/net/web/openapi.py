@@ -89,7 +89,7 @@ def _answer(content: Content, known: dict[str, Any]) -> dict[str, Any]:
 def _problems(route: Route, known: dict[str, Any]) -> dict[str, Any]:
     """Refusals by status, each with the slugs and titles that it may stand for."""
     by_status: dict[int, list[str]] = {}
-    for slug in dict.fromkeys(("malformed-http", *route.problems)):
+    for slug in dict.fromkeys(route.all_problems):
         by_status.setdefault(PROBLEMS[slug][0], []).append(f"{slug}: {PROBLEMS[slug][1]}.")
     content: dict[str, Any] = {PROBLEM_MEDIA: {"schema": known[str(ProblemView)]}}
     if route.answer.media == HTML_MEDIA:

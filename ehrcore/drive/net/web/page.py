@@ -176,19 +176,17 @@ def _latest(site: Site) -> str:
         ("Proposer", "wide"),
         ("Hash", "wide"),
     )
-    return _table(
-        heads,
+    rows = (
         (
-            (
-                _link(f"/block/{block.height}", str(block.height)),
-                _time(block.timestamp),
-                f"{block.transactions}" + (f" ({block.invalid} invalid)" if block.invalid else ""),
-                escape(block.proposer),
-                _code(block.hash, 16),
-            )
-            for block in blocks
-        ),
+            _link(f"/block/{block.height}", str(block.height)),
+            _time(block.timestamp),
+            f"{block.transactions}" + (f" ({block.invalid} invalid)" if block.invalid else ""),
+            escape(block.proposer),
+            _code(block.hash, 16),
+        )
+        for block in blocks
     )
+    return _table(heads, rows)
 
 
 @_as_page
@@ -235,11 +233,8 @@ async def get_transaction_page(site: Site, request: web.Request) -> web.Response
     if receipt is None:
         raise ProblemError("unknown-transaction", f"transaction {tx_id.hex()}: expected a proof, found none")
     view = found_view(host.crypto.suite, entry, found.position)
-    outcome = (
-        "final and valid"
-        if not view.reason
-        else f"final, but marked invalid ({escape(view.reason)}): it changed nothing"
-    )
+    marked = f"final, but marked invalid ({escape(view.reason)}): it changed nothing"
+    outcome = marked if view.reason else "final and valid"
     facts = (
         ("Id", _code(view.id)),
         ("Kind", escape(view.kind)),

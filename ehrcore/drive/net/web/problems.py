@@ -107,7 +107,6 @@ class ProblemError(EhrError):
         return cls(reason.value, detail, reason=reason)
 
     def view(self) -> ProblemView:
-        """What is answered."""
         reason = self.reason.value if self.reason else None
         return ProblemView(f"/problems/{self.slug}", self.title, self.status, str(self), reason)
 

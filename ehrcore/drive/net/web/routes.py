@@ -79,6 +79,11 @@ class Route:
     problems: tuple[str, ...] = ()
 
     @property
+    def all_problems(self) -> tuple[str, ...]:
+        """What may be wrong with any request, with what the route itself may find."""
+        return ("malformed-http", *self.problems, *(_BODY_PROBLEMS if self.bodies else ()))
+
+    @property
     def has_head(self) -> bool:
         """Whether the route's headers can be had without its body."""
         return self.method == "GET" and self.status == HTTPStatus.OK
@@ -101,8 +106,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         "POST", "/v1/frames", Audience.ALL, delivery.post_frame,
         Content("", bytes, "All that the frame's messages cause is durable."),
         bodies=(Content(MEDIA_TYPE, bytes, "A sealed frame of another node.", delivery.MAX_SEALED_BYTES),),
-        problems=("malformed-frame", "future-frame", "not-authentic", "stale-frame", "old-epoch", "busy", "unavailable",
-                  *_BODY_PROBLEMS),
+        problems=("malformed-frame", "future-frame", "not-authentic", "stale-frame", "old-epoch", "busy",
+                  "unavailable"),
     ),
     Route(
         "GET", LINK_PATH, Audience.ALL, link.open_link,
@@ -117,7 +122,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             Content(TRANSACTION_MEDIA, bytes, "Canonical bytes of any transaction, the authority's orders included.",
                     transactions.MAX_TRANSACTION_BYTES),
         ),
-        problems=("malformed", "busy", "unavailable", *(reason.value for reason in REASONS), *_BODY_PROBLEMS),
+        problems=("malformed", "busy", "unavailable", *(reason.value for reason in REASONS)),
     ),
     Route(
         "GET", "/v1/health", Audience.ALL, service.get_health, Content(JSON_MEDIA, HealthView, "Where the node stands.")
@@ -147,7 +152,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "POST", "/v1/final", Audience.LEDGER_KEEPERS, chain.post_final,
         Content(FLAGS_MEDIA, bytes, "Canonical bytes of as many numbers: 1 for a transaction in the ledger, else 0."),
         bodies=(Content(IDS_MEDIA, bytes, f"Canonical bytes of up to {chain.MAX_IDS:,} ids.", chain.MAX_IDS_BYTES),),
-        problems=("malformed", *_BODY_PROBLEMS),
+        problems=("malformed",),
     ),
     Route(
         "GET", "/v1/transactions/{id}", Audience.LEDGER_KEEPERS, chain.get_transaction,
@@ -177,28 +182,28 @@ ROUTES: Final[tuple[Route, ...]] = (
         Content("", bytes, "The share is kept."), 201,
         bodies=(Content(custody.DEPOSIT_MEDIA, bytes, "Canonical bytes of an author's deposit.",
                         custody.MAX_DEPOSIT_BYTES),),
-        problems=("malformed", "not-permitted", "unavailable", *_BODY_PROBLEMS),
+        problems=("malformed", "not-permitted", "unavailable"),
     ),
     Route(
         "POST", "/v1/custody/releases", Audience.CONTRIBUTORS, custody.post_release,
         Content(custody.RELEASE_MEDIA, bytes, "Canonical bytes of the release; the share is sealed to the asker."),
         bodies=(Content(custody.REQUEST_MEDIA, bytes, "Canonical bytes of a signed request, with the id of an access.",
                         custody.MAX_REQUEST_BYTES),),
-        problems=("malformed", "not-permitted", "busy", "unavailable", *_BODY_PROBLEMS),
+        problems=("malformed", "not-permitted", "busy", "unavailable"),
     ),
     Route(
         "POST", "/v1/custody/searches", Audience.CONTRIBUTORS, custody.post_search,
         Content(custody.PAGE_MEDIA, bytes, "Canonical bytes of a page of records, sealed to the asker (RFC 9180)."),
         bodies=(Content(custody.SEARCH_MEDIA, bytes, "Canonical bytes of a signed request, with the id of an access.",
                         custody.MAX_REQUEST_BYTES),),
-        problems=("malformed", "not-permitted", "busy", "unavailable", *_BODY_PROBLEMS),
+        problems=("malformed", "not-permitted", "busy", "unavailable"),
     ),
     Route(
         "POST", "/v1/custody/objects", Audience.CONTRIBUTORS, custody.post_object,
         Content(custody.OBJECT_MEDIA, bytes, "The sealed object."),
         bodies=(Content(custody.LINK_USE_MEDIA, bytes, "Canonical bytes of a link with its person's signature.",
                         custody.MAX_REQUEST_BYTES),),
-        problems=("malformed", "not-permitted", "unknown-object", "busy", "unavailable", *_BODY_PROBLEMS),
+        problems=("malformed", "not-permitted", "unknown-object", "busy", "unavailable"),
     ),
     Route("GET", "/", Audience.CONTRIBUTORS, page.get_page, _HTML),
     Route(
