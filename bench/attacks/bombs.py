@@ -3,9 +3,9 @@
 Clauses out of bounds cannot be made with the product's own classes, so they are made while those do not measure.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from bench.engines.impostor import FULL
@@ -36,6 +36,7 @@ from ehrcore.codec import decode, encode
 from ehrcore.consent import Action, Consent, ConsentBook, Emergency, Provision, Purpose
 from ehrcore.crypto import Crypto
 from ehrcore.errors import CodecError
+from ehrcore.faults.mutants import Patch, patched
 from ehrcore.hashing import find_suite
 from ehrcore.identity import FOREVER, CertificateBody, Reason
 from ehrcore.signing import find_scheme
@@ -74,11 +75,10 @@ CLAUSES: Final[dict[str, Callable[[], tuple[Clause, ...]]]] = {
 }
 
 
-@contextlib.contextmanager
-def _without(protection: str) -> Iterator[None]:
+def _without(protection: str) -> AbstractContextManager[None]:
     """The product while it does not measure clauses, or does not count what one patient has."""
     open_ended, never = 1 << 60, lambda *_: 0
-    patches: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+    patches: dict[str, tuple[Patch, ...]] = {
         NO_BOUNDS: ((clauses, "measure", never), (agreements, "validate_clauses", never)),
         NO_LIMIT: (
             (consent, "MOST_CONSENTS", open_ended),
@@ -86,15 +86,7 @@ def _without(protection: str) -> Iterator[None]:
             (agreements, "MOST_AGREEMENTS", open_ended),
         ),
     }
-    chosen = patches.get(NO_BOUNDS if protection == NOTHING else protection, ())
-    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
-    try:
-        for owner, name, value in chosen:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
+    return patched(patches.get(NO_BOUNDS if protection == NOTHING else protection, ()))
 
 
 def build_contract_bombs() -> dict[str, bytes]:

@@ -12,16 +12,14 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Final, Self
 
 import msgspec
 
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.experiments.base import Case, Row
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 from bench.net.assault import ASSAULTS, ATTACKER, Target, build_bomb
 from bench.net.network import REFERENCES, MeasuredNetwork
 from bench.net.sections import Abuse
@@ -79,8 +77,8 @@ def run_abuse(context: Context, case: Case) -> list[Row]:
     names, variant = case.settings["attacks"], case.settings["variant"]
     config = NetworkConfig(curve=scenario.curve, visitors=1, max_wait_ms=50)
     records = vital_signs(1, 4, scenario.workload.seed).records
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
-        network = MeasuredNetwork(Path(scratch) / "network", config, f"{scenario.seed}|abuse|{variant}", records)
+    with context.scratch() as scratch:
+        network = MeasuredNetwork(scratch / "network", config, f"{scenario.seed}|abuse|{variant}", records)
         write_file(network.folder.node(_NODE) / BOUNDS_FILE, msgspec.json.encode(_BOUNDS[variant]))
         watch = NoiseWatch()
         with network:
@@ -93,8 +91,8 @@ def run_abuse(context: Context, case: Case) -> list[Row]:
             network.stop()
     rows = describe(siege.windows, played.moments, variant)
     course = count_course(played.moments, siege.windows, played.since, played.until, variant)
-    if reason := void_reason(noise, NoiseLimits(**msgspec.to_builtins(scenario.noise))):
-        return [{**row, "status": "void", "reason": reason} for row in (*rows, *course)]
+    if void := judge_noise(scenario, noise):
+        return [row | void for row in (*rows, *course)]
     return [*rows, *course, _check(rows)]
 
 

@@ -5,11 +5,8 @@ is settled, so all of it waits.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from bench.attacks.bombs import attack_books, attack_clauses
@@ -24,6 +21,7 @@ from ehrcore.consent import Access, Action, Purpose
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net import host as hosts
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder
+from ehrcore.faults.mutants import patched
 
 NO_LIMIT: Final = "no limit per author"
 #: Transactions of one author that wait at an agent; small here, for floods are short (usual: `hosts.AUTHOR_LIMIT`).
@@ -36,10 +34,9 @@ def run_bombs(context: Context, case: Case) -> list[Row]:
     del case
     scenario = context.scenario
     rows = [*attack_clauses(), *attack_books()]
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
+    with context.scratch() as scratch:
         for number, protection in enumerate((FULL, NO_LIMIT)):
-            path = Path(scratch) / str(number)
-            rows += asyncio.run(_flood(path, scenario.curve, f"{scenario.seed}|bombs", protection))
+            rows += asyncio.run(_flood(scratch / str(number), scenario.curve, f"{scenario.seed}|bombs", protection))
     return check_attacks([{**row, "group": "bombs"} for row in rows])
 
 
@@ -59,7 +56,7 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
     agent.start()
     agent.links.drain = _do_not_wait  # type: ignore[method-assign]  # for coordinators that are not there
     try:
-        with _limited(protection):
+        with patched([(hosts, "AUTHOR_LIMIT", _LIMIT if protection == FULL else 1 << 60)]):
             for number in range(_LIMIT + _BEYOND):
                 tx = _ask(chain, "visitor-0", members["visitor-0"], number)
                 begin = time.perf_counter_ns()
@@ -93,13 +90,3 @@ async def _submit(agent: hosts.NodeHost, tx: Transaction) -> str | None:
     except hosts.BusyError:
         return "agent: busy (429)"
     return f"agent: {submission.reason.value}" if submission.reason else None
-
-
-@contextlib.contextmanager
-def _limited(protection: str) -> Iterator[None]:
-    before = hosts.AUTHOR_LIMIT
-    hosts.__dict__["AUTHOR_LIMIT"] = _LIMIT if protection == FULL else 1 << 60
-    try:
-        yield
-    finally:
-        hosts.__dict__["AUTHOR_LIMIT"] = before

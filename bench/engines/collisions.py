@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.attacks.birthday import PROTECTIONS, is_collision, search
@@ -40,8 +39,8 @@ def run_collisions(context: Context, case: Case) -> list[Row]:
     else:
         plan, suite = context.scenario.collisions, case.settings["suite"]
         pairs = load_published() + (load_folder(Path(plan.pairs)) if plan.pairs else [])
-        with TemporaryDirectory(prefix="collisions-", dir=context.folder) as name:
-            rows = attack_variant(context.scenario.seed, suite, context.scenario.curve, pairs, Path(name))
+        with context.scratch() as folder:
+            rows = attack_variant(context.scenario.seed, suite, context.scenario.curve, pairs, folder)
     return check_attacks(rows)
 
 

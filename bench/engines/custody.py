@@ -13,7 +13,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -91,8 +90,8 @@ def run_custody(context: Context, case: Case) -> list[Row]:
     log = logging.getLogger(keepers.__name__)
     log.disabled = True  # what it warns of is counted here
     try:
-        with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
-            rows = asyncio.run(_play(Path(scratch), scenario.curve, f"{scenario.seed}|custody"))
+        with context.scratch() as scratch:
+            rows = asyncio.run(_play(scratch, scenario.curve, f"{scenario.seed}|custody"))
     finally:
         log.disabled = False
     return check_attacks([{**row, "group": "custody"} for row in rows])

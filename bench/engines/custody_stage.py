@@ -21,6 +21,7 @@ from ehrcore.drive.net.custodians import Handed
 from ehrcore.drive.net.persons import Person
 from ehrcore.drive.net.wrapping import unwrap
 from ehrcore.errors import EhrError
+from ehrcore.faults.mutants import Patch, patched
 
 NO_JUDGING: Final = "accesses not judged"
 BELIEVED: Final = "links believed"
@@ -145,10 +146,9 @@ def strike(self: Any, slots: list[int]) -> None:
     self._db.executemany("DELETE FROM deposits WHERE slot = ?", [(slot,) for slot in slots])
 
 
-@contextlib.contextmanager
-def weaken(protection: str) -> Iterator[None]:
+def weaken(protection: str) -> contextlib.AbstractContextManager[None]:
     """The product while it lacks a protection; floods meet a small limit unless there is none."""
-    patches: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+    patches: dict[str, tuple[Patch, ...]] = {
         NO_JUDGING: ((keepers, "judge_access", _take_access), (keepers, "judge_release", _take_record)),
         BELIEVED: ((keepers, "judge_link", lambda *_: Denial.NONE),),
         NO_PLEDGES: ((readers.Custodians, "_check", _take_share),),
@@ -156,12 +156,4 @@ def weaken(protection: str) -> Iterator[None]:
         KEPT: ((shares.ShareStore, "_destroy", strike),),
         NO_LIMIT: ((shares, "AUTHOR_LIMIT", 1 << 60),),
     }
-    chosen = ((shares, "AUTHOR_LIMIT", LIMIT), (readers, "PATIENCE_S", 0.5), *patches.get(protection, ()))
-    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
-    try:
-        for owner, name, value in chosen:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in reversed(before):
-            setattr(owner, name, value)
+    return patched(((shares, "AUTHOR_LIMIT", LIMIT), (readers, "PATIENCE_S", 0.5), *patches.get(protection, ())))

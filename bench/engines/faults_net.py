@@ -9,17 +9,16 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
 
 from bench.analysis.recovery import Course
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.engines.faults_rows import GRACE_NS, STEADY_NS, build_rows
 from bench.errors import BenchError
 from bench.experiments.base import Case, Row
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 from bench.net.audit import audit_ledgers, find_missing
 from bench.net.faults import FaultInjector, Happened, find_targets, write_routes
 from bench.net.network import MeasuredNetwork
@@ -47,8 +46,8 @@ def run_faults_net(context: Context, case: Case) -> list[Row]:
     """
     settings = case.settings
     faults, watch = msgspec.convert(settings["plan"], FaultPlan), NoiseWatch()
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
-        network = _found(context, Path(scratch) / "network", case)
+    with context.scratch() as scratch:
+        network = _found(context, scratch / "network", case)
         with Relays(find_targets(faults, network.plan)) as relays:
             write_routes(network.folder, relays.ports)
             with network:
@@ -66,9 +65,8 @@ def run_faults_net(context: Context, case: Case) -> list[Row]:
     row |= {"settling_s": settling_s, **_describe(injector.happened, course)}
     samples = [moment.to_sample() for moment in played.moments]
     rows = build_rows(context.scenario, case, samples, course, row)
-    reason = void_reason(noise, NoiseLimits(**msgspec.to_builtins(context.scenario.noise)))
-    reason = reason or rows[0].get("latency_void", "")
-    status = {"status": "void", "reason": reason} if reason else {}
+    late = rows[0].get("latency_void")
+    status = judge_noise(context.scenario, noise) or ({"status": "void", "reason": late} if late else {})
     return [{**settings, "engine": "real nodes", **status, **item} for item in rows]
 
 

@@ -6,8 +6,6 @@ One network of four processes over loopback; who attacks has what a member of it
 import asyncio
 import time
 from collections.abc import Iterable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
@@ -75,14 +73,15 @@ def run_identity_net(context: Context, case: Case) -> list[Row]:
     scenario, rows = context.scenario, list[Row]()
     config = NetworkConfig(curve=scenario.curve, visitors=1, max_wait_ms=50)
     records = vital_signs(1, 1, scenario.workload.seed).records
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
-        path = Path(scratch) / "network"
-        with MeasuredNetwork(path, config, f"{scenario.seed}|identity", records) as network:
-            tx, old = asyncio.run(_play(network, rows))
-            network.local.stop()
-            network.start(())
-            rows.append(asyncio.run(_replay_after_restart(network, tx, old)))
-            network.stop()
+    with (
+        context.scratch() as scratch,
+        MeasuredNetwork(scratch / "network", config, f"{scenario.seed}|identity", records) as network,
+    ):
+        tx, old = asyncio.run(_play(network, rows))
+        network.local.stop()
+        network.start(())
+        rows.append(asyncio.run(_replay_after_restart(network, tx, old)))
+        network.stop()
     return check_attacks(rows)
 
 

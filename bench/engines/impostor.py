@@ -21,7 +21,7 @@ from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Persist, Received, Send
 from ehrcore.errors import CodecError
-from ehrcore.faults.mutants import Patch
+from ehrcore.faults.mutants import Patch, patched
 from ehrcore.identity import Certificate, CertificateBody, Reason, Registry
 from ehrcore.messages import Approve, Endorse, Message, Receipt, Submit
 from ehrcore.network import found_network
@@ -261,15 +261,8 @@ def play(label: str, protection: str, curve: str = "p256") -> Iterator[Stage]:
     """A stage while it lacks what its ``protection`` says; everything is as it was afterwards."""
     stage = Stage(label, protection, curve)
     keys = {item.body.subject: item.body.public_key for item in stage.network.certificates}
-    patches = _patches(protection, keys)
-    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in patches]
-    try:
-        for owner, name, value in patches:
-            setattr(owner, name, value)
+    with patched(_patches(protection, keys)):
         yield stage
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 def replace(tx: Transaction, signature: bytes) -> Transaction:

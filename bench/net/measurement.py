@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.experiments.base import Row
 from bench.measure.energy import Meter, Window, attribute
 from bench.measure.environment import count_cores
 from bench.measure.latency import build_columns
-from bench.measure.noise import NoiseLimits, NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 from bench.net.audit import audit_ledgers
 from bench.net.network import MeasuredNetwork
 from bench.net.step import Played, Step
@@ -45,7 +43,6 @@ class Measurement:
 
     def __init__(self, scenario: "Scenario", network: MeasuredNetwork, persist_ns: int) -> None:
         self._scenario, self._network, self._persist_ns = scenario, network, persist_ns
-        self._limits = NoiseLimits(**msgspec.to_builtins(scenario.noise))
         self.played: Played
         self.voided: list[Row] = []
         self.audited_tx = 0
@@ -100,11 +97,10 @@ class Measurement:
         row |= describe_use(processes, self._persist_ns, count_cores())
         row |= self._describe_energy(row, window, idle)
         row |= {name: noise[name] for name in _NOISE}
-        reason = void_reason(noise, self._limits)
         if not is_closed:
             samples = [moment.to_sample() for moment in self.played.moments]
             row |= build_columns(samples, self.played.ended_at, timeout_ns)
-        status = {"status": "void", "reason": reason} if reason else {}
+        status = judge_noise(self._scenario, noise)
         return [{**status, **item} for item in (row, *processes)]
 
     def _describe_energy(self, row: Row, window: Window, idle: list[Window]) -> Row:
@@ -131,9 +127,9 @@ def measure_network(context: Context, label: str, counts: Mapping[str, int], **v
     config = msgspec.convert({**common, **fields, **variant}, NetworkConfig)
     persist_ns = context.calibration.control.persist_ns  # measured before anything else runs
     records = context.workload.records[: plan.records]
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
+    with context.scratch() as scratch:
         seed = f"{context.scenario.seed}|net|{label}"
-        with MeasuredNetwork(Path(scratch) / "network", config, seed, records) as network:
+        with MeasuredNetwork(scratch / "network", config, seed, records) as network:
             measurement = Measurement(context.scenario, network, persist_ns)
             yield measurement
             finished = network.stop()
