@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import itertools
 import socket
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
@@ -23,7 +23,7 @@ from bench.measure.noise import NoiseWatch
 from bench.net.assault import ASSAULTS, ATTACKER, Target, build_bomb
 from bench.net.network import REFERENCES, MeasuredNetwork
 from bench.net.sections import Abuse
-from bench.net.step import Moment, Step
+from bench.net.step import Moment, plan_steady
 from bench.workload import vital_signs
 from ehrcore.block import RecordRef
 from ehrcore.codec import decode, encode
@@ -46,7 +46,6 @@ _BOUNDS: Final = {
 }
 _NODE: Final = "agent-0"
 _MEMBERS: Final = tuple(f"visitor-m{number}" for number in range(4))
-_LEAD_NS: Final = SECOND
 _PATIENCE_S: Final = 20.0
 _LOOK_S: Final = 0.05
 #: What is committed later than this after it was due does not count as throughput.
@@ -83,10 +82,13 @@ def run_abuse(context: Context, case: Case) -> list[Row]:
         watch = NoiseWatch()
         with network:
             members = asyncio.run(_enrol(network, scenario.seed))
-            step = _plan_step(plan, len(names), case.label, scenario.seed)
+            seconds = plan.before_s + len(names) * (plan.seconds + plan.after_s)
+            step = plan_steady(f"{scenario.seed}|{case.label}", plan.per_second, seconds, plan.settle_s)
             siege = Siege(network, members, names, plan, step.begin_at)
-            with siege:
+            with ThreadPoolExecutor(1) as pool:
+                attacks = pool.submit(siege.run)
                 played = network.play(step)
+            attacks.result()
             noise = watch.lap()
             network.stop()
     rows = describe(siege.windows, played.moments, variant)
@@ -94,14 +96,6 @@ def run_abuse(context: Context, case: Case) -> list[Row]:
     if void := judge_noise(scenario, noise):
         return [row | void for row in (*rows, *course)]
     return [*rows, *course, _check(rows)]
-
-
-def _plan_step(plan: Abuse, attacks: int, label: str, seed: str) -> Step:
-    seconds = plan.before_s + attacks * (plan.seconds + plan.after_s)
-    stock = round(plan.per_second * (seconds + 1)) + 1
-    begin = time.monotonic_ns() + _LEAD_NS + stock * SECOND // 2_000
-    return Step(seed=f"{seed}|{label}", seconds=seconds, timeout_s=plan.settle_s, per_s=plan.per_second,
-                arrivals="constant", begin_at=begin, goes_on=False, stock=stock)  # fmt: skip
 
 
 async def _enrol(network: MeasuredNetwork, seed: str) -> dict[str, Crypto]:
@@ -130,7 +124,7 @@ async def _enrol(network: MeasuredNetwork, seed: str) -> dict[str, Crypto]:
 
 
 class Siege:
-    """Plays the attacks in a thread, one after the other, from an instant on; a context manager that waits for it."""
+    """Plays the attacks, one after the other, from an instant on."""
 
     def __init__(
         self, network: MeasuredNetwork, members: dict[str, Crypto], names: Sequence[str], plan: Abuse, begin_at: int
@@ -139,23 +133,10 @@ class Siege:
         self.windows = [Window(""), *map(Window, names)]
         build_bomb()
         self._nonces = {name: itertools.count() for name in members}
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="siege", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.join()
-        if self._error is not None and kind is None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._play())
-        except BaseException as error:  # noqa: BLE001 - raised again where the context is left
-            self._error = error
+    def run(self) -> None:
+        """Play all; for a thread of its own."""
+        asyncio.run(self._play())
 
     async def _play(self) -> None:
         plan, at = self._plan, self._begin

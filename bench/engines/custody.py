@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -29,15 +30,10 @@ from bench.engines.custody_stage import (
     OK,
     REPLACED,
     Stage,
-    count,
-    later,
-    opens,
-    read,
-    store_of,
     weaken,
 )
 from bench.engines.impostor import FULL
-from bench.experiments.attacks import Tally, check_attacks
+from bench.experiments.attacks import Expected, Tally, check_attacks
 from bench.experiments.base import Case, Row
 from bench.net.ward import OTHER_PATIENT, PATIENT, eventually, open_ward
 from ehrcore import custodian
@@ -70,7 +66,7 @@ from ehrcore.errors import StorageError
 from ehrcore.sealing import open_sealed, record_context
 from ehrcore.sharing import join, split
 
-Play = Callable[[Stage, Tally], Coroutine[Any, Any, None]]
+Play = Callable[[Stage], Coroutine[Any, Any, None]]
 _GOES: Final = 16
 
 
@@ -101,66 +97,62 @@ async def _play(folder: Path, curve: str, label: str) -> list[Row]:
     async with open_ward(folder / "network", curve, label) as ward:
         tx_id, record = await ward.write(b"what Anna has")
         await ward.consent(ward.doctor)
-        stage = Stage(ward, folder, tx_id, record, await ward.access(ward.doctor, record))
-        rows = [(await _control(stage)).row()]
+        control = Tally("read a record (control)", "who may", FULL, "succeeds")
+        stage = Stage(ward, folder, tx_id, record, await ward.access(ward.doctor, record), control)
+        await _read(stage)
+        rows = [control.row()]
         for attack in ATTACKS:
             for protection in filter(None, (FULL, attack.beaten)):
-                expected = "refused" if protection == FULL else "succeeds"
-                tally = Tally(attack.name, attack.variant, protection, expected)  # type: ignore[arg-type]  # its words
+                expected: Expected = "refused" if protection == FULL else "succeeds"
+                tally = Tally(attack.name, attack.variant, protection, expected)
                 with weaken(protection):
-                    await attack.play(stage, tally)
+                    await attack.play(replace(stage, tally=tally))
                 rows.append(tally.row())
         return rows
 
 
-async def _control(stage: Stage) -> Tally:
+async def _read(stage: Stage) -> None:
     """Who may read does: the doctor by consent, the patient her own, a physician who breaks the glass."""
-    ward, tally = stage.ward, Tally("read a record (control)", "who may", FULL, "succeeds")
+    ward = stage.ward
     glass = {"purpose": Purpose.EMERGENCY, "emergency": Emergency.UNCONSCIOUS}
     for person, given in ((ward.doctor, {}), (ward.anna, {"purpose": Purpose.PATIENT_REQUEST}), (ward.stranger, glass)):
         access = await ward.access(person, stage.record, **given)
-        tally.add(await read(stage, person, access, b"what Anna has"))
-    return tally
+        stage.tally.add(await stage.read(person, access, b"what Anna has"))
 
 
 # -- release -----------------------------------------------------------------------------------------------------------
 
 
-async def _denied(stage: Stage, tally: Tally) -> None:
-    access = await stage.ward.access(stage.ward.stranger, stage.record)
-    asking = stage.ward.ask(stage.ward.stranger, access, stage.tx_id)
-    await count(stage, tally, asking, opens(stage, stage.ward.stranger, stage.record))
+async def _denied(stage: Stage) -> None:
+    stranger = stage.ward.stranger
+    await stage.ask(stranger, await stage.ward.access(stranger, stage.record))
 
 
-async def _of_another(stage: Stage, tally: Tally) -> None:
-    asking = stage.ward.ask(stage.ward.stranger, stage.access, stage.tx_id)
-    await count(stage, tally, asking, opens(stage, stage.ward.stranger, stage.record))
+async def _of_another(stage: Stage) -> None:
+    await stage.ask(stage.ward.stranger, stage.access)
 
 
-async def _of_another_patient(stage: Stage, tally: Tally) -> None:
+async def _of_another_patient(stage: Stage) -> None:
     """Anna's consent, named for another patient's record: the chain cannot tell."""
     ward = stage.ward
-    tx_id, foreign = await ward.write(b"what Bert has", OTHER_PATIENT)
-    access = await ward.access(ward.doctor, foreign, pseudonym=PATIENT)
-    await count(stage, tally, ward.ask(ward.doctor, access, tx_id), opens(stage, ward.doctor, foreign))
+    written = await ward.write(b"what Bert has", OTHER_PATIENT)
+    await stage.ask(ward.doctor, await ward.access(ward.doctor, written[1], pseudonym=PATIENT), written)
 
 
-async def _withdrawn(stage: Stage, tally: Tally) -> None:
+async def _withdrawn(stage: Stage) -> None:
     ward = stage.ward
     consent = await ward.consent(ward.stranger)
     access = await ward.access(ward.stranger, stage.record)
     await ward.say(ward.anna, Withdrawal(consent))
-    asking = ward.ask(ward.stranger, access, stage.tx_id)
-    await count(stage, tally, asking, opens(stage, ward.stranger, stage.record))
+    await stage.ask(ward.stranger, access)
 
 
-async def _stale(stage: Stage, tally: Tally) -> None:
-    with later(stage, custodian.ACCESS_NS + 1) as now:
-        asking = stage.ward.ask(stage.ward.doctor, stage.access, stage.tx_id, asked_at=now())
-        await count(stage, tally, asking, opens(stage, stage.ward.doctor, stage.record))
+async def _stale(stage: Stage) -> None:
+    with stage.later(custodian.ACCESS_NS + 1) as now:
+        await stage.ask(stage.ward.doctor, stage.access, asked_at=now())
 
 
-async def _in_a_name(stage: Stage, tally: Tally) -> None:
+async def _in_a_name(stage: Stage) -> None:
     """The doctor's name under the stranger's signature, for another custodian, for another chain, of long ago."""
     ward = stage.ward
     for who, changes in (
@@ -170,20 +162,23 @@ async def _in_a_name(stage: Stage, tally: Tally) -> None:
         (ward.doctor, {"asked_at": time.time_ns() - custodian.CLOCK_NS - 10**9}),
         (ward.doctor, {"person": "person-nobody"}),
     ):
-        asking = ward.ask(who, stage.access, stage.tx_id, **changes)
-        await count(stage, tally, asking, opens(stage, who, stage.record))
+        await stage.ask(who, stage.access, **changes)
 
 
-async def _overheard(stage: Stage, tally: Tally) -> None:
+async def _overheard(stage: Stage) -> None:
     """The stranger repeats the doctor's request word for word, and gets an answer that is sealed to the doctor."""
     ward = stage.ward
     asking = ward.ask(ward.doctor, stage.access, stage.tx_id)
-    await count(stage, tally, asking, opens(stage, ward.stranger, stage.record))
+    await stage.count(asking, stage.opens(ward.stranger, stage.record))
 
 
-async def _search(stage: Stage, tally: Tally) -> None:
-    ward, node = stage.ward, stage.ward.custodians[0]
-    access = await ward.access(ward.stranger, stage.record, action=Action.SEARCH, kind=0, record=b"")
+async def _permit_search(stage: Stage, who: Person) -> bytes:
+    return await stage.ward.access(who, stage.record, action=Action.SEARCH, kind=0, record=b"")
+
+
+async def _search(stage: Stage) -> None:
+    ward, node = stage.ward, stage.node
+    access = await _permit_search(stage, ward.stranger)
     body = SearchBody(ward.chain, node, ward.stranger.subject, access, 0, -1, time.time_ns())
     request = encode(SearchRequest(body, ward.stranger.crypto.sign(body)))
     asking = ward.client.request(node, "/v1/custody/searches", request, media=SEARCH_MEDIA)
@@ -192,7 +187,7 @@ async def _search(stage: Stage, tally: Tally) -> None:
         content = unwrap(ward.stranger.wrap_key, search_info(body), answer.body) if answer.status == OK else None
         return content is not None and bool(decode(content, SignedPage).page.hits)
 
-    await count(stage, tally, asking, wins)
+    await stage.count(asking, wins)
 
 
 # -- links -------------------------------------------------------------------------------------------------------------
@@ -203,78 +198,78 @@ async def _link(stage: Stage) -> Link:
     return decode(answer.body, Release).link
 
 
-async def _use(stage: Stage, tally: Tally, who: Person, link: Link, node: str = "") -> None:
+async def _use(stage: Stage, who: Person, link: Link, node: str = "") -> None:
     body = encode(LinkUse(link, who.crypto.sign(LinkUseBody(link))))
-    place, sealed = node or stage.ward.custodians[0], stage.ward.store.get(stage.record.location)
-    asking = stage.ward.client.request(place, "/v1/custody/objects", body, media=LINK_USE_MEDIA)
-    await count(stage, tally, asking, lambda answer: answer.status == OK and answer.body == sealed, place)
+    sealed = stage.ward.store.get(stage.record.location)
+    asking = stage.ward.client.request(node or stage.node, "/v1/custody/objects", body, media=LINK_USE_MEDIA)
+    await stage.count(asking, lambda answer: answer.status == OK and answer.body == sealed, node)
 
 
-async def _stolen(stage: Stage, tally: Tally) -> None:
-    await _use(stage, tally, stage.ward.stranger, await _link(stage))
+async def _stolen(stage: Stage) -> None:
+    await _use(stage, stage.ward.stranger, await _link(stage))
 
 
-async def _used(stage: Stage, tally: Tally) -> None:
-    link, first = await _link(stage), Tally("", "", "", "succeeds")
-    await _use(stage, first, stage.ward.doctor, link)
-    if not first.succeeded:
+async def _used(stage: Stage) -> None:
+    link, first = await _link(stage), replace(stage, tally=Tally("", "", "", "succeeds"))
+    await _use(first, stage.ward.doctor, link)
+    if not first.tally.succeeded:
         raise AssertionError("expected a link that is good once")
     for _ in range(2):
-        await _use(stage, tally, stage.ward.doctor, link)
+        await _use(stage, stage.ward.doctor, link)
 
 
-async def _expired(stage: Stage, tally: Tally) -> None:
+async def _expired(stage: Stage) -> None:
     link = await _link(stage)
-    with later(stage, custodian.LINK_NS):
-        await _use(stage, tally, stage.ward.doctor, link)
+    with stage.later(custodian.LINK_NS):
+        await _use(stage, stage.ward.doctor, link)
 
 
-async def _forged(stage: Stage, tally: Tally) -> None:
+async def _forged(stage: Stage) -> None:
     """For another person, for longer, to another custodian."""
     ward, link = stage.ward, await _link(stage)
     mine = msgspec.structs.replace(link.body, person=ward.stranger.subject)
     longer = msgspec.structs.replace(link.body, expires_at=link.body.expires_at + 1)
-    await _use(stage, tally, ward.stranger, msgspec.structs.replace(link, body=mine))
-    await _use(stage, tally, ward.doctor, msgspec.structs.replace(link, body=longer))
-    await _use(stage, tally, ward.doctor, link, ward.custodians[1])
+    await _use(stage, ward.stranger, msgspec.structs.replace(link, body=mine))
+    await _use(stage, ward.doctor, msgspec.structs.replace(link, body=longer))
+    await _use(stage, ward.doctor, link, ward.custodians[1])
 
 
 # -- shares ------------------------------------------------------------------------------------------------------------
 
 
-async def _lie(stage: Stage, tally: Tally, lie: Callable[[tuple[Any, bytes, bytes]], tuple[Any, bytes, bytes]]) -> None:
+async def _lie(stage: Stage, lie: Callable[[tuple[Any, bytes, bytes]], tuple[Any, bytes, bytes]]) -> None:
     """One custodian hands out something else; the doctor reads, and reads right."""
-    store = store_of(stage, stage.ward.custodians[0])
+    store = stage.store_of(stage.node)
     find = store.find
     store.find = lambda author, record: lie(find(author, record))
     try:
         # A reader joins the two shares that come first: where a lie may get past, chance gets more than one go.
-        for _ in range(1 if tally.protection == FULL else _GOES):
-            found = await read(stage, stage.ward.doctor, stage.access, b"what Anna has")
+        for _ in range(1 if stage.tally.protection == FULL else _GOES):
+            found = await stage.read(stage.ward.doctor, stage.access, b"what Anna has")
             if found:
                 break
     finally:
         del store.find
-    told = stage.ward.troubles.get(stage.ward.custodians[0], "")
-    tally.add(None if found else f"reader: {told.partition(', found')[0].removeprefix('expected ')}")
+    told = stage.ward.troubles.get(stage.node, "")
+    stage.tally.add(None if found else f"reader: {told.partition(', found')[0].removeprefix('expected ')}")
 
 
-async def _altered_share(stage: Stage, tally: Tally) -> None:
-    await _lie(stage, tally, lambda kept: (*kept[:2], kept[2][:-1] + bytes((kept[2][-1] ^ 1,))))
+async def _altered_share(stage: Stage) -> None:
+    await _lie(stage, lambda kept: (*kept[:2], kept[2][:-1] + bytes((kept[2][-1] ^ 1,))))
 
 
-async def _own_dealing(stage: Stage, tally: Tally) -> None:
+async def _own_dealing(stage: Stage) -> None:
     ward = stage.ward
-    dealt = _deal(stage, bytes(32))
+    dealt = _deal(stage)
     digest = ward.author.crypto.hash_struct(stage.record)
     dealing, signature = deal(ward.author.crypto, ward.chain, ward.author.subject, digest, 2, dealt, 1)
-    await _lie(stage, tally, lambda _: (dealing, signature, dealt[ward.custodians[0]]))
+    await _lie(stage, lambda _: (dealing, signature, dealt[ward.custodians[0]]))
 
 
-async def _hidden(stage: Stage, tally: Tally) -> None:
+async def _hidden(stage: Stage) -> None:
     """One custodian leaves a record out of what a search finds."""
-    ward, store = stage.ward, store_of(stage, stage.ward.custodians[0])
-    access = await ward.access(ward.doctor, stage.record, action=Action.SEARCH, kind=0, record=b"")
+    ward, store = stage.ward, stage.store_of(stage.node)
+    access = await _permit_search(stage, ward.doctor)
     store.search = lambda *_: ([], None)
     try:
         reader = Custodians(ward.client, ward.doctor.subject, ward.doctor.crypto)
@@ -282,16 +277,17 @@ async def _hidden(stage: Stage, tally: Tally) -> None:
     finally:
         del store.search
     is_listed = stage.tx_id in {hit.transaction for hit in listing.hits}
-    tally.add("reader: the other custodians' lists" if is_listed else None)
+    stage.tally.add("reader: the other custodians' lists" if is_listed else None)
 
 
-def _deal(stage: Stage, key: bytes) -> dict[str, bytes]:
-    return dict(zip(stage.ward.custodians, map(pack_share, split(key, 2, 3, os.urandom(32))), strict=True))
+def _deal(stage: Stage) -> dict[str, bytes]:
+    """Shares of a key of the attacker's choice."""
+    return dict(zip(stage.ward.custodians, map(pack_share, split(bytes(32), 2, 3, os.urandom(32))), strict=True))
 
 
 async def _deposit(stage: Stage, who: Person, record: bytes, **changes: Any) -> list[tuple[str, bytes]]:
     """A dealing of a key of the attacker's choice: by custodian, the request."""
-    ward, dealt = stage.ward, _deal(stage, bytes(32))
+    ward, dealt = stage.ward, _deal(stage)
     name = changes.pop("author", who.subject)
     dealing, signature = deal(who.crypto, ward.chain, name, record, 2, dealt, time.time_ns())
     keys = {item.body.subject: item.body.wrap_key for item in ward.plan.open_genesis().certificates}
@@ -301,60 +297,57 @@ async def _deposit(stage: Stage, who: Person, record: bytes, **changes: Any) -> 
     ]
 
 
-async def _hand_in(stage: Stage, tally: Tally, node: str, body: bytes) -> None:
+async def _hand_in(stage: Stage, node: str, body: bytes) -> None:
     asking = stage.ward.client.request(node, "/v1/custody/deposits", body, media=DEPOSIT_MEDIA)
-    await count(stage, tally, asking, lambda answer: answer.status == CREATED, node)
+    await stage.count(asking, lambda answer: answer.status == CREATED, node)
 
 
-async def _overwrite(stage: Stage, tally: Tally) -> None:
+async def _overwrite(stage: Stage) -> None:
     """Who has the author's key deals another key out for a record that is there: nobody could ever read it again."""
     written = await stage.ward.write(b"to be lost")
     digest = stage.ward.author.crypto.hash_struct(written[1])
     for node, body in await _deposit(stage, stage.ward.author, digest):
-        await _hand_in(stage, tally, node, body)
-    if tally.protection == FULL:
+        await _hand_in(stage, node, body)
+    if stage.tally.protection == FULL:
         access = await stage.ward.access(stage.ward.doctor, written[1])
-        if await read(stage, stage.ward.doctor, access, b"to be lost", written):
+        if await stage.read(stage.ward.doctor, access, b"to be lost", written):
             raise AssertionError("expected a record that is read as before")
 
 
-async def _in_an_authors_name(stage: Stage, tally: Tally) -> None:
+async def _in_an_authors_name(stage: Stage) -> None:
     author = stage.ward.author.subject
     for node, body in await _deposit(stage, stage.ward.stranger, os.urandom(32), author=author):
-        await _hand_in(stage, tally, node, body)
+        await _hand_in(stage, node, body)
 
 
-async def _flood(stage: Stage, tally: Tally) -> None:
+async def _flood(stage: Stage) -> None:
     """Deposits for records that never come onto the chain; what comes within the limit is the author's to do."""
-    node = stage.ward.custodians[0]
-    free = Tally("", "", "", "succeeds")
-    for number in range(LIMIT + 5):
+    node, free = stage.node, replace(stage, tally=Tally("", "", "", "succeeds"))
+    for _ in range(LIMIT + 5):
         body = dict(await _deposit(stage, stage.ward.doctor, os.urandom(32)))[node]
-        is_waiting = store_of(stage, node).count_waiting(stage.ward.doctor.subject)
-        await _hand_in(stage, tally if is_waiting >= LIMIT else free, node, body)
-        del number
+        waiting = stage.store_of(node).count_waiting(stage.ward.doctor.subject)
+        await _hand_in(stage if waiting >= LIMIT else free, node, body)
 
 
 # -- erasure -----------------------------------------------------------------------------------------------------------
 
 
-async def _erased(stage: Stage, tally: Tally) -> None:
+async def _erased(stage: Stage) -> None:
     """A release before and after, a link from before; then the disks of all custodians, with a copy of the object."""
     ward = stage.ward
-    tx_id, record = await ward.write(b"to be forgotten")
+    tx_id, record = written = await ward.write(b"to be forgotten")
     copy, digest = ward.store.get(record.location) or b"", ward.author.crypto.hash_struct(record)
     access = await ward.access(ward.doctor, record)
     link = decode((await ward.ask(ward.doctor, access, tx_id)).body, Release).link
     await ward.say(ward.anna, Erasure(PATIENT, digest))
-    if tally.variant == "ask again":
-        await count(stage, tally, ward.ask(ward.doctor, access, tx_id), opens(stage, ward.doctor, record))
-        await _use(stage, tally, ward.doctor, link)
-        later = await ward.access(ward.doctor, record)
-        await count(stage, tally, ward.ask(ward.doctor, later, tx_id), opens(stage, ward.doctor, record))
+    if stage.tally.variant == "ask again":
+        await stage.ask(ward.doctor, access, written)
+        await _use(stage, ward.doctor, link)
+        await stage.ask(ward.doctor, await ward.access(ward.doctor, record), written)
         return
-    stores = [store_of(stage, node) for node in ward.custodians]
+    stores = [stage.store_of(node) for node in ward.custodians]
     await eventually(lambda: all(store.find(ward.author.subject, digest) is None for store in stores))
-    tally.add(_steal_disks(stage, record, digest, copy))
+    stage.tally.add(_steal_disks(stage, record, digest, copy))
 
 
 def _steal_disks(stage: Stage, record: RecordRef, digest: bytes, copy: bytes) -> str | None:

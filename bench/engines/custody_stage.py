@@ -3,8 +3,9 @@
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from bench.engines.impostor import FULL
 from bench.experiments.attacks import Tally
@@ -34,84 +35,88 @@ PROTECTIONS: Final = (FULL, NO_JUDGING, BELIEVED, NO_PLEDGES, REPLACED, KEPT, NO
 #: and more than custodians who follow the chain at their leisure leave waiting of what is on it.
 LIMIT: Final = 16
 OK, CREATED = 200, 201
+#: A record on the chain: the id of its transaction, and what that says.
+Written = tuple[bytes, RecordRef]
 
 
-class Stage(NamedTuple):
-    """The ward, and what lies in it before attacks: Anna's record, an access of the doctor's that opens it."""
+@dataclass(frozen=True)
+class Stage:
+    """The ward, what lies in it before attacks (Anna's record, the doctor's access to it), and where tries count."""
 
     ward: Ward
     folder: Path
     tx_id: bytes
     record: RecordRef
     access: bytes
+    tally: Tally
 
+    @property
+    def node(self) -> str:
+        """The custodian that is attacked where it may be any."""
+        return self.ward.custodians[0]
 
-# -- what is counted ---------------------------------------------------------------------------------------------------
+    async def ask(self, who: Person, access: bytes, written: Written | None = None, **changes: Any) -> None:
+        """Ask for the share of a record (that of the stage); won if ``who`` can open it."""
+        tx_id, record = written or (self.tx_id, self.record)
+        await self.count(self.ward.ask(who, access, tx_id, **changes), self.opens(who, record))
 
+    async def count(self, asking: Coroutine[Any, Any, Answer], wins: Callable[[Answer], bool], node: str = "") -> None:
+        """One request: won if the answer can be used, else refused for the reason that the custodian counts."""
+        keeper = self._keeper(node or self.node)
+        before, begin = keeper.denials.copy(), time.perf_counter_ns()
+        answer = await asking
+        spent, counted = time.perf_counter_ns() - begin, keeper.denials - before
+        reason = next(
+            (f"custodian: {denial.value}" for denial in counted),
+            "sealed to another" if answer.status == OK else f"answered {answer.status}",
+        )
+        self.tally.add(None if wins(answer) else reason, spent)
 
-async def count(
-    stage: Stage, tally: Tally, asking: Coroutine[Any, Any, Answer], wins: Callable[[Answer], bool], node: str = ""
-) -> Answer:
-    """One request: won if the attacker can use the answer, else refused for the reason that the custodian counts."""
-    keeper = stage.ward.hosts[node or stage.ward.custodians[0]].custody
-    if keeper is None:
-        raise TypeError(node)
-    before, begin = keeper.denials.copy(), time.perf_counter_ns()
-    answer = await asking
-    spent, counted = time.perf_counter_ns() - begin, keeper.denials - before
-    reason = next(
-        (f"custodian: {denial.value}" for denial in counted),
-        "sealed to another" if answer.status == OK else f"answered {answer.status}",
-    )
-    tally.add(None if wins(answer) else reason, spent)
-    return answer
+    def opens(self, who: Person, record: RecordRef) -> Callable[[Answer], bool]:
+        """Whether a release gives ``who`` the share of this record's key."""
+        ward = self.ward
+        digest = ward.author.crypto.hash_struct(record)
 
+        def wins(answer: Answer) -> bool:
+            if answer.status != OK:
+                return False
+            info = release_info(ward.chain, self.node, who.subject, digest)
+            return unwrap(who.wrap_key, info, decode(answer.body, Release).sealed) is not None
 
-def opens(stage: Stage, who: Person, record: RecordRef) -> Callable[[Answer], bool]:
-    """Whether a release gives ``who`` the share of this record's key."""
-    ward = stage.ward
-    digest = ward.author.crypto.hash_struct(record)
+        return wins
 
-    def wins(answer: Answer) -> bool:
-        if answer.status != OK:
-            return False
-        info = release_info(ward.chain, ward.custodians[0], who.subject, digest)
-        return unwrap(who.wrap_key, info, decode(answer.body, Release).sealed) is not None
+    async def read(self, person: Person, access: bytes, content: bytes, written: Written | None = None) -> str | None:
+        """None if the whole way of a reader gives the content."""
+        tx_id, record = written or (self.tx_id, self.record)
+        try:
+            found = await self.ward.read(person, access, tx_id, record, self.folder)
+        except EhrError as error:
+            return f"reader: {str(error)[:60]}"
+        return None if found == content else "reader: other bytes"
 
-    return wins
+    def store_of(self, node: str) -> Any:
+        """The shares that a custodian keeps, in the hands of who runs it."""
+        return self._keeper(node)._store  # noqa: SLF001 - a custodian that lies has its hands there
 
+    def _keeper(self, node: str) -> keepers.Custody:
+        keeper = self.ward.hosts[node].custody
+        if keeper is None:
+            raise TypeError(node)
+        return keeper
 
-async def read(stage: Stage, person: Person, access: bytes, content: bytes, written: Any = None) -> str | None:
-    """None if the whole way of a reader gives the content."""
-    tx_id, record = written or (stage.tx_id, stage.record)
-    try:
-        found = await stage.ward.read(person, access, tx_id, record, stage.folder)
-    except EhrError as error:
-        return f"reader: {str(error)[:60]}"
-    return None if found == content else "reader: other bytes"
-
-
-def store_of(stage: Stage, node: str) -> Any:
-    """The shares that a custodian keeps, in the hands of who runs it."""
-    keeper = stage.ward.hosts[node].custody
-    if keeper is None:
-        raise TypeError(node)
-    return keeper._store  # noqa: SLF001 - a custodian that lies has its hands there
+    @contextlib.contextmanager
+    def later(self, by_ns: int) -> Iterator[Callable[[], int]]:
+        """The first custodian's clock, moved on."""
+        host = self.ward.hosts[self.node]
+        clock = host._clock  # noqa: SLF001 - nobody waits ten minutes
+        host._clock = lambda: clock() + by_ns  # noqa: SLF001
+        try:
+            yield host.now
+        finally:
+            host._clock = clock  # noqa: SLF001
 
 
 # -- protections taken out ---------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def later(stage: Stage, by_ns: int) -> Iterator[Callable[[], int]]:
-    """The first custodian's clock, moved on."""
-    host = stage.ward.hosts[stage.ward.custodians[0]]
-    clock = host._clock  # noqa: SLF001 - nobody waits ten minutes
-    host._clock = lambda: clock() + by_ns  # noqa: SLF001
-    try:
-        yield host.now
-    finally:
-        host._clock = clock  # noqa: SLF001
 
 
 def _take_access(_book: Any, _asker: Any, _action: Any, placed: Placed | None, _now: int) -> Any:
