@@ -6,10 +6,11 @@ Clauses out of bounds cannot be made with the product's own classes, so they are
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from bench.engines.impostor import FULL
-from bench.experiments.attacks import Tally
+from bench.experiments.attacks import Expected, Tally
 from bench.experiments.base import Row
 from ehrcore import agreements, clauses, consent
 from ehrcore.agreements import Agreement, AgreementBook, Terms
@@ -105,10 +106,10 @@ def attack_clauses() -> list[Row]:
     rows = []
     for name, bomb in build_contract_bombs().items():
         for protection in (FULL, NO_BOUNDS, NOTHING):
-            expected = "succeeds" if protection == NOTHING else "refused"
-            tally = Tally("contract bomb", f"too many {name}", protection, expected, f"{len(bomb):,} B")  # type: ignore[arg-type]
+            expected: Expected = "succeeds" if protection == NOTHING else "refused"
+            tally = Tally("contract bomb", f"too many {name}", protection, expected, f"{len(bomb):,} B")
             with _without(protection):
-                tally.watch(lambda bomb=bomb, name=name, way=protection: _detonate(bomb, CLAUSES[name], way))  # type: ignore[misc]
+                tally.watch(partial(_detonate, bomb, CLAUSES[name], protection))
             rows.append(tally.row())
     return [*rows, _dearest()]
 
@@ -159,43 +160,41 @@ def attack_books(tries: int = 200) -> list[Row]:
     return rows
 
 
-def _expected(protection: str) -> Any:
-    return "refused" if protection == FULL else "succeeds"
+def _fill(attack: str, variant: str, protection: str, tries: int, put: Callable[[int], Reason], most: int) -> Tally:
+    """Put one after the other; what comes within ``most`` is the patient's to do.  The note says what is kept."""
+    tally, kept = Tally(attack, variant, protection, "refused" if protection == FULL else "succeeds"), 0
+    for number in range(tries):
+        reason = put(number)
+        kept += not reason
+        if kept > most or reason:
+            tally.add(f"ledger keeper: {reason.value}" if reason else None)
+    tally.note = f"{kept} of {tries} {variant.rpartition(' ')[2]} kept"
+    return tally
 
 
 def _fill_consents(protection: str, tries: int) -> Row:
-    """What comes within the limit is the patient's to do; each provision names somebody else, so all are looked at."""
+    """Each provision names somebody else, so all are looked at."""
     book, names = ConsentBook(), tuple(f"person-{number}" for number in range(16))
     provision = Provision(True, names, (), (1,), (Action.READ,), (Purpose.RESEARCH,), 0, FOREVER)  # noqa: FBT003 - its order
     doctor = CertificateBody("bombs", 1, "person-doctor", Role.VISITOR, bytes(33), (), 0, 0, FOREVER)
-    tally = Tally("consent bomb", "one patient's consents", protection, _expected(protection))
-    fresh = _time(lambda: _decide(book, doctor))
-    kept = 0
-    for number in range(tries):
-        reason = book.put(number.to_bytes(32), Consent(_PATIENT, (provision,) * consent.MOST_PROVISIONS), 0)
-        kept += not reason
-        if kept * 16 > 96 or reason:  # beyond what one patient may have in force
-            tally.add(f"ledger keeper: {reason.value}" if reason else None)
-    full = _time(lambda: _decide(book, doctor))
-    tally.note = f"{kept} of {tries} consents kept; one decision takes {full:.0f} us, {fresh:.1f} us without any"
+    full_consent = Consent(_PATIENT, (provision,) * consent.MOST_PROVISIONS)
+
+    def ask() -> object:
+        return consent.decide(book, doctor, _PATIENT, 1, Action.READ, Purpose.TREATMENT, Emergency.NONE, 1)
+
+    fresh = _time(ask)
+    tally = _fill("consent bomb", "one patient's consents", protection, tries,
+                  lambda number: book.put(number.to_bytes(32), full_consent, 0), 6)  # fmt: skip
+    tally.note += f"; one decision takes {_time(ask):.0f} us, {fresh:.1f} us without any"
     return tally.row()
-
-
-def _decide(book: ConsentBook, who: CertificateBody) -> Reason:
-    return consent.decide(book, who, _PATIENT, 1, Action.READ, Purpose.TREATMENT, Emergency.NONE, 1).reason
 
 
 def _fill_agreements(protection: str, tries: int) -> Row:
-    crypto = Crypto(find_suite("sha256"), find_scheme("p256/cryptography"))
-    book, kept = AgreementBook(), 0
-    tally = Tally("contract bomb", "one patient's agreements", protection, _expected(protection))
-    for number in range(tries):
-        terms = Terms(
-            "person-1", "person-2", _PATIENT, (Clause(Effect.PERMIT, _LEAF),), 0, FOREVER, number.to_bytes(16)
-        )
-        reason = book.enter(crypto, bytes(32), terms, 0)
-        kept += not reason
-        if kept > 64 or reason:
-            tally.add(f"ledger keeper: {reason.value}" if reason else None)
-    tally.note = f"{kept} of {tries} agreements kept"
-    return tally.row()
+    crypto, book = Crypto(find_suite("sha256"), find_scheme("p256/cryptography")), AgreementBook()
+    wanted = (Clause(Effect.PERMIT, _LEAF),)
+
+    def put(number: int) -> Reason:
+        terms = Terms("person-1", "person-2", _PATIENT, wanted, 0, FOREVER, number.to_bytes(16))
+        return book.enter(crypto, bytes(32), terms, 0)
+
+    return _fill("contract bomb", "one patient's agreements", protection, tries, put, 64).row()
