@@ -85,7 +85,7 @@ ENGINES: Final[dict[str, tuple[str, str] | Engine]] = {
     "tamper": ("bench.engines.tamper", "run_tamper"),
     "collisions": ("bench.engines.collisions", "run_collisions"),
     "identity": ("bench.engines.identity", "run_identity"),
-    "identity-stolen": ("bench.engines.identity", "run_stolen_key"),
+    "identity-stolen": ("bench.engines.identity_stolen", "run_stolen_key"),
     "identity-words": ("bench.engines.identity_words", "run_words"),
     "identity-nonces": ("bench.engines.nonces", "run_nonces"),
     "identity-denials": ("bench.engines.denials", "run_denials"),

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from bench.engines import impostor, nonces
 from bench.engines.base import Context
 from bench.engines.denials import run_denials
-from bench.engines.identity import ATTACKS, run_identity, run_stolen_key
+from bench.engines.identity import ATTACKS, run_identity
 from bench.engines.identity_net import run_identity_net
+from bench.engines.identity_stolen import run_stolen_key
 from bench.engines.identity_words import WORDS, run_words
 from bench.engines.impostor import FULL, NO_REGISTRY, NO_SIGNATURES, PROTECTIONS, VICTIM, play
 from bench.experiments import find_experiment
