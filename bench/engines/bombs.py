@@ -15,6 +15,7 @@ from bench.engines.impostor import FULL
 from bench.experiments.attacks import Tally, check_attacks
 from bench.experiments.base import Case, Row
 from bench.net.network import found_where_free
+from bench.net.ward import do_not_wait
 from ehrcore.block import Transaction, TransactionBody
 from ehrcore.codec import encode
 from ehrcore.consent import Access, Action, Purpose
@@ -54,7 +55,7 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
     agent = open_host(folder, plan, "agent-0")
     await agent.links.start()
     agent.start()
-    agent.links.drain = _do_not_wait  # type: ignore[method-assign]  # for coordinators that are not there
+    agent.links.drain = do_not_wait  # type: ignore[method-assign]  # for coordinators that are not there
     try:
         with patched([(hosts, "AUTHOR_LIMIT", _LIMIT if protection == FULL else 1 << 60)]):
             for number in range(_LIMIT + _BEYOND):
@@ -72,10 +73,6 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
             "used nonce and an audit event for ever"
         )
     return [tally.row(), control.row()]
-
-
-async def _do_not_wait(timeout_s: float) -> bool:
-    return timeout_s < 0
 
 
 def _ask(chain: bytes, author: str, crypto: Crypto, nonce: int) -> Transaction:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from bench.engines.base import Context
 from bench.engines.simulate import HORIZON_NS, link_model
@@ -28,30 +29,17 @@ def _answer(more: bytes, crypto: Crypto, store: ObjectStore, record: RecordRef) 
 class _Contracted(Simulation):
     """A network whose coordinators run one contract, made for each of them by its name."""
 
-    make_contract: Callable[[str], Contract]
+    def __init__(self, *network: Any, make_contract: Callable[[str], Contract]) -> None:
+        self._make_contract = make_contract
+        super().__init__(*network)
 
     def _machine(self, name: str, crypto: Crypto) -> RoleMachine:
         if self.network.roles[name] is not Role.COORDINATOR:
             return super()._machine(name, crypto)
-        return Coordinator(self.network.context(name, crypto), self.store, {"contract": self.make_contract(name)})
+        return Coordinator(self.network.context(name, crypto), self.store, {"contract": self._make_contract(name)})
 
 
-class _Everywhere(_Contracted):
-    @staticmethod
-    def make_contract(name: str) -> Contract:
-        del name
-        return partial(_answer, b"")
-
-
-class _ByName(_Contracted):
-    """What a clock, a random number or a node's own file would do to a contract: its output depends on the node."""
-
-    @staticmethod
-    def make_contract(name: str) -> Contract:
-        return partial(_answer, name.encode())
-
-
-def submit_one(context: Context, kind: type[Simulation] = Simulation) -> list[int]:
+def submit_one(context: Context, kind: Callable[..., Simulation] = Simulation) -> list[int]:
     """Let a visitor submit one record to a quiet network; the instants (ns) at which contributors held it."""
     params = ChainParams("rules", TOPOLOGY, 1, majority(TOPOLOGY.coordinators), curve=context.scenario.curve)
     network: Network = found_network(params, "cryptography", f"{context.scenario.seed}|rules")
@@ -71,7 +59,10 @@ def submit_one(context: Context, kind: type[Simulation] = Simulation) -> list[in
 
 def count_by_contract(context: Context) -> tuple[int, int]:
     """Records that became final under a contract that is the same on every coordinator, and under one that is not."""
-    return len(submit_one(context, _Everywhere)), len(submit_one(context, _ByName))
+    same = partial(_Contracted, make_contract=lambda _: partial(_answer, b""))
+    # What a clock, a random number or a node's own file would do to a contract: its output depends on the node.
+    differing = partial(_Contracted, make_contract=lambda name: partial(_answer, name.encode()))
+    return len(submit_one(context, same)), len(submit_one(context, differing))
 
 
 def seconds_alone(context: Context) -> int | None:

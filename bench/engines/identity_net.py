@@ -57,9 +57,9 @@ class Member:
         """To the agent, over HTTP."""
         return await self._client.request("agent-0", "/v1/transactions", encode(tx), media=TRANSACTION_MEDIA)
 
-    async def say(self, to: str, message: Message, sender: str = "", chain: bytes = b"") -> Answer:
+    async def say(self, to: str, message: Message, sender: str = "") -> Answer:
         """One message in a frame, under its own name or another's, with the tag that its own key makes."""
-        frame = Frame(chain or self.context.chain, self.name, to, time.time_ns(), 0, time.time_ns(), (encode(message),))
+        frame = Frame(self.context.chain, self.name, to, time.time_ns(), 0, time.time_ns(), (encode(message),))
         sealed = self._keys.seal(frame)
         if sender:
             named = encode(msgspec.structs.replace(frame, sender=sender))

@@ -189,20 +189,15 @@ def messages(effects: Sequence[Effect], kind: type[Any]) -> list[Any]:
     return [item.message for item in effects if isinstance(item, Send) and isinstance(item.message, kind)]
 
 
-#: Each kind of word: whose it is, and how it is said.
-WORDS: Final[dict[str, tuple[Role, Callable[[Table, Sequence[Speaker]], bool]]]] = {
-    "submit": (Role.VISITOR, Table.submit),
-    "endorse": (Role.AGENT, Table.endorse),
-    "approve": (Role.COORDINATOR, Table.approve),
-    "vote": (Role.ADMINISTRATOR, Table.vote),
-    "finalise": (Role.ADMINISTRATOR, Table.finalise),
-    "receipt": (Role.CONTRIBUTOR, Table.receipt),
+#: Each kind of word: whose it is, who hears it, and how it is said.
+WORDS: Final[dict[str, tuple[Role, Role, Callable[[Table, Sequence[Speaker]], bool]]]] = {
+    "submit": (Role.VISITOR, Role.AGENT, Table.submit),
+    "endorse": (Role.AGENT, Role.COORDINATOR, Table.endorse),
+    "approve": (Role.COORDINATOR, Role.ADMINISTRATOR, Table.approve),
+    "vote": (Role.ADMINISTRATOR, Role.ADMINISTRATOR, Table.vote),
+    "finalise": (Role.ADMINISTRATOR, Role.CONTRIBUTOR, Table.finalise),
+    "receipt": (Role.CONTRIBUTOR, Role.VISITOR, Table.receipt),
 }
-#: Who hears it.
-LISTENERS: Final = {
-    "submit": "agent", "endorse": "coordinator", "approve": "administrator", "vote": "administrator",
-    "finalise": "contributor", "receipt": "visitor",
-}  # fmt: skip
 _ROLES: Final = tuple(role for role in Role if role is not Role.AUTHORITY)
 
 
@@ -216,9 +211,9 @@ def run_words(context: Context, case: Case) -> list[Row]:
 
 
 def _try_word(table: Table, word: str, protection: str) -> list[Row]:
-    stage, (rightful, say), listener = table.stage, WORDS[word], LISTENERS[word]
+    stage, (rightful, listener, say) = table.stage, WORDS[word]
     control = Tally(f"{word} by the right role", "control", protection, "succeeds")
-    control.add(None if say(table, table.rightful(rightful)) else listener)
+    control.add(None if say(table, table.rightful(rightful)) else listener.value)
     own = Tally(f"{word} by another role", "in its own name", protection,
                 "succeeds" if protection == NO_REGISTRY else "refused")  # fmt: skip
     posing = Tally(f"{word} by another role", "in a rightful name", protection,
@@ -233,5 +228,5 @@ def _try_word(table: Table, word: str, protection: str) -> list[Row]:
 def _try(table: Table, tally: Tally, word: str, speakers: Sequence[Speaker]) -> None:
     """Say it, and count who refused it and for which reason; who gives none has passed it over."""
     table.why = ""
-    has_effect = WORDS[word][1](table, speakers)
-    tally.add(None if has_effect else f"{LISTENERS[word]}: {table.why or 'passed over'}")
+    _, listener, say = WORDS[word]
+    tally.add(None if say(table, speakers) else f"{listener.value}: {table.why or 'passed over'}")

@@ -17,7 +17,7 @@ from bench.engines.snapshot import Snapshot, take_snapshot
 from bench.measure.latency import Sample
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup, Simulation
-from ehrcore.effects import Observed, ObservedKind, Persist, Requested
+from ehrcore.effects import Observed, ObservedKind, Requested
 from ehrcore.ledger import Ledger, MemoryLedger
 from ehrcore.messages import Finalised
 from ehrcore.network import Network, found_network
@@ -210,18 +210,11 @@ def sample_block(suite: str = "sha256") -> Finalised:
     """A full final block of 15 sensor records with real signatures, for sizes and codec costs."""
     params = ChainParams("sample", Topology(3, 3, 4, 1), 2, 2, hash_suite=suite)
     network = found_network(params, "cryptography", "sample")
-    kept: list[Persist] = []
-
-    class Keep(MemoryLedger):
-        def append(self, persist: Persist) -> None:
-            kept.append(persist)
-
-    record = ClinicalRecord(
-        RecordKind.SENSOR, "p", "Observation", "/hospital/report-store/sensor/sample.json", bytes(900)
-    )
-    simulation = Simulation(network, SimSetup("sample", EXAMPLE), lambda *_: None, {"contributor-0": Keep()})
+    ledger, place = MemoryLedger(), "/hospital/report-store/sensor/sample.json"
+    record = ClinicalRecord(RecordKind.SENSOR, "p", "Observation", place, bytes(900))
+    simulation = Simulation(network, SimSetup("sample", EXAMPLE), lambda *_: None, {"contributor-0": ledger})
     for _ in range(params.limits.max_transactions):
         simulation.inject(0, "visitor-0", Requested(record, network.authority.pseudonym("p")))
-    while not kept:
+    while not ledger.entries:
         simulation.run(60 * SECOND, _CHUNK)
-    return Finalised(kept[0].block, kept[0].certificate)
+    return Finalised(ledger.entries[0].block, ledger.entries[0].certificate)

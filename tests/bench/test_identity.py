@@ -171,16 +171,6 @@ def test_an_agent_that_tells_everyone_why_shows(monkeypatch: pytest.MonkeyPatch)
 # -- nonces ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("curve", CURVES.values(), ids=list(CURVES))
-def test_own_arithmetic_gives_the_libraries_public_keys(curve: Any) -> None:
-    scheme = find_scheme(f"{curve.name}/cryptography")
-    for secret in (1, 2, 3, curve.order - 1, derive_secret(curve, "any")):
-        point = nonces.multiply(curve, secret)
-        assert point is not None
-        assert bytes([2 + (point[1] & 1)]) + point[0].to_bytes(32) == scheme.private_key(secret).public_bytes
-    assert nonces.multiply(curve, curve.order) is None
-
-
 @settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from(list(CURVES.values())),
