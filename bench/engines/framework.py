@@ -70,10 +70,7 @@ def _genesis(network: Network) -> Genesis:
 def drive(context: Context, case: Case, network: Network, ledgers: dict[str, Ledger]) -> LoadedSimulation:
     """Offer the records at a steady pace and let the network come to rest; the last block closes by time."""
     setup = SimSetup(
-        f"{context.scenario.seed}|{case.label}",
-        context.calibration.costs["sha256"],
-        link_model(context),
-        is_wired=True,
+        f"{context.scenario.seed}|{case.label}", context.calibration.costs["sha256"], link_model(context), is_wired=True
     )
     loaded = LoadedSimulation(network, setup, context.workload.records, ledgers)
     for number in range(context.scenario.framework.transactions):

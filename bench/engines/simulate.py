@@ -35,12 +35,7 @@ def topology_of(counts: Mapping[str, int]) -> Topology:
 def chain_params(scenario_name: str, topology: Topology, **variant: Any) -> ChainParams:
     """A modelled chain with majority policies, varied by keyword."""
     return ChainParams(
-        scenario_name,
-        topology,
-        majority(topology.agents),
-        majority(topology.coordinators),
-        is_modelled=True,
-        **variant,
+        scenario_name, topology, majority(topology.agents), majority(topology.coordinators), is_modelled=True, **variant
     )
 
 
@@ -69,10 +64,7 @@ def load_network(
     label = f"{context.scenario.seed}|{params.name}|{seed}"
     network = found_network(params, "modelled", label)
     setup = SimSetup(
-        label,
-        costs or context.calibration.costs[params.hash_suite],
-        links or link_model(context),
-        host or HostModel(),
+        label, costs or context.calibration.costs[params.hash_suite], links or link_model(context), host or HostModel()
     )
     return LoadedSimulation(network, setup, context.workload.records)
 

@@ -14,7 +14,7 @@ from bench.measure.latency import build_columns
 from bench.measure.noise import NoiseWatch
 from bench.net.audit import audit_ledgers
 from bench.net.network import MeasuredNetwork
-from bench.net.step import Played, Step
+from bench.net.step import Arrivals, Played, Step
 from bench.net.usage import ROLES, describe_processes, describe_throughput, describe_use
 from ehrcore.drive.net.plan import NetworkConfig
 from ehrcore.types import SECOND
@@ -63,15 +63,16 @@ class Measurement:
         return self._play(step, self._scenario.net.attempts)
 
     def offer(
-        self, seed: str, per_s: float, seconds: float, arrivals: str = "poisson", attempts: int | None = None
+        self, seed: str, per_s: float, seconds: float, arrivals: Arrivals = "poisson", attempts: int | None = None
     ) -> list[Row]:
         """Open loop at this rate: commit latency from the intended instant, once a third of the time has gone by."""
         warm_s = seconds / 3
         stock = round(per_s * 1.5 * (warm_s + seconds + _TAIL_S)) + 100
-        step = {"seed": seed, "seconds": seconds, "warm_s": warm_s, "per_s": per_s}
-        step |= {"timeout_s": self._scenario.net.timeout_s}
-        step |= {"arrivals": arrivals, "stock": stock}
-        return self._play(msgspec.convert(step, Step), attempts or self._scenario.net.attempts)
+        step = Step(
+            seed=seed, seconds=seconds, warm_s=warm_s, timeout_s=self._scenario.net.timeout_s, per_s=per_s,
+            arrivals=arrivals, stock=stock,
+        )  # fmt: skip
+        return self._play(step, attempts or self._scenario.net.attempts)
 
     def _play(self, step: Step, attempts: int) -> list[Row]:
         for _ in range(attempts - 1):

@@ -17,6 +17,9 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 _LEAD_NS, _BUILD_NS = SECOND, SECOND // 2_000
 
 
+Arrivals = Literal["poisson", "constant"]
+
+
 class Begin(msgspec.Struct, frozen=True, tag="begin", forbid_unknown_fields=True):
     """Play the visitors of the network in ``folder``; ``references`` is a file of canonical `RecordRef`s to cite."""
 
@@ -42,7 +45,7 @@ class Step(msgspec.Struct, frozen=True, tag="step", forbid_unknown_fields=True, 
     outstanding: Annotated[int, msgspec.Meta(ge=0)] = 0
     warm_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    arrivals: Literal["poisson", "constant"] = "poisson"
+    arrivals: Arrivals = "poisson"
     begin_at: int = 0
     goes_on: bool = True
     #: Transactions that are built before it begins: it ends early when they are used up.

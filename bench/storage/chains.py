@@ -8,13 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count, cycle
 
 from bench.attacks.chain import Scribe
-from ehrcore.block import (
-    Attestation,
-    Block,
-    EndorsedTransaction,
-    Header,
-    leaf_bytes,
-)
+from ehrcore.block import Attestation, Block, EndorsedTransaction, Header, leaf_bytes
 from ehrcore.consensus.finality import header_hash
 from ehrcore.effects import Persist
 from ehrcore.identity import Reason
