@@ -103,15 +103,13 @@ async def _enrol(network: MeasuredNetwork, seed: str) -> dict[str, Crypto]:
     genesis = network.plan.open_genesis()
     authority, curve = network.folder.open_authority(network.plan), CURVES[genesis.params.curve]
     suite, scheme = find_suite(genesis.params.hash_suite), find_scheme(f"{curve.name}/cryptography")
-    members, chain = {}, bytes.fromhex(network.plan.chain)
-    for _ in genesis.certificates:  # their serials are taken
-        authority.certify(_MEMBERS[0], Role.VISITOR, genesis.params.authority_key)
+    members, chain, kinds = {}, bytes.fromhex(network.plan.chain), tuple(map(int, RecordKind))
     async with Client(network.folder, network.plan) as client:
         orders = []
-        for name in _MEMBERS:
+        for serial, name in enumerate(_MEMBERS, 1_000):
             key = scheme.private_key(derive_secret(curve, f"{seed}|{name}"))
             members[name] = Crypto(suite, scheme, key, memo_size=0)
-            certificate = authority.certify(name, Role.VISITOR, key.public_bytes, kinds=tuple(map(int, RecordKind)))
+            certificate = authority.certify(name, Role.VISITOR, key.public_bytes, kinds=kinds, serial=serial)
             order = authority.enrol(chain, certificate, time.time_ns())
             orders.append(members[name].hash_struct(order.body))
             await client.request(_NODE, "/v1/transactions", encode(order), media=TRANSACTION_MEDIA)

@@ -5,21 +5,23 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bench.engines.impostor import FULL
 from bench.experiments.attacks import Tally
 from bench.net.ward import Ward
 from ehrcore.block import RecordRef
-from ehrcore.codec import decode
+from ehrcore.codec import decode, encode
+from ehrcore.consent import Action
 from ehrcore.custodian import Placed
-from ehrcore.custody import Denial, Deposit, Release, release_info, unpack_share
+from ehrcore.custody import Denial, Deposit, Link, LinkUse, LinkUseBody, Release, release_info, unpack_share
 from ehrcore.drive.net import custodians as readers
 from ehrcore.drive.net import custody as keepers
 from ehrcore.drive.net import shares
 from ehrcore.drive.net.client import Answer
 from ehrcore.drive.net.custodians import Handed
 from ehrcore.drive.net.persons import Person
+from ehrcore.drive.net.web.custody import LINK_USE_MEDIA
 from ehrcore.drive.net.wrapping import unwrap
 from ehrcore.errors import EhrError
 from ehrcore.faults.mutants import Patch, patched
@@ -59,6 +61,17 @@ class Stage:
         """Ask for the share of a record (that of the stage); won if ``who`` can open it."""
         tx_id, record = written or (self.tx_id, self.record)
         await self.count(self.ward.ask(who, access, tx_id, **changes), self.opens(who, record))
+
+    async def ask_to_search(self, who: Person) -> bytes:
+        """The access by which ``who`` may search, on the chain; its id."""
+        return await self.ward.access(who, self.record, action=Action.SEARCH, kind=0, record=b"")
+
+    async def use(self, who: Person, link: Link, node: str = "") -> None:
+        """Fetch the record's object by a link; won if that is what is sent."""
+        body = encode(LinkUse(link, who.crypto.sign(LinkUseBody(link))))
+        sealed = self.ward.store.get(self.record.location)
+        asking = self.ward.client.request(node or self.node, "/v1/custody/objects", body, media=LINK_USE_MEDIA)
+        await self.count(asking, lambda answer: answer.status == OK and answer.body == sealed, node)
 
     async def count(self, asking: Coroutine[Any, Any, Answer], wins: Callable[[Answer], bool], node: str = "") -> None:
         """One request: won if the answer can be used, else refused for the reason that the custodian counts."""
@@ -114,6 +127,19 @@ class Stage:
             yield host.now
         finally:
             host._clock = clock  # noqa: SLF001
+
+
+#: Makes an attack's tries.
+Play = Callable[[Stage], Coroutine[Any, Any, None]]
+
+
+class Attack(NamedTuple):
+    """One attack: ``play`` makes its tries, ``beaten`` are the protections without which it has to succeed."""
+
+    name: str
+    variant: str
+    play: Play
+    beaten: str = ""
 
 
 # -- protections taken out ---------------------------------------------------------------------------------------------

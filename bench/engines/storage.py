@@ -50,12 +50,11 @@ def run_growth(context: Context, case: Case) -> list[Row]:
             ordering = write_administrator(folder / f"administrator-{blocks}.db", maker.network.chain, finals, blocks)
             agent = write_agent(folder / f"agent-{blocks}.db", maker.network.chain, part)
             given = {"kind": "file", "fill": fill, "blocks": blocks, "transactions": fill * blocks}
-            for name, item in sizes.items():
-                rows.append({**given, "role": "keeper", "file": name, "size_bytes": sum(item.values())})
-            rows.append({**given, "role": "administrator", "file": "journal", "size_bytes": ordering[blocks]})
-            rows.append({**given, "role": "agent", "file": "journal", "size_bytes": agent})
             content = sum(len(_entry(item)) for item in part)
-            rows.append({**given, "role": "keeper", "file": "content alone", "size_bytes": content})
+            files = [("keeper", name, sum(item.values())) for name, item in sizes.items()]
+            files += [("administrator", "journal", ordering[blocks]), ("agent", "journal", agent)]
+            files.append(("keeper", "content alone", content))
+            rows += [{**given, "role": role, "file": name, "size_bytes": size} for role, name, size in files]
         with SqliteLedger.open(folder / f"keeper-{min(plan.blocks)}" / "ledger.sqlite") as ledger:
             held = ledger.verify().height == min(plan.blocks)
     rows.append({"kind": "check", "check": f"blocks of {fill}: the ledger verifies from genesis", "holds": held})

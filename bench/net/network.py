@@ -40,20 +40,20 @@ class MeasuredNetwork:
     """A network in the new folder ``path`` with a load generator beside it; a context manager.
 
     ``config`` says what it is but for its ports; keys come from ``label``.  ``records`` are in its store, and
-    transactions cite them in turns.  Leaving the context ends all processes, whatever has happened.
+    transactions cite them in turns.  Leaving the context ends all processes (``local``), whatever has happened.
     """
 
     def __init__(self, path: Path, config: NetworkConfig, label: str, records: Sequence[ClinicalRecord]) -> None:
         self.folder, self.plan = NetworkFolder(path), found_where_free(path, config, label)
         store_records(self.folder, self.plan, records)
-        self._local, self._stack = LocalNetwork(path), ExitStack()
+        self.local, self._stack = LocalNetwork(path), ExitStack()
         self._generator: _Generator
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.callback(self._local.stop)
+            stack.callback(self.local.stop)
             with _plain_environment():
-                self._local.start(timeout_s=_START_S)
+                self.local.start(timeout_s=_START_S)
             self._generator = stack.enter_context(_Generator(self.folder.path / "generator.log"))
             begin = Begin(str(self.folder.path), str(self.folder.path / REFERENCES))
             self._generator.ask(begin, Built, _START_S)
@@ -63,15 +63,10 @@ class MeasuredNetwork:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    @property
-    def local(self) -> LocalNetwork:
-        """Its processes."""
-        return self._local
-
     def start(self, names: Sequence[str]) -> None:
         """Start nodes again that were ended, and wait until each answers."""
         with _plain_environment():
-            self._local.start(names, timeout_s=_START_S)
+            self.local.start(names, timeout_s=_START_S)
 
     def play(self, step: Step, absent: Collection[str] = ()) -> Played:
         """Have a step of load played; `BenchError` if a process has ended meanwhile that is not to be ``absent``."""
@@ -79,7 +74,7 @@ class MeasuredNetwork:
         for reading in (played.before, played.after):
             for name, status in reading.items():
                 if status is None and name not in absent:
-                    raise BenchError(f"{name}: expected its status, found none ({self._local.last_line(name)})")
+                    raise BenchError(f"{name}: expected its status, found none ({self.local.last_line(name)})")
         return played
 
     def stop(self) -> Finished:
@@ -90,7 +85,7 @@ class MeasuredNetwork:
                 break  # the audit will say what is missing
             time.sleep(0.05)  # heights have to be asked for: nobody tells of them
         finished = self._generator.ask(Finish(), Finished, _PATIENCE_S)
-        told = self._local.stop(timeout_s=_PATIENCE_S)
+        told = self.local.stop(timeout_s=_PATIENCE_S)
         self._stack.close()
         for name in (name for name, became in told.items() if became != "stopped"):
             raise BenchError(f"{name}: expected it to end when asked to, found it at work {_PATIENCE_S:g} s later")
