@@ -7,12 +7,12 @@ is settled, so all of it waits.
 import asyncio
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.attacks.bombs import attack_books, attack_clauses
 from bench.engines.base import Context
 from bench.engines.impostor import FULL
-from bench.experiments.attacks import Tally, check_attacks
+from bench.experiments.attacks import Expected, Tally, check_attacks
 from bench.experiments.base import Case, Row
 from bench.net.network import found_where_free
 from bench.net.ward import do_not_wait
@@ -49,7 +49,7 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
     folder = NetworkFolder(path)
     members = {name: folder.context(plan, name).crypto for name in ("visitor-0", "visitor-1")}
     chain = bytes.fromhex(plan.chain)
-    expected: Any = "refused" if protection == FULL else "succeeds"
+    expected: Expected = "refused" if protection == FULL else "succeeds"
     tally = Tally("flood of denied accesses", "one member, at one agent", protection, expected)
     control = Tally("flood of denied accesses", "another member's (control)", protection, "succeeds")
     agent = open_host(folder, plan, "agent-0")
@@ -68,10 +68,8 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
     finally:
         await agent.close()
     if protection == FULL:
-        tally.note = (
-            f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is a transaction of {len(encode(tx))} B, a "
-            "used nonce and an audit event for ever"
-        )
+        taken = f"a transaction of {len(encode(tx))} B, a used nonce and an audit event for ever"
+        tally.note = f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is {taken}"
     return [tally.row(), control.row()]
 
 

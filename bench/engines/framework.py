@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.engines.base import Context
 from bench.engines.framework_rules import count_by_contract, seconds_alone
 from bench.engines.load import LoadedSimulation
-from bench.engines.simulate import HORIZON_NS, link_model
+from bench.engines.simulate import HORIZON_NS, chain_params, link_model
 from bench.experiments.base import Case, Row
 from ehrcore.block import Genesis
 from ehrcore.codec import encode
@@ -22,7 +24,7 @@ from ehrcore.errors import LedgerError, ProofError
 from ehrcore.ledger import Ledger, MemoryLedger, SqliteLedger
 from ehrcore.merkle import verify_inclusion
 from ehrcore.network import Network, found_network
-from ehrcore.params import ChainParams, Topology, majority
+from ehrcore.params import Topology
 from ehrcore.records import RecordKind
 from ehrcore.types import MILLISECOND, Role
 
@@ -31,11 +33,10 @@ SENSOR_GATEWAY = "visitor-1"
 
 def found(context: Context) -> Network:
     """The scenario's network with a hospital (all kinds) and a sensor gateway (sensor readings alone) as visitors."""
-    agents, coordinators, administrators, contributors = context.scenario.framework.topology
-    topology = Topology(agents, coordinators, administrators, contributors, visitors=2)
-    params = ChainParams("framework", topology, majority(agents), majority(coordinators), curve=context.scenario.curve)
+    topology = msgspec.structs.replace(Topology(*context.scenario.framework.topology), visitors=2)
+    params = chain_params("framework", topology, is_modelled=False, curve=context.scenario.curve)
     # Unequal stakes: the proposer must follow them and the certificate must weigh them.
-    stakes = tuple(range(1, administrators + 1))
+    stakes = tuple(range(1, topology.administrators + 1))
     return found_network(
         params, "cryptography", f"{context.scenario.seed}|framework", stakes, {SENSOR_GATEWAY: (RecordKind.SENSOR,)}
     )

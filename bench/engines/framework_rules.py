@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any
 
 from bench.engines.base import Context
-from bench.engines.simulate import HORIZON_NS, link_model
+from bench.engines.simulate import HORIZON_NS, chain_params, link_model
 from ehrcore.block import RecordRef
 from ehrcore.contracts import Contract
 from ehrcore.crypto import Crypto
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Observed, ObservedKind, Requested, RoleMachine
 from ehrcore.network import Network, found_network
-from ehrcore.params import ChainParams, Topology, majority
+from ehrcore.params import Topology
 from ehrcore.roles.coordinator import Coordinator
 from ehrcore.storage import ObjectStore
 from ehrcore.types import SECOND, Role
@@ -41,7 +41,7 @@ class _Contracted(Simulation):
 
 def submit_one(context: Context, kind: Callable[..., Simulation] = Simulation) -> list[int]:
     """Let a visitor submit one record to a quiet network; the instants (ns) at which contributors held it."""
-    params = ChainParams("rules", TOPOLOGY, 1, majority(TOPOLOGY.coordinators), curve=context.scenario.curve)
+    params = chain_params("rules", TOPOLOGY, is_modelled=False, curve=context.scenario.curve)
     network: Network = found_network(params, "cryptography", f"{context.scenario.seed}|rules")
     instants: list[int] = []
 
