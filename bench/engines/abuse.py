@@ -21,15 +21,14 @@ from bench.engines.base import Context, judge_noise
 from bench.experiments.base import Case, Row
 from bench.measure.noise import NoiseWatch
 from bench.net.assault import ASSAULTS, ATTACKER, Target, build_bomb
-from bench.net.network import REFERENCES, MeasuredNetwork
+from bench.net.network import MeasuredNetwork, await_final
 from bench.net.sections import Abuse
 from bench.net.step import Moment, plan_steady
 from bench.workload import vital_signs
-from ehrcore.block import RecordRef
-from ehrcore.codec import decode, encode
+from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client
-from ehrcore.drive.net.files import read_file, write_file
+from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.plan import NetworkConfig
 from ehrcore.drive.net.web.exchange import BOUNDS_FILE, Bounds
 from ehrcore.drive.net.web.views import TRANSACTION_MEDIA
@@ -46,7 +45,6 @@ _BOUNDS: Final = {
 }
 _NODE: Final = "agent-0"
 _MEMBERS: Final = tuple(f"visitor-m{number}" for number in range(4))
-_PATIENCE_S: Final = 20.0
 _LOOK_S: Final = 0.05
 #: What is committed later than this after it was due does not count as throughput.
 CAP_MS: Final = 1_000.0
@@ -113,11 +111,8 @@ async def _enrol(network: MeasuredNetwork, seed: str) -> dict[str, Crypto]:
             order = authority.enrol(chain, certificate, time.time_ns())
             orders.append(members[name].hash_struct(order.body))
             await client.request(_NODE, "/v1/transactions", encode(order), media=TRANSACTION_MEDIA)
-        end = time.monotonic() + _PATIENCE_S
-        while len(await client.final("contributor-0", orders)) < len(orders):
-            if time.monotonic() > end:
-                raise TimeoutError("members: expected their enrolments in the ledger, found some missing")
-            await asyncio.sleep(_LOOK_S)  # nobody tells of it
+        if not await await_final(client, orders):
+            raise TimeoutError("members: expected their enrolments in the ledger, found some missing")
     return members
 
 
@@ -159,9 +154,8 @@ class Siege:
 
     def _aim(self) -> Target:
         place = self._network.plan.nodes[_NODE]
-        reference = decode(read_file(self._network.folder.path / REFERENCES), tuple[RecordRef, ...])[0]
-        return Target(place.host, place.port, bytes.fromhex(self._network.plan.chain), self._members, reference,
-                      find_source(place.host), self._nonces)  # fmt: skip
+        return Target(place.host, place.port, bytes.fromhex(self._network.plan.chain), self._members,
+                      self._network.find_reference(), find_source(place.host), self._nonces)  # fmt: skip
 
     def _knock(self, window: Window) -> None:
         """A newcomer asks for the node's health over a new connection each time; in a thread of its own."""

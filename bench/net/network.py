@@ -1,5 +1,6 @@
 """A real network for the time of a measurement: founded, started, loaded, and stopped."""
 
+import asyncio
 import os
 import random
 import subprocess
@@ -17,9 +18,9 @@ from bench.engines.paired import plain_environment
 from bench.errors import BenchError
 from bench.net.step import Begin, Built, Command, Finish, Finished, Played, Step
 from ehrcore.block import RecordRef
-from ehrcore.codec import encode
-from ehrcore.drive.net.client import fetch_health
-from ehrcore.drive.net.files import write_file
+from ehrcore.codec import decode, encode
+from ehrcore.drive.net.client import Client, fetch_health
+from ehrcore.drive.net.files import read_file, write_file
 from ehrcore.drive.net.local import LocalNetwork, require_free_ports
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, found
 from ehrcore.drive.net.stores import open_store
@@ -33,7 +34,7 @@ T = TypeVar("T", Built, Played, Finished)
 REFERENCES: Final = "references"
 #: Where ports are looked for: above those of common services, below those that systems give to clients.
 _FIRST_PORTS: Final = range(20_000, 32_000, 50)
-_START_S, _PATIENCE_S = 60.0, 30.0
+_START_S, _PATIENCE_S, _FINAL_S = 60.0, 30.0, 20.0
 
 
 class MeasuredNetwork:
@@ -91,6 +92,10 @@ class MeasuredNetwork:
             raise BenchError(f"{name}: expected it to end when asked to, found it at work {_PATIENCE_S:g} s later")
         return finished
 
+    def find_reference(self) -> RecordRef:
+        """What a transaction may cite."""
+        return decode(read_file(self.folder.path / REFERENCES), tuple[RecordRef, ...])[0]
+
     def contributors(self) -> tuple[str, ...]:
         """Who keeps the ledger."""
         return tuple(name for name, role in self.plan.roles().items() if role is Role.CONTRIBUTOR)
@@ -137,6 +142,16 @@ class _Generator:
         said = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
         raise BenchError(f"load generator: expected an answer, found its end: {last}")
+
+
+async def await_final(client: Client, tx_ids: Sequence[bytes]) -> bool:
+    """Wait until a contributor's ledger has these; False if it has not in time."""
+    end = time.monotonic() + _FINAL_S
+    while len(await client.final("contributor-0", tx_ids)) < len(tx_ids):
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.05)  # nobody tells of it: it has to be asked for
+    return True
 
 
 def found_where_free(path: Path, config: NetworkConfig, label: str) -> NetworkPlan:
