@@ -48,7 +48,8 @@ def run_framework(context: Context, case: Case) -> list[Row]:
     folder = context.folder / "ledgers"
     folder.mkdir(exist_ok=True)
     keepers = [name for name, role in network.roles.items() if role is Role.CONTRIBUTOR] + ["coordinator-0"]
-    ledgers = {name: SqliteLedger.create(folder / f"{name}.db", _genesis(network)) for name in keepers}
+    genesis = Genesis(network.params, network.certificates)
+    ledgers = {name: SqliteLedger.create(folder / f"{name}.db", genesis) for name in keepers}
     begin = time.process_time()
     first = drive(context, case, network, dict(ledgers))
     cpu_s = time.process_time() - begin
@@ -62,10 +63,6 @@ def run_framework(context: Context, case: Case) -> list[Row]:
     count = context.scenario.framework.transactions
     rows.append({"kind": "cost", "process_cpu_s_per_tx": cpu_s / count, "transactions": count})
     return rows
-
-
-def _genesis(network: Network) -> Genesis:
-    return Genesis(network.params, network.certificates)
 
 
 def drive(context: Context, case: Case, network: Network, ledgers: dict[str, Ledger]) -> LoadedSimulation:

@@ -193,16 +193,13 @@ class LoadedSimulation:
         reached = 0
         for sent, due in enumerate(arrivals):
             if sent >= measured:
-                while reached < measured and self._is_finished(reached):
+                while reached < measured and self.collector.requested[reached].everyone is not None:
                     reached += 1
                 if reached == measured or sent >= _PATIENCE * measured:
                     break
             self.simulation.run(due)
             self.request(due)
         return reached == measured
-
-    def _is_finished(self, index: int) -> bool:
-        return self.collector.requested[index].everyone is not None
 
 
 @lru_cache(maxsize=8)
