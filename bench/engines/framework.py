@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 
 from bench.engines.base import Context
-from bench.engines.framework_rules import count_by_contract, seconds_alone
+from bench.engines.framework_rules import count_by_contract, seconds_alone, submit
 from bench.engines.load import LoadedSimulation
 from bench.engines.simulate import HORIZON_NS, chain_params, link_model
 from bench.experiments.base import Case, Row
 from ehrcore.block import Genesis
 from ehrcore.codec import encode
-from ehrcore.drive.sim import SimSetup, Simulation
-from ehrcore.effects import Observed, ObservedKind, Requested
+from ehrcore.drive.sim import SimSetup
+from ehrcore.effects import ObservedKind
 from ehrcore.errors import LedgerError, ProofError
 from ehrcore.ledger import Ledger, MemoryLedger, SqliteLedger
 from ehrcore.merkle import verify_inclusion
@@ -103,20 +103,9 @@ def check_run(context: Context, first: LoadedSimulation, second: LoadedSimulatio
 
 def submit_without_right(context: Context) -> str:
     """Let the sensor gateway submit a record of another kind; the reason that it is given."""
-    reasons: list[str] = []
-
-    def observe(at: int, node: str, observed: Observed) -> None:
-        del at, node
-        if observed.kind is ObservedKind.REFUSED:
-            reasons.append(observed.detail)
-
-    network = found(context)
-    setup = SimSetup("rights", context.calibration.costs["sha256"], link_model(context))
-    simulation = Simulation(network, setup, observe)
     record = next(record for record in context.workload.records if record.kind is not RecordKind.SENSOR)
-    simulation.inject(0, SENSOR_GATEWAY, Requested(record, network.authority.pseudonym(record.patient_id)))
-    simulation.run(HORIZON_NS)
-    return reasons[0] if reasons else "nothing"
+    seen = submit(context, found(context), SENSOR_GATEWAY, record)
+    return next((observed.detail for _, observed in seen if observed.kind is ObservedKind.REFUSED), "nothing")
 
 
 def check_ledgers(loaded: LoadedSimulation, network: Network, folder: Path, keepers: list[str]) -> list[Row]:

@@ -13,6 +13,7 @@ from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Observed, ObservedKind, Requested, RoleMachine
 from ehrcore.network import Network, found_network
 from ehrcore.params import Topology
+from ehrcore.records import ClinicalRecord
 from ehrcore.roles.coordinator import Coordinator
 from ehrcore.storage import ObjectStore
 from ehrcore.types import SECOND, Role
@@ -39,22 +40,25 @@ class _Contracted(Simulation):
         return Coordinator(self.network.context(name, crypto), self.store, {"contract": self._make_contract(name)})
 
 
-def submit_one(context: Context, kind: Callable[..., Simulation] = Simulation) -> list[int]:
-    """Let a visitor submit one record to a quiet network; the instants (ns) at which contributors held it."""
-    params = chain_params("rules", TOPOLOGY, is_modelled=False, curve=context.scenario.curve)
-    network: Network = found_network(params, "cryptography", f"{context.scenario.seed}|rules")
-    instants: list[int] = []
-
-    def observe(at: int, node: str, observed: Observed) -> None:
-        del node
-        if observed.kind is ObservedKind.COMMITTED:
-            instants.append(at)
-
-    simulation = kind(network, SimSetup("rules", context.calibration.costs["sha256"], link_model(context)), observe)
-    record = context.workload.records[0]
-    simulation.inject(0, "visitor-0", Requested(record, network.authority.pseudonym(record.patient_id)))
+def submit(
+    context: Context, network: Network, visitor: str, record: ClinicalRecord,
+    kind: Callable[..., Simulation] = Simulation,
+) -> list[tuple[int, Observed]]:  # fmt: skip
+    """Let a visitor submit one record to a quiet network; what nodes do about it, and when (ns)."""
+    seen: list[tuple[int, Observed]] = []
+    setup = SimSetup(network.params.name, context.calibration.costs["sha256"], link_model(context))
+    simulation = kind(network, setup, lambda at, _, observed: seen.append((at, observed)))
+    simulation.inject(0, visitor, Requested(record, network.authority.pseudonym(record.patient_id)))
     simulation.run(HORIZON_NS)
-    return instants
+    return seen
+
+
+def submit_one(context: Context, kind: Callable[..., Simulation] = Simulation) -> list[int]:
+    """Let a visitor submit one record; the instants (ns) at which contributors held it."""
+    params = chain_params("rules", TOPOLOGY, is_modelled=False, curve=context.scenario.curve)
+    network = found_network(params, "cryptography", f"{context.scenario.seed}|rules")
+    seen = submit(context, network, "visitor-0", context.workload.records[0], kind)
+    return [at for at, observed in seen if observed.kind is ObservedKind.COMMITTED]
 
 
 def count_by_contract(context: Context) -> tuple[int, int]:

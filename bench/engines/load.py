@@ -9,7 +9,7 @@ no measured block waits for a rush that never comes.
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import cycle
 from typing import Final
 
@@ -119,10 +119,9 @@ class LoadedSimulation:
     ) -> None:
         self.collector = Collector(network.params.topology.contributors)
         self.simulation = kind(network, setup, self._observe, ledgers)
-        self._authority = network.authority
+        self._name = cache(network.authority.pseudonym)
         self._records = cycle(records)
         self._visitors = [name for name, role in network.roles.items() if role is Role.VISITOR]
-        self._pseudonyms: dict[str, bytes] = {}
         self._period_ns: int | None = None
         self._paced = self._wanted = 0
         self.earliest: Snapshot | None = None
@@ -146,11 +145,8 @@ class LoadedSimulation:
         """The next record, intended for ``at``: a sensor's through the last visitor, any other through the first."""
         record = next(self._records)
         visitor = self._visitors[-1 if record.kind is RecordKind.SENSOR else 0]
-        pseudonym = self._pseudonyms.get(record.patient_id)
-        if pseudonym is None:
-            pseudonym = self._pseudonyms[record.patient_id] = self._authority.pseudonym(record.patient_id)
         self.collector.expect(at, visitor)
-        self.simulation.inject(at, visitor, Requested(record, pseudonym))
+        self.simulation.inject(at, visitor, Requested(record, self._name(record.patient_id)))
 
     def _request_at(self, due: int) -> None:
         """A request at ``due``, now or later; one that is to come takes its record and its turn only then."""
