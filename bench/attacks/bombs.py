@@ -3,13 +3,14 @@
 Clauses out of bounds cannot be made with the product's own classes, so they are made while those do not measure.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Final
 
 from bench.engines.impostor import FULL
-from bench.experiments.attacks import Tally
+from bench.experiments.attacks import Expected, Tally
 from bench.experiments.base import Row
 from ehrcore import agreements, clauses, consent
 from ehrcore.agreements import Agreement, AgreementBook, Terms
@@ -36,6 +37,7 @@ from ehrcore.codec import decode, encode
 from ehrcore.consent import Action, Consent, ConsentBook, Emergency, Provision, Purpose
 from ehrcore.crypto import Crypto
 from ehrcore.errors import CodecError
+from ehrcore.faults.mutants import Patch, patched
 from ehrcore.hashing import find_suite
 from ehrcore.identity import FOREVER, CertificateBody, Reason
 from ehrcore.signing import find_scheme
@@ -74,11 +76,10 @@ CLAUSES: Final[dict[str, Callable[[], tuple[Clause, ...]]]] = {
 }
 
 
-@contextlib.contextmanager
-def _without(protection: str) -> Iterator[None]:
+def _without(protection: str) -> AbstractContextManager[None]:
     """The product while it does not measure clauses, or does not count what one patient has."""
     open_ended, never = 1 << 60, lambda *_: 0
-    patches: dict[str, tuple[tuple[Any, str, Any], ...]] = {
+    patches: dict[str, tuple[Patch, ...]] = {
         NO_BOUNDS: ((clauses, "measure", never), (agreements, "validate_clauses", never)),
         NO_LIMIT: (
             (consent, "MOST_CONSENTS", open_ended),
@@ -86,15 +87,7 @@ def _without(protection: str) -> Iterator[None]:
             (agreements, "MOST_AGREEMENTS", open_ended),
         ),
     }
-    chosen = patches.get(NO_BOUNDS if protection == NOTHING else protection, ())
-    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
-    try:
-        for owner, name, value in chosen:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
+    return patched(patches.get(NO_BOUNDS if protection == NOTHING else protection, ()))
 
 
 def build_contract_bombs() -> dict[str, bytes]:
@@ -113,10 +106,10 @@ def attack_clauses() -> list[Row]:
     rows = []
     for name, bomb in build_contract_bombs().items():
         for protection in (FULL, NO_BOUNDS, NOTHING):
-            expected = "succeeds" if protection == NOTHING else "refused"
-            tally = Tally("contract bomb", f"too many {name}", protection, expected, f"{len(bomb):,} B")  # type: ignore[arg-type]
+            expected: Expected = "succeeds" if protection == NOTHING else "refused"
+            tally = Tally("contract bomb", f"too many {name}", protection, expected, f"{len(bomb):,} B")
             with _without(protection):
-                tally.watch(lambda bomb=bomb, name=name, way=protection: _detonate(bomb, CLAUSES[name], way))  # type: ignore[misc]
+                tally.watch(partial(_detonate, bomb, CLAUSES[name], protection))
             rows.append(tally.row())
     return [*rows, _dearest()]
 
@@ -167,43 +160,41 @@ def attack_books(tries: int = 200) -> list[Row]:
     return rows
 
 
-def _expected(protection: str) -> Any:
-    return "refused" if protection == FULL else "succeeds"
+def _fill(attack: str, variant: str, protection: str, tries: int, put: Callable[[int], Reason], most: int) -> Tally:
+    """Put one after the other; what comes within ``most`` is the patient's to do.  The note says what is kept."""
+    tally, kept = Tally(attack, variant, protection, "refused" if protection == FULL else "succeeds"), 0
+    for number in range(tries):
+        reason = put(number)
+        kept += not reason
+        if kept > most or reason:
+            tally.add(f"ledger keeper: {reason.value}" if reason else None)
+    tally.note = f"{kept} of {tries} {variant.rpartition(' ')[2]} kept"
+    return tally
 
 
 def _fill_consents(protection: str, tries: int) -> Row:
-    """What comes within the limit is the patient's to do; each provision names somebody else, so all are looked at."""
+    """Each provision names somebody else, so all are looked at."""
     book, names = ConsentBook(), tuple(f"person-{number}" for number in range(16))
     provision = Provision(True, names, (), (1,), (Action.READ,), (Purpose.RESEARCH,), 0, FOREVER)  # noqa: FBT003 - its order
     doctor = CertificateBody("bombs", 1, "person-doctor", Role.VISITOR, bytes(33), (), 0, 0, FOREVER)
-    tally = Tally("consent bomb", "one patient's consents", protection, _expected(protection))
-    fresh = _time(lambda: _decide(book, doctor))
-    kept = 0
-    for number in range(tries):
-        reason = book.put(number.to_bytes(32), Consent(_PATIENT, (provision,) * consent.MOST_PROVISIONS), 0)
-        kept += not reason
-        if kept * 16 > 96 or reason:  # beyond what one patient may have in force
-            tally.add(f"ledger keeper: {reason.value}" if reason else None)
-    full = _time(lambda: _decide(book, doctor))
-    tally.note = f"{kept} of {tries} consents kept; one decision takes {full:.0f} us, {fresh:.1f} us without any"
+    full_consent = Consent(_PATIENT, (provision,) * consent.MOST_PROVISIONS)
+
+    def ask() -> object:
+        return consent.decide(book, doctor, _PATIENT, 1, Action.READ, Purpose.TREATMENT, Emergency.NONE, 1)
+
+    fresh = _time(ask)
+    tally = _fill("consent bomb", "one patient's consents", protection, tries,
+                  lambda number: book.put(number.to_bytes(32), full_consent, 0), 6)  # fmt: skip
+    tally.note += f"; one decision takes {_time(ask):.0f} us, {fresh:.1f} us without any"
     return tally.row()
-
-
-def _decide(book: ConsentBook, who: CertificateBody) -> Reason:
-    return consent.decide(book, who, _PATIENT, 1, Action.READ, Purpose.TREATMENT, Emergency.NONE, 1).reason
 
 
 def _fill_agreements(protection: str, tries: int) -> Row:
-    crypto = Crypto(find_suite("sha256"), find_scheme("p256/cryptography"))
-    book, kept = AgreementBook(), 0
-    tally = Tally("contract bomb", "one patient's agreements", protection, _expected(protection))
-    for number in range(tries):
-        terms = Terms(
-            "person-1", "person-2", _PATIENT, (Clause(Effect.PERMIT, _LEAF),), 0, FOREVER, number.to_bytes(16)
-        )
-        reason = book.enter(crypto, bytes(32), terms, 0)
-        kept += not reason
-        if kept > 64 or reason:
-            tally.add(f"ledger keeper: {reason.value}" if reason else None)
-    tally.note = f"{kept} of {tries} agreements kept"
-    return tally.row()
+    crypto, book = Crypto(find_suite("sha256"), find_scheme("p256/cryptography")), AgreementBook()
+    wanted = (Clause(Effect.PERMIT, _LEAF),)
+
+    def put(number: int) -> Reason:
+        terms = Terms("person-1", "person-2", _PATIENT, wanted, 0, FOREVER, number.to_bytes(16))
+        return book.enter(crypto, bytes(32), terms, 0)
+
+    return _fill("contract bomb", "one patient's agreements", protection, tries, put, 64).row()

@@ -5,6 +5,7 @@ Nothing here is trusted by what it is used against: every chain is judged by the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -71,6 +72,10 @@ class Chain:
         """What a reader of the ledger learns: blocks and verdicts, whatever shows that they are final."""
         return tuple((entry.block, entry.reasons) for entry in self.entries)
 
+    def replaced(self, index: int, entry: Entry) -> list[Entry]:
+        """The entries with another one at ``index``."""
+        return [*self.entries[:index], entry, *self.entries[index + 1 :]]
+
     @property
     def valid(self) -> tuple[bytes, ...]:
         """The bytes of every transaction that counts, in order."""
@@ -105,11 +110,10 @@ class Scribe:
             )
         )  # fmt: skip
 
-    def show(self, entry: Entry, part: ReceiptEntry) -> Receipt:
+    def show(self, header: Header, certificate: CommitCertificate, part: ReceiptEntry) -> Receipt:
         """The first contributor's receipt for one transaction of a block."""
-        keeper, header = self.names(Role.CONTRIBUTOR)[0], entry.block.header
-        final = header, entry.certificate
-        return sign_receipt(self._cryptos[keeper], keeper, final, header_hash(self.crypto, header), (part,), ())
+        keeper, block_hash = self.names(Role.CONTRIBUTOR)[0], header_hash(self.crypto, header)
+        return sign_receipt(self._cryptos[keeper], keeper, (header, certificate), block_hash, (part,), ())
 
     def names(self, role: Role) -> list[str]:
         """The nodes of a role, in order."""
@@ -125,24 +129,26 @@ class Scribe:
         digest = self.crypto.hash(record.body) if digest is None else digest
         return RecordRef(int(record.kind), pseudonym, digest, record.location, len(record.body))
 
-    def submit(self, payload: Payload, nonce: int, now: int, author: str = "visitor-0") -> EndorsedTransaction:
-        """A transaction with every signature that it needs."""
-        body = TransactionBody(self.chain, author, nonce, now, payload)
-        return self.endorse(Transaction(body, self._cryptos[author].sign(body)))
-
-    def endorse(self, tx: Transaction) -> EndorsedTransaction:
-        """``tx`` endorsed by all agents and approved by all coordinators, with what their contracts return."""
-        tx_id = self.crypto.hash_struct(tx.body)
-        outcome, _ = run_contracts(self.crypto, self.store, tx)
-        outcome = outcome or self.crypto.hash(b"")
-        endorsements, approvals = [], []
-        for name in self.names(Role.AGENT):
-            said = EndorsementBody(self.chain, tx_id, name, Reason.ACCEPTED)
-            endorsements.append(Attestation(name, self._cryptos[name].sign(said)))
-        for name in self.names(Role.COORDINATOR):
-            word = ApprovalBody(self.chain, tx_id, name, outcome)
-            approvals.append(Attestation(name, self._cryptos[name].sign(word)))
+    def submit(
+        self, payload: Payload, nonce: int, now: int, author: str = "visitor-0", outcome: bytes = b""
+    ) -> EndorsedTransaction:
+        """A transaction endorsed and approved by as many as the policy asks for, with what contracts return."""
+        body, params = TransactionBody(self.chain, author, nonce, now, payload), self.network.params
+        tx, tx_id = Transaction(body, self._cryptos[author].sign(body)), self.crypto.hash_struct(body)
+        outcome = outcome or run_contracts(self.crypto, self.store, tx)[0] or self.crypto.hash(b"")
+        endorsements = (
+            self.attest(name, EndorsementBody(self.chain, tx_id, name, Reason.ACCEPTED))
+            for name in self.names(Role.AGENT)[: params.endorsements]
+        )
+        approvals = (
+            self.attest(name, ApprovalBody(self.chain, tx_id, name, outcome))
+            for name in self.names(Role.COORDINATOR)[: params.approvals]
+        )
         return EndorsedTransaction(tx, tuple(endorsements), outcome, tuple(approvals))
+
+    def attest(self, name: str, body: Any) -> Attestation:
+        """What ``name`` says, signed."""
+        return Attestation(name, self._cryptos[name].sign(body))
 
     def header(self, state: ChainState, transactions: Sequence[EndorsedTransaction], timestamp: int) -> Header:
         """The header of a block after ``state``'s last one."""
@@ -161,7 +167,7 @@ class Scribe:
             return WorkCertificate(())
         body = VoteBody(self.chain, header.height, 0, PRECOMMIT, header_hash(self.crypto, header))
         names = self.names(Role.ADMINISTRATOR) if voters is None else voters
-        return StakeCertificate(0, tuple(Attestation(name, self._cryptos[name].sign(body)) for name in names))
+        return StakeCertificate(0, tuple(self.attest(name, body) for name in names))
 
     def write(self, blocks: Sequence[Sequence[EndorsedTransaction]]) -> Chain:
         """The chain of these transactions, honestly made, a block every second."""

@@ -5,7 +5,7 @@ at before the content, and something in the content selects by one of them what 
 the end, as a ZIP file or a PDF's cross-reference table is: an instruction in JSON, then its length in eight digits.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -29,16 +29,8 @@ class Instruction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shown: tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """Two documents with one digest under the pair's suite."""
-
-    first: bytes
-    second: bytes
-
-
-def make_documents(pair: Pair, texts: tuple[str, str]) -> Documents:
-    """Both halves of the pair, followed by one and the same instruction; `BenchError` if nothing can follow them."""
+def make_documents(pair: Pair, texts: tuple[str, str]) -> Pair:
+    """Both halves, each followed by the same instruction; `BenchError` if nothing can follow them."""
     if not pair.is_extensible:
         raise BenchError(f"{pair.name}: expected a pair that collides whatever follows, found one that does not")
     offset = next(
@@ -46,7 +38,7 @@ def make_documents(pair: Pair, texts: tuple[str, str]) -> Documents:
     )
     content = msgspec.json.encode(Instruction(offset, pair.first[offset], texts))
     tail = content + b"%0*d" % (_LENGTH_DIGITS, len(content))
-    return Documents(pair.first + tail, pair.second + tail)
+    return replace(pair, first=pair.first + tail, second=pair.second + tail)
 
 
 def read_document(body: bytes) -> str:

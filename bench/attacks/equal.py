@@ -8,6 +8,7 @@ import msgspec
 
 from bench.attacks.files import check_all, read_chain, run_check
 from bench.engines.load import LoadedSimulation
+from bench.engines.simulate import chain_params
 from bench.experiments.attacks import Tally
 from bench.experiments.base import Row
 from ehrcore.block import Genesis, RecordRef
@@ -16,7 +17,7 @@ from ehrcore.drive.sim import SimSetup
 from ehrcore.hashing import find_suite
 from ehrcore.ledger import SqliteLedger
 from ehrcore.network import found_network
-from ehrcore.params import ChainParams, Limits, Topology, majority
+from ehrcore.params import Limits, Topology
 from ehrcore.records import ClinicalRecord
 from ehrcore.types import MILLISECOND, SECOND
 
@@ -57,10 +58,8 @@ def alter(record: ClinicalRecord) -> ClinicalRecord:
 
 def run_load(seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], path: Path) -> tuple[float, str]:
     """Transactions per second from the first to the last block in the ledger, and its tip; with example costs."""
-    params = ChainParams(
-        "equal", _TOPOLOGY, majority(_TOPOLOGY.agents), majority(_TOPOLOGY.coordinators), suite, curve,
-        limits=Limits(max_transactions=4, max_wait_ns=20 * MILLISECOND),
-    )  # fmt: skip
+    limits = Limits(max_transactions=4, max_wait_ns=20 * MILLISECOND)
+    params = chain_params("equal", _TOPOLOGY, is_modelled=False, hash_suite=suite, curve=curve, limits=limits)
     network = found_network(params, "cryptography", f"{seed}|equal")
     path.unlink(missing_ok=True)
     with SqliteLedger.create(path, Genesis(network.params, network.certificates), is_synced=False) as ledger:

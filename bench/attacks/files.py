@@ -59,7 +59,7 @@ def copy_ledger(original: Path, path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def overwrite(path: Path, rows: Sequence[tuple[int, bytes, bytes]], *, genesis: bytes | None = None) -> None:
+def overwrite(path: Path, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
     """Put rows (height, hash, content) in the place of those in the file, and past its triggers.
 
     Who can write to the file can do so: that SQLite refuses it is a protection against mistakes.
@@ -69,8 +69,6 @@ def overwrite(path: Path, rows: Sequence[tuple[int, bytes, bytes]], *, genesis: 
         for name in _TRIGGERS:
             db.execute(f"DROP TRIGGER {name}")
         db.execute("DELETE FROM blocks WHERE height > ?", (len(rows),))
-        if genesis is not None:
-            db.execute("UPDATE genesis SET content = ?", (genesis,))
         db.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", rows)
         db.commit()
 

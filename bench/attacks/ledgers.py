@@ -163,8 +163,9 @@ def _find_verdict(found: Chain, original: Chain) -> str:
     return "verdict"
 
 
-def put(target: Target, chain: Chain) -> None:
-    """A copy of the ledger that holds ``chain`` instead."""
+def recompute(target: Target, changed: Entry, *, is_judged: bool) -> None:
+    """A copy of the ledger with ``changed`` in the place of block `TARGET`, and hashes made right from there on."""
+    chain = target.scribe.relink(target.chain.replaced(TARGET, changed), TARGET, is_judged=is_judged)
     copy_ledger(target.original, target.copy)
     overwrite(target.copy, list_rows(chain))
 
@@ -219,8 +220,7 @@ def change_fields(target: Target, *, is_every: bool) -> None:
 
 def _change_and_recompute(target: Target, name: str, changed: Entry) -> None:
     is_content = name.startswith("block.transactions.")
-    entries = [*target.chain.entries[:TARGET], changed, *target.chain.entries[TARGET + 1 :]]
-    put(target, target.scribe.relink(entries, TARGET, is_judged=target.layer.is_judged))
+    recompute(target, changed, is_judged=target.layer.is_judged)
     if is_content:
         expected: Expected = "succeeds" if target.layer.name == HASHES else "refused"
         tally = target.tally("change a transaction, recompute hashes", expected)
@@ -257,15 +257,12 @@ def change_transactions(target: Target) -> None:
     forged = forge(target)
     cases["forge a record"] = (lambda items: (*items[:1], forged, *items[2:]), True, True)
     for attack, (edit, counts, is_refused) in cases.items():
-        block = Block(entry.block.header, edit(original))
-        in_place = target.tally(f"{attack} in place", "refused")
-        put_in_place(target, TARGET, encode(msgspec.structs.replace(entry, block=block)))
-        attempt(target, in_place, counts=counts)
+        changed = msgspec.structs.replace(entry, block=Block(entry.block.header, edit(original)))
+        put_in_place(target, TARGET, encode(changed))
+        attempt(target, target.tally(f"{attack} in place", "refused"), counts=counts)
         is_safe = target.layer.name == FINAL or (target.layer.name == ECDSA and is_refused)
         tally = target.tally(f"{attack}, recompute hashes", "refused" if is_safe else "succeeds")
-        entries = [*target.chain.entries[:TARGET], msgspec.structs.replace(entry, block=block)]
-        entries += target.chain.entries[TARGET + 1 :]
-        put(target, target.scribe.relink(entries, TARGET, is_judged=target.layer.is_judged))
+        recompute(target, changed, is_judged=target.layer.is_judged)
         attempt(target, tally, counts=counts)
 
 
@@ -292,8 +289,7 @@ def edit_verdicts(target: Target) -> None:
     changed = msgspec.structs.replace(entry, reasons=reasons)
     put_in_place(target, TARGET, encode(changed))
     attempt(target, target.tally("edit a verdict in place", "refused"))
-    entries = [*target.chain.entries[:TARGET], changed, *target.chain.entries[TARGET + 1 :]]
-    put(target, target.scribe.relink(entries, TARGET, is_judged=False))
+    recompute(target, changed, is_judged=False)
     attack = "edit a verdict, recompute digests"
     expected: Expected = "succeeds" if target.layer.name == HASHES else "refused"
     attempt(target, target.tally(attack, expected))

@@ -1,6 +1,5 @@
 """Attacks on some or all ledger keepers: a rewritten suffix, stolen keys, a rollback, another chain altogether."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,8 +72,7 @@ def rewrite(keepers: Keepers, voters: Sequence[str]) -> Chain:
     entry = keepers.chain.entries[TARGET]
     block = Block(entry.block.header, entry.block.transactions[1:])
     changed = msgspec.structs.replace(entry, block=block, reasons=entry.reasons[1:])
-    entries = [*keepers.chain.entries[:TARGET], changed, *keepers.chain.entries[TARGET + 1 :]]
-    return keepers.scribe.relink(entries, TARGET, voters, is_judged=not voters)
+    return keepers.scribe.relink(keepers.chain.replaced(TARGET, changed), TARGET, voters, is_judged=not voters)
 
 
 def attack_replicas(seed: str, suite: str, curve: str, records: Sequence[ClinicalRecord], folder: Path) -> list[Row]:
@@ -166,18 +164,11 @@ def _tip(keepers: Keepers) -> str:
 
 def _audit(keepers: Keepers, paths: Sequence[Path]) -> str | None:
     findings = audit(paths, keepers.store)
-    if not findings:
-        return None
-    return (
-        "audit: certificate" if any(": certificate: " in finding for finding in findings) else "audit: ledgers differ"
-    )
+    is_certificate = any(": certificate: " in finding for finding in findings)
+    return f"audit: {'certificate' if is_certificate else 'ledgers differ'}" if findings else None
 
 
 def _judge(keepers: Keepers, tally: Tally, check: Callable[[], str | None], seen: Sequence[Chain]) -> Row:
     """Of effect if nothing is found and one of the chains that a reader sees is not the honest one."""
-    begin_ns = time.perf_counter_ns()
-    rule = check()
-    time_ns = time.perf_counter_ns() - begin_ns
-    is_changed = any(chain.history != keepers.chain.history for chain in seen)
-    tally.add(rule, time_ns, is_success=rule is None and is_changed)
+    tally.watch(check, has_effect=any(chain.history != keepers.chain.history for chain in seen))
     return tally.row()

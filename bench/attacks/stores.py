@@ -1,10 +1,11 @@
 """A malicious store: what lies off the chain is swapped, missing, cut short or other bytes altogether (claim C43)."""
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from bench.attacks.mutations import flip
 from bench.attacks.replicas import Keepers
 from bench.experiments.attacks import Expected, Tally
 from bench.experiments.base import Row
@@ -23,14 +24,9 @@ def list_served(body: bytes, other: bytes, chance: random.Random) -> dict[str, b
         "serve nothing": None,
         "serve a record cut short": body[:-1],
         "serve a longer record": body + b" ",
-        "serve a record with one bit flipped": _flip(body, chance),
+        "serve a record with one bit flipped": flip(body, chance.randrange(len(body)), 1 << chance.randrange(8)),
         "serve other bytes under the content address": chance.randbytes(len(body)),
     }
-
-
-def _flip(body: bytes, chance: random.Random) -> bytes:
-    spot = chance.randrange(len(body))
-    return body[:spot] + bytes([body[spot] ^ 1 << chance.randrange(8)]) + body[spot + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ def list_held(keepers: Keepers) -> list[Held]:
             record = endorsed.transaction.body.payload
             if isinstance(record, RecordRef):
                 part = ReceiptEntry(leaf_bytes(endorsed), index, tree.prove_inclusion(index), entry.reasons[index])
-                shown = verifier.verify(scribe.show(entry, part))
+                shown = verifier.verify(scribe.show(entry.block.header, entry.certificate, part))
                 body = keepers.store.get(record.location) or b""
                 held.append(Held(record, shown, body))
     return held
@@ -76,12 +72,14 @@ def attack_store(keepers: Keepers, seed: str) -> list[Row]:
                 is_safe = "digest" in protection or served is None
                 expected: Expected = "refused" if is_safe else "succeeds"
                 blank = Tally(attack, keepers.suite, protection, expected)
-                begin_ns = time.perf_counter_ns()
-                found = None if passes(one) else where
                 tally = tallies.setdefault((attack, protection), blank)
-                tally.add(found, time.perf_counter_ns() - begin_ns)
+                tally.watch(partial(_judge, where, passes, one))
             store.put(one.record.location, one.body)
     return [tally.row() for tally in tallies.values()]
+
+
+def _judge(where: str, passes: Callable[[Held], bool], one: Held) -> str | None:
+    return None if passes(one) else where
 
 
 def _serve(keepers: Keepers, one: Held, body: bytes | None) -> None:

@@ -8,30 +8,27 @@ import asyncio
 import contextlib
 import itertools
 import socket
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.experiments.base import Case, Row
-from bench.measure.noise import NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 from bench.net.assault import ASSAULTS, ATTACKER, Target, build_bomb
-from bench.net.network import REFERENCES, MeasuredNetwork
+from bench.net.network import MeasuredNetwork, await_final
 from bench.net.sections import Abuse
-from bench.net.step import Moment, Step
+from bench.net.step import Moment, plan_steady
 from bench.workload import vital_signs
-from ehrcore.block import RecordRef
-from ehrcore.codec import decode, encode
+from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Client
-from ehrcore.drive.net.files import read_file, write_file
+from ehrcore.drive.net.files import write_file
 from ehrcore.drive.net.plan import NetworkConfig
 from ehrcore.drive.net.web.exchange import BOUNDS_FILE, Bounds
 from ehrcore.drive.net.web.views import TRANSACTION_MEDIA
@@ -48,8 +45,6 @@ _BOUNDS: Final = {
 }
 _NODE: Final = "agent-0"
 _MEMBERS: Final = tuple(f"visitor-m{number}" for number in range(4))
-_LEAD_NS: Final = SECOND
-_PATIENCE_S: Final = 20.0
 _LOOK_S: Final = 0.05
 #: What is committed later than this after it was due does not count as throughput.
 CAP_MS: Final = 1_000.0
@@ -79,31 +74,26 @@ def run_abuse(context: Context, case: Case) -> list[Row]:
     names, variant = case.settings["attacks"], case.settings["variant"]
     config = NetworkConfig(curve=scenario.curve, visitors=1, max_wait_ms=50)
     records = vital_signs(1, 4, scenario.workload.seed).records
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
-        network = MeasuredNetwork(Path(scratch) / "network", config, f"{scenario.seed}|abuse|{variant}", records)
+    with context.scratch() as scratch:
+        network = MeasuredNetwork(scratch / "network", config, f"{scenario.seed}|abuse|{variant}", records)
         write_file(network.folder.node(_NODE) / BOUNDS_FILE, msgspec.json.encode(_BOUNDS[variant]))
         watch = NoiseWatch()
         with network:
             members = asyncio.run(_enrol(network, scenario.seed))
-            step = _plan_step(plan, len(names), case.label, scenario.seed)
+            seconds = plan.before_s + len(names) * (plan.seconds + plan.after_s)
+            step = plan_steady(f"{scenario.seed}|{case.label}", plan.per_second, seconds, plan.settle_s)
             siege = Siege(network, members, names, plan, step.begin_at)
-            with siege:
+            with ThreadPoolExecutor(1) as pool:
+                attacks = pool.submit(siege.run)
                 played = network.play(step)
+            attacks.result()
             noise = watch.lap()
             network.stop()
     rows = describe(siege.windows, played.moments, variant)
     course = count_course(played.moments, siege.windows, played.since, played.until, variant)
-    if reason := void_reason(noise, scenario.noise):
-        return [{**row, "status": "void", "reason": reason} for row in (*rows, *course)]
+    if void := judge_noise(scenario, noise):
+        return [row | void for row in (*rows, *course)]
     return [*rows, *course, _check(rows)]
-
-
-def _plan_step(plan: Abuse, attacks: int, label: str, seed: str) -> Step:
-    seconds = plan.before_s + attacks * (plan.seconds + plan.after_s)
-    stock = round(plan.per_second * (seconds + 1)) + 1
-    begin = time.monotonic_ns() + _LEAD_NS + stock * SECOND // 2_000
-    return Step(seed=f"{seed}|{label}", seconds=seconds, timeout_s=plan.settle_s, per_s=plan.per_second,
-                arrivals="constant", begin_at=begin, goes_on=False, stock=stock)  # fmt: skip
 
 
 async def _enrol(network: MeasuredNetwork, seed: str) -> dict[str, Crypto]:
@@ -111,28 +101,23 @@ async def _enrol(network: MeasuredNetwork, seed: str) -> dict[str, Crypto]:
     genesis = network.plan.open_genesis()
     authority, curve = network.folder.open_authority(network.plan), CURVES[genesis.params.curve]
     suite, scheme = find_suite(genesis.params.hash_suite), find_scheme(f"{curve.name}/cryptography")
-    members, chain = {}, bytes.fromhex(network.plan.chain)
-    for _ in genesis.certificates:  # their serials are taken
-        authority.certify(_MEMBERS[0], Role.VISITOR, genesis.params.authority_key)
+    members, chain, kinds = {}, bytes.fromhex(network.plan.chain), tuple(map(int, RecordKind))
     async with Client(network.folder, network.plan) as client:
         orders = []
-        for name in _MEMBERS:
+        for serial, name in enumerate(_MEMBERS, 1_000):
             key = scheme.private_key(derive_secret(curve, f"{seed}|{name}"))
             members[name] = Crypto(suite, scheme, key, memo_size=0)
-            certificate = authority.certify(name, Role.VISITOR, key.public_bytes, kinds=tuple(map(int, RecordKind)))
+            certificate = authority.certify(name, Role.VISITOR, key.public_bytes, kinds=kinds, serial=serial)
             order = authority.enrol(chain, certificate, time.time_ns())
             orders.append(members[name].hash_struct(order.body))
             await client.request(_NODE, "/v1/transactions", encode(order), media=TRANSACTION_MEDIA)
-        end = time.monotonic() + _PATIENCE_S
-        while len(await client.final("contributor-0", orders)) < len(orders):
-            if time.monotonic() > end:
-                raise TimeoutError("members: expected their enrolments in the ledger, found some missing")
-            await asyncio.sleep(_LOOK_S)  # nobody tells of it
+        if not await await_final(client, orders):
+            raise TimeoutError("members: expected their enrolments in the ledger, found some missing")
     return members
 
 
 class Siege:
-    """Plays the attacks in a thread, one after the other, from an instant on; a context manager that waits for it."""
+    """Plays the attacks, one after the other, from an instant on."""
 
     def __init__(
         self, network: MeasuredNetwork, members: dict[str, Crypto], names: Sequence[str], plan: Abuse, begin_at: int
@@ -141,23 +126,10 @@ class Siege:
         self.windows = [Window(""), *map(Window, names)]
         build_bomb()
         self._nonces = {name: itertools.count() for name in members}
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="siege", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.join()
-        if self._error is not None and kind is None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._play())
-        except BaseException as error:  # noqa: BLE001 - raised again where the context is left
-            self._error = error
+    def run(self) -> None:
+        """Play all; for a thread of its own."""
+        asyncio.run(self._play())
 
     async def _play(self) -> None:
         plan, at = self._plan, self._begin
@@ -182,9 +154,8 @@ class Siege:
 
     def _aim(self) -> Target:
         place = self._network.plan.nodes[_NODE]
-        reference = decode(read_file(self._network.folder.path / REFERENCES), tuple[RecordRef, ...])[0]
-        return Target(place.host, place.port, bytes.fromhex(self._network.plan.chain), self._members, reference,
-                      find_source(place.host), self._nonces)  # fmt: skip
+        return Target(place.host, place.port, bytes.fromhex(self._network.plan.chain), self._members,
+                      self._network.find_reference(), find_source(place.host), self._nonces)  # fmt: skip
 
     def _knock(self, window: Window) -> None:
         """A newcomer asks for the node's health over a new connection each time; in a thread of its own."""

@@ -10,7 +10,7 @@ from bench.analysis.agreement import Factors
 from bench.engines.base import Context
 from bench.engines.load import LoadedSimulation
 from bench.engines.net import need_rate
-from bench.engines.simulate import saturate, topology_of
+from bench.engines.simulate import chain_params, saturate, topology_of
 from bench.experiments.base import Case, Row
 from bench.measure.environment import count_cores
 from bench.measure.openloop import poisson
@@ -21,7 +21,7 @@ from ehrcore.drive.framed import FramedSimulation
 from ehrcore.drive.links import LinkModel
 from ehrcore.drive.sim import SimSetup
 from ehrcore.network import found_network
-from ehrcore.params import ChainParams, Limits, majority
+from ehrcore.params import Limits
 from ehrcore.types import MILLISECOND
 
 
@@ -89,15 +89,12 @@ def _measure(context: Context, network: Measurement, label: str, rate: float | N
 def _simulate(context: Context, case: Case, costs: CostModel) -> LoadedSimulation:
     """The network in virtual time, all on the cores of this machine, whose ways take no time beside its processors."""
     plan, topology = context.scenario, topology_of(case.settings)
-    params = ChainParams(
-        "agree", topology, majority(topology.agents), majority(topology.coordinators), is_modelled=True,
-        limits=Limits(max_wait_ns=plan.net.max_wait_ms * MILLISECOND),
-    )  # fmt: skip
+    limits = Limits(max_wait_ns=plan.net.max_wait_ms * MILLISECOND)
     label = f"{plan.seed}|{case.label}"
     setup = SimSetup(
         label, costs, LinkModel(latency_ns=0, bytes_per_second=0), HostModel(is_shared=True, cores=count_cores())
     )
-    network = found_network(params, "modelled", label)
+    network = found_network(chain_params("agree", topology, limits=limits), "modelled", label)
     records = context.workload.records[: plan.net.records]
     return LoadedSimulation(network, setup, records, kind=FramedSimulation)
 

@@ -1,11 +1,13 @@
 """What an engine is given, and the table of engines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from bench.errors import BenchError
 from bench.experiments.base import Case, Row
@@ -43,6 +45,20 @@ class Context:
             held = self.calibrations[label] = calibrate(self.scenario, self.folder, label)
         return held
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder on the run's own disk, gone afterwards."""
+        with TemporaryDirectory(dir=self.folder, prefix=".scratch-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+
+
+def judge_noise(scenario: "Scenario", noise: Mapping[str, Any]) -> Row:
+    """Status and reason of what was measured while others took more than the scenario allows; else nothing."""
+    from bench.measure.noise import void_reason
+
+    reason = void_reason(noise, scenario.noise)
+    return {"status": "void", "reason": reason} if reason else {}
+
 
 #: An engine takes the run's context and a case, and returns its raw rows (without ``case`` and ``status``).
 Engine = Callable[[Context, Case], list[Row]]
@@ -67,7 +83,7 @@ ENGINES: Final[dict[str, tuple[str, str] | Engine]] = {
     "tamper": ("bench.engines.tamper", "run_tamper"),
     "collisions": ("bench.engines.collisions", "run_collisions"),
     "identity": ("bench.engines.identity", "run_identity"),
-    "identity-stolen": ("bench.engines.identity", "run_stolen_key"),
+    "identity-stolen": ("bench.engines.identity_stolen", "run_stolen_key"),
     "identity-words": ("bench.engines.identity_words", "run_words"),
     "identity-nonces": ("bench.engines.nonces", "run_nonces"),
     "identity-denials": ("bench.engines.denials", "run_denials"),

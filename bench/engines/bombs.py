@@ -5,25 +5,24 @@ is settled, so all of it waits.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 from bench.attacks.bombs import attack_books, attack_clauses
 from bench.engines.base import Context
 from bench.engines.impostor import FULL
-from bench.experiments.attacks import Tally, check_attacks
+from bench.experiments.attacks import Expected, Tally, check_attacks
 from bench.experiments.base import Case, Row
 from bench.net.network import found_where_free
+from bench.net.ward import do_not_wait
 from ehrcore.block import Transaction, TransactionBody
 from ehrcore.codec import encode
 from ehrcore.consent import Access, Action, Purpose
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net import host as hosts
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder
+from ehrcore.faults.mutants import patched
 
 NO_LIMIT: Final = "no limit per author"
 #: Transactions of one author that wait at an agent; small here, for floods are short (usual: `hosts.AUTHOR_LIMIT`).
@@ -36,10 +35,9 @@ def run_bombs(context: Context, case: Case) -> list[Row]:
     del case
     scenario = context.scenario
     rows = [*attack_clauses(), *attack_books()]
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
+    with context.scratch() as scratch:
         for number, protection in enumerate((FULL, NO_LIMIT)):
-            path = Path(scratch) / str(number)
-            rows += asyncio.run(_flood(path, scenario.curve, f"{scenario.seed}|bombs", protection))
+            rows += asyncio.run(_flood(scratch / str(number), scenario.curve, f"{scenario.seed}|bombs", protection))
     return check_attacks([{**row, "group": "bombs"} for row in rows])
 
 
@@ -51,15 +49,15 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
     folder = NetworkFolder(path)
     members = {name: folder.context(plan, name).crypto for name in ("visitor-0", "visitor-1")}
     chain = bytes.fromhex(plan.chain)
-    expected: Any = "refused" if protection == FULL else "succeeds"
+    expected: Expected = "refused" if protection == FULL else "succeeds"
     tally = Tally("flood of denied accesses", "one member, at one agent", protection, expected)
     control = Tally("flood of denied accesses", "another member's (control)", protection, "succeeds")
     agent = open_host(folder, plan, "agent-0")
     await agent.links.start()
     agent.start()
-    agent.links.drain = _do_not_wait  # type: ignore[method-assign]  # for coordinators that are not there
+    agent.links.drain = do_not_wait  # type: ignore[method-assign]  # for coordinators that are not there
     try:
-        with _limited(protection):
+        with patched([(hosts, "AUTHOR_LIMIT", _LIMIT if protection == FULL else 1 << 60)]):
             for number in range(_LIMIT + _BEYOND):
                 tx = _ask(chain, "visitor-0", members["visitor-0"], number)
                 begin = time.perf_counter_ns()
@@ -70,15 +68,9 @@ async def _flood(path: Path, curve: str, label: str, protection: str) -> list[Ro
     finally:
         await agent.close()
     if protection == FULL:
-        tally.note = (
-            f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is a transaction of {len(encode(tx))} B, a "
-            "used nonce and an audit event for ever"
-        )
+        taken = f"a transaction of {len(encode(tx))} B, a used nonce and an audit event for ever"
+        tally.note = f"{_LIMIT} wait at most (usual: {hosts.AUTHOR_LIMIT:,}); each is {taken}"
     return [tally.row(), control.row()]
-
-
-async def _do_not_wait(timeout_s: float) -> bool:
-    return timeout_s < 0
 
 
 def _ask(chain: bytes, author: str, crypto: Crypto, nonce: int) -> Transaction:
@@ -93,13 +85,3 @@ async def _submit(agent: hosts.NodeHost, tx: Transaction) -> str | None:
     except hosts.BusyError:
         return "agent: busy (429)"
     return f"agent: {submission.reason.value}" if submission.reason else None
-
-
-@contextlib.contextmanager
-def _limited(protection: str) -> Iterator[None]:
-    before = hosts.AUTHOR_LIMIT
-    hosts.__dict__["AUTHOR_LIMIT"] = _LIMIT if protection == FULL else 1 << 60
-    try:
-        yield
-    finally:
-        hosts.__dict__["AUTHOR_LIMIT"] = before

@@ -1,10 +1,8 @@
 """Engine `collisions`: pairs as contents of records on real ledgers, and birthday searches on cut digests."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.attacks.birthday import PROTECTIONS, is_collision, search
@@ -15,7 +13,7 @@ from bench.attacks.pairs import Pair, load_costs, load_folder, load_published
 from bench.attacks.replicas import Keepers
 from bench.attacks.stores import audit_one, list_held
 from bench.engines.base import Context
-from bench.experiments.attacks import Expected, Tally, check_attacks
+from bench.experiments.attacks import Tally, check_attacks
 from bench.experiments.base import Case, Row
 from ehrcore.contracts import look_up
 from ehrcore.drive.net.objects import FileStore
@@ -40,8 +38,8 @@ def run_collisions(context: Context, case: Case) -> list[Row]:
     else:
         plan, suite = context.scenario.collisions, case.settings["suite"]
         pairs = load_published() + (load_folder(Path(plan.pairs)) if plan.pairs else [])
-        with TemporaryDirectory(prefix="collisions-", dir=context.folder) as name:
-            rows = attack_variant(context.scenario.seed, suite, context.scenario.curve, pairs, Path(name))
+        with context.scratch() as folder:
+            rows = attack_variant(context.scenario.seed, suite, context.scenario.curve, pairs, folder)
     return check_attacks(rows)
 
 
@@ -82,10 +80,19 @@ def attack_variant(seed: str, suite: str, curve: str, pairs: list[Pair], folder:
     return rows
 
 
-def _tally(pair: Pair, suite: str, attack: str, protection: str, *, is_hidden: bool = False, note: str = "") -> Tally:
+#: An attack, the protection, what judges it, and what hides the pair from it, if anything does.
+Trial = tuple[str, str, Callable[[], str | None], str]
+
+
+def _judge(pair: Pair, suite: str, group: str, trials: Iterable[Trial], *, has_effect: bool = True) -> list[Row]:
     """Theory: what is bound by digest alone falls to a pair that collides under the chain's own suite."""
-    expected: Expected = "succeeds" if pair.suite == suite and not is_hidden else "refused"
-    return Tally(f"{attack} ({pair.name})", suite, protection, expected, note)
+    rows = []
+    for attack, protection, check, hidden in trials:
+        is_beaten = pair.suite == suite and not hidden
+        tally = Tally(f"{attack} ({pair.name})", suite, protection, "succeeds" if is_beaten else "refused", hidden)
+        tally.watch(check, has_effect=has_effect)
+        rows.append(tally.row() | {"group": group})
+    return rows
 
 
 def attack_digests(pair: Pair, suite: str, curve: str) -> list[Row]:
@@ -94,8 +101,10 @@ def attack_digests(pair: Pair, suite: str, curve: str) -> list[Row]:
     key = find_scheme(f"{curve}/cryptography").private_key(derive_secret(CURVES[curve], "a physician"))
     public = find_scheme(f"{curve}/cryptography").verifying_key(key.public_bytes)
     signature = key.sign(digest(pair.first))
-    hidden = "hides the published pair only: who knows the prefix computes another at the same cost"
-    keyed = "hides the pair from who lacks the key; its owner can still compute one"
+    hidden = keyed = ""
+    if pair.suite == suite:
+        hidden = "hides the published pair only: who knows the prefix computes another at the same cost"
+        keyed = "hides the pair from who lacks the key; its owner can still compute one"
 
     def prefixed(body: bytes) -> bytes:
         return digest(b"\0" + body)
@@ -103,19 +112,13 @@ def attack_digests(pair: Pair, suite: str, curve: str) -> list[Row]:
     def same(identify: Callable[[bytes], bytes]) -> str | None:
         return None if identify(pair.first) == identify(pair.second) else "other digest"
 
-    cases: tuple[tuple[str, str, Callable[[], str | None], bool, str], ...] = (
-        ("same content id", "raw digest H(x)", lambda: same(digest), False, ""),
-        ("same content id", "prefix H(0x00 || x)", lambda: same(prefixed), True, hidden),
-        ("same content id", "HMAC, key secret", lambda: same(partial(_keyed, suite)), True, keyed),
+    return _judge(pair, suite, "digest", (
+        ("same content id", "raw digest H(x)", lambda: same(digest), ""),
+        ("same content id", "prefix H(0x00 || x)", lambda: same(prefixed), hidden),
+        ("same content id", "HMAC, key secret", lambda: same(partial(_keyed, suite)), keyed),
         ("signature transfers", "raw digest H(x)",
-         lambda: None if public.verify(digest(pair.second), signature) else "signature", False, ""),
-    )  # fmt: skip
-    rows = []
-    for attack, protection, check, is_hidden, note in cases:
-        tally = _tally(pair, suite, attack, protection, is_hidden=is_hidden, note=note if pair.suite == suite else "")
-        tally.watch(check)
-        rows.append(tally.row() | {"group": "digest"})
-    return rows
+         lambda: None if public.verify(digest(pair.second), signature) else "signature", ""),
+    ))  # fmt: skip
 
 
 def _keyed(suite: str, body: bytes) -> bytes:
@@ -140,20 +143,13 @@ def attack_record(
     verifier, crypto, store = Verifier(keepers.scribe.genesis), keepers.scribe.crypto, keepers.store
     is_other = read_document(store.get(record.location) or b"") == texts[1]
     note = "a text-only pair (stevens-2024) shows that no format is safe by itself"
-    cases: tuple[tuple[str, Callable[[], str | None], bool, str], ...] = (
-        ("look-up contract", lambda: None if look_up(crypto, store, one.record) else "look-up", False, ""),
-        ("ehrcore read", lambda: None if verifier.matches(one.shown, store.get(record.location) or b"") else "read",
-         False, ""),
-        ("ehrcore audit", lambda: "audit" if audit_one(keepers, one) else None, False, ""),
-        ("FHIR parser on the way in", lambda: _parse(documents.first), True, note),
-    )  # fmt: skip
-    rows = []
-    for protection, check, is_hidden, why in cases:
-        tally = _tally(pair, suite, attack, protection, is_hidden=is_hidden, note=why)
-        begin_ns = time.perf_counter_ns()
-        found = check()
-        tally.add(found, time.perf_counter_ns() - begin_ns, is_success=found is None and is_other)
-        rows.append(tally.row() | {"group": "record"})
+    rows = _judge(pair, suite, "record", (
+        (attack, "look-up contract", lambda: None if look_up(crypto, store, one.record) else "look-up", ""),
+        (attack, "ehrcore read",
+         lambda: None if verifier.matches(one.shown, store.get(record.location) or b"") else "read", ""),
+        (attack, "ehrcore audit", lambda: "audit" if audit_one(keepers, one) else None, ""),
+        (attack, "FHIR parser on the way in", lambda: _parse(documents.first), note),
+    ), has_effect=is_other)  # fmt: skip
     name = f"the ledger itself verifies, whatever the store serves ({pair.name}, {suite})"
     return [*rows, {"kind": "check", "check": name, "holds": run_check(check_all, path) is None}]
 

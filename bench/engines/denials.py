@@ -14,7 +14,6 @@ from bench.engines.base import Context
 from bench.engines.impostor import FULL, GATEWAY, LEAVER, VICTIM, Stage, play
 from bench.experiments.attacks import Tally, check_attacks
 from bench.experiments.base import Case, Row
-from ehrcore.block import Transaction
 from ehrcore.drive.net.web.problems import ProblemError
 from ehrcore.effects import Received, RoleMachine, Send
 from ehrcore.identity import FOREVER, Reason
@@ -63,14 +62,10 @@ def _prepare(stage: Stage) -> RoleMachine:
     return agent
 
 
-def _write(stage: Stage, name: str, *, is_owner: bool) -> Transaction:
-    author = _NAMES[name]
-    return stage.write(author, key=stage.keys[author] if is_owner else stage.stranger())
-
-
 def _ask(stage: Stage, agent: RoleMachine, name: str, *, is_owner: bool) -> tuple[Reason, Reason, int]:
     """What the asker is told, what coordinators are told, and how long that took (ns)."""
-    tx = _write(stage, name, is_owner=is_owner)
+    author = _NAMES[name]
+    tx = stage.write(author, key=stage.keys[author] if is_owner else stage.stranger())
     begin = time.perf_counter_ns()
     effects = agent.handle(Received("stranger", Submit(tx)), stage.now)
     spent = time.perf_counter_ns() - begin

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.experiments.base import Case, Row
 from bench.experiments.energy import BASES
 from bench.measure.energy import Meter, Window, attribute, compute_co2_g
-from bench.measure.noise import NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 from bench.measure.paired import Runner, repeat_call
 from ehrcore.errors import EhrError
 from ehrcore.hashing import find_suite
@@ -57,13 +57,12 @@ def run_energy(context: Context, case: Case) -> list[Row]:
     """
     operations, missing = build_operations(context.scenario.hashes.suites)
     order = random.Random(f"{context.scenario.seed}|energy|{case.label}").sample(operations, len(operations))
-    watch, limits = NoiseWatch(), context.scenario.noise
+    watch = NoiseWatch()
     played = play(Meter(cpu_clock=time.thread_time), order, float(case.settings["seconds"]))
     noise = watch.lap()
-    reason = void_reason(noise, limits)
-    status = {"status": "void", "reason": reason} if reason else {}
+    status = judge_noise(context.scenario, noise)
     rows = [{**status, **case.settings, **row} for row in describe(played, context.scenario.energy)]
-    about = {"kind": "repeat", **case.settings, **noise, "is_void": bool(reason)}
+    about = {"kind": "repeat", **case.settings, **noise, "is_void": bool(status)}
     return [about, *rows, *(missing if case.settings["repeat"] == 0 else [])]
 
 

@@ -9,22 +9,21 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import msgspec
 
 from bench.analysis.recovery import Course
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.engines.faults_rows import GRACE_NS, STEADY_NS, build_rows
 from bench.errors import BenchError
 from bench.experiments.base import Case, Row
-from bench.measure.noise import NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 from bench.net.audit import audit_ledgers, find_missing
 from bench.net.faults import FaultInjector, Happened, find_targets, write_routes
 from bench.net.network import MeasuredNetwork
 from bench.net.relay import Relays
-from bench.net.step import Finished, Played, Step
+from bench.net.step import Finished, Played, plan_steady
 from ehrcore.drive.net.client import Client, Told, ask_each
 from ehrcore.drive.net.journal import Journal
 from ehrcore.drive.net.plan import NetworkConfig
@@ -32,8 +31,6 @@ from ehrcore.errors import LedgerError
 from ehrcore.faults.plan import Crash, FaultPlan
 from ehrcore.types import MILLISECOND, SECOND, Role, node_id
 
-#: The load begins so long after it was asked for, and so much later for each transaction that is signed before it.
-_LEAD_NS, _BUILD_NS = SECOND, SECOND // 2_000
 #: How long what was taken may take to be settled once everybody is back: it is said again ever more rarely.
 _PATIENCE_S: Final = 60.0
 _NETWORK: Final = ("agents", "coordinators", "administrators", "contributors", "dissemination")
@@ -45,14 +42,16 @@ def run_faults_net(context: Context, case: Case) -> list[Row]:
 
     Settings: see `bench.experiments.faults_cells.Cell`.  What others took too much of the machine for is void.
     """
-    settings = case.settings
+    settings, plan = case.settings, context.scenario.faults
     faults, watch = msgspec.convert(settings["plan"], FaultPlan), NoiseWatch()
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
-        network = _found(context, Path(scratch) / "network", case)
+    with context.scratch() as scratch:
+        network = _found(context, scratch / "network", case)
         with Relays(find_targets(faults, network.plan)) as relays:
             write_routes(network.folder, relays.ports)
             with network:
-                step = _plan_step(context, case.label)
+                step = plan_steady(
+                    f"{context.scenario.seed}|{case.label}", plan.per_second, plan.seconds, plan.settle_s
+                )
                 absent = [crash.node for crash in faults.of(Crash)]
                 watch.lap()
                 with FaultInjector(network, relays, faults, step.begin_at) as injector:
@@ -66,9 +65,8 @@ def run_faults_net(context: Context, case: Case) -> list[Row]:
     row |= {"settling_s": settling_s, **_describe(injector.happened, course)}
     samples = [moment.to_sample() for moment in played.moments]
     rows = build_rows(context.scenario, case, samples, course, row)
-    reason = void_reason(noise, context.scenario.noise)
-    reason = reason or rows[0].get("latency_void", "")
-    status = {"status": "void", "reason": reason} if reason else {}
+    late = rows[0].get("latency_void")
+    status = judge_noise(context.scenario, noise) or ({"status": "void", "reason": late} if late else {})
     return [{**settings, "engine": "real nodes", **status, **item} for item in rows]
 
 
@@ -80,17 +78,6 @@ def _found(context: Context, path: Path, case: Case) -> MeasuredNetwork:
     config = msgspec.convert({**given, "consensus": settings["rule"], "curve": scenario.curve}, NetworkConfig)
     records = context.workload.records[: scenario.net.records]
     return MeasuredNetwork(path, config, f"{scenario.seed}|faults|{case.label}", records)
-
-
-def _plan_step(context: Context, label: str) -> Step:
-    """The whole load: it begins at an instant that the faults can be counted from, too."""
-    plan = context.scenario.faults
-    stock = round(plan.per_second * plan.seconds) + 1
-    begin_at = time.monotonic_ns() + _LEAD_NS + stock * _BUILD_NS
-    return Step(
-        seed=f"{context.scenario.seed}|{label}", seconds=plan.seconds, timeout_s=plan.settle_s, per_s=plan.per_second,
-        arrivals="constant", begin_at=begin_at, goes_on=False, stock=stock,
-    )  # fmt: skip
 
 
 def find_course(played: Played, happened: Sequence[Happened], settings: Mapping[str, Any]) -> Course:

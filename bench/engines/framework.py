@@ -9,20 +9,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.engines.base import Context
-from bench.engines.framework_rules import count_by_contract, seconds_alone
+from bench.engines.framework_rules import count_by_contract, seconds_alone, submit
 from bench.engines.load import LoadedSimulation
-from bench.engines.simulate import HORIZON_NS, link_model
+from bench.engines.simulate import HORIZON_NS, chain_params, link_model
 from bench.experiments.base import Case, Row
 from ehrcore.block import Genesis
 from ehrcore.codec import encode
-from ehrcore.drive.sim import SimSetup, Simulation
-from ehrcore.effects import Observed, ObservedKind, Requested
+from ehrcore.drive.sim import SimSetup
+from ehrcore.effects import ObservedKind
 from ehrcore.errors import LedgerError, ProofError
 from ehrcore.ledger import Ledger, MemoryLedger, SqliteLedger
 from ehrcore.merkle import verify_inclusion
 from ehrcore.network import Network, found_network
-from ehrcore.params import ChainParams, Topology, majority
+from ehrcore.params import Topology
 from ehrcore.records import RecordKind
 from ehrcore.types import MILLISECOND, Role
 
@@ -31,11 +33,10 @@ SENSOR_GATEWAY = "visitor-1"
 
 def found(context: Context) -> Network:
     """The scenario's network with a hospital (all kinds) and a sensor gateway (sensor readings alone) as visitors."""
-    agents, coordinators, administrators, contributors = context.scenario.framework.topology
-    topology = Topology(agents, coordinators, administrators, contributors, visitors=2)
-    params = ChainParams("framework", topology, majority(agents), majority(coordinators), curve=context.scenario.curve)
+    topology = msgspec.structs.replace(Topology(*context.scenario.framework.topology), visitors=2)
+    params = chain_params("framework", topology, is_modelled=False, curve=context.scenario.curve)
     # Unequal stakes: the proposer must follow them and the certificate must weigh them.
-    stakes = tuple(range(1, administrators + 1))
+    stakes = tuple(range(1, topology.administrators + 1))
     return found_network(
         params, "cryptography", f"{context.scenario.seed}|framework", stakes, {SENSOR_GATEWAY: (RecordKind.SENSOR,)}
     )
@@ -47,7 +48,8 @@ def run_framework(context: Context, case: Case) -> list[Row]:
     folder = context.folder / "ledgers"
     folder.mkdir(exist_ok=True)
     keepers = [name for name, role in network.roles.items() if role is Role.CONTRIBUTOR] + ["coordinator-0"]
-    ledgers = {name: SqliteLedger.create(folder / f"{name}.db", _genesis(network)) for name in keepers}
+    genesis = Genesis(network.params, network.certificates)
+    ledgers = {name: SqliteLedger.create(folder / f"{name}.db", genesis) for name in keepers}
     begin = time.process_time()
     first = drive(context, case, network, dict(ledgers))
     cpu_s = time.process_time() - begin
@@ -63,17 +65,10 @@ def run_framework(context: Context, case: Case) -> list[Row]:
     return rows
 
 
-def _genesis(network: Network) -> Genesis:
-    return Genesis(network.params, network.certificates)
-
-
 def drive(context: Context, case: Case, network: Network, ledgers: dict[str, Ledger]) -> LoadedSimulation:
     """Offer the records at a steady pace and let the network come to rest; the last block closes by time."""
     setup = SimSetup(
-        f"{context.scenario.seed}|{case.label}",
-        context.calibration.costs["sha256"],
-        link_model(context),
-        is_wired=True,
+        f"{context.scenario.seed}|{case.label}", context.calibration.costs["sha256"], link_model(context), is_wired=True
     )
     loaded = LoadedSimulation(network, setup, context.workload.records, ledgers)
     for number in range(context.scenario.framework.transactions):
@@ -108,20 +103,9 @@ def check_run(context: Context, first: LoadedSimulation, second: LoadedSimulatio
 
 def submit_without_right(context: Context) -> str:
     """Let the sensor gateway submit a record of another kind; the reason that it is given."""
-    reasons: list[str] = []
-
-    def observe(at: int, node: str, observed: Observed) -> None:
-        del at, node
-        if observed.kind is ObservedKind.REFUSED:
-            reasons.append(observed.detail)
-
-    network = found(context)
-    setup = SimSetup("rights", context.calibration.costs["sha256"], link_model(context))
-    simulation = Simulation(network, setup, observe)
     record = next(record for record in context.workload.records if record.kind is not RecordKind.SENSOR)
-    simulation.inject(0, SENSOR_GATEWAY, Requested(record, network.authority.pseudonym(record.patient_id)))
-    simulation.run(HORIZON_NS)
-    return reasons[0] if reasons else "nothing"
+    seen = submit(context, found(context), SENSOR_GATEWAY, record)
+    return next((observed.detail for _, observed in seen if observed.kind is ObservedKind.REFUSED), "nothing")
 
 
 def check_ledgers(loaded: LoadedSimulation, network: Network, folder: Path, keepers: list[str]) -> list[Row]:

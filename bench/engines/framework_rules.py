@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from bench.engines.base import Context
-from bench.engines.simulate import HORIZON_NS, link_model
+from bench.engines.simulate import HORIZON_NS, chain_params, link_model
 from ehrcore.block import RecordRef
 from ehrcore.contracts import Contract
 from ehrcore.crypto import Crypto
 from ehrcore.drive.sim import SimSetup, Simulation
 from ehrcore.effects import Observed, ObservedKind, Requested, RoleMachine
 from ehrcore.network import Network, found_network
-from ehrcore.params import ChainParams, Topology, majority
+from ehrcore.params import Topology
+from ehrcore.records import ClinicalRecord
 from ehrcore.roles.coordinator import Coordinator
 from ehrcore.storage import ObjectStore
 from ehrcore.types import SECOND, Role
@@ -28,50 +30,43 @@ def _answer(more: bytes, crypto: Crypto, store: ObjectStore, record: RecordRef) 
 class _Contracted(Simulation):
     """A network whose coordinators run one contract, made for each of them by its name."""
 
-    make_contract: Callable[[str], Contract]
+    def __init__(self, *network: Any, make_contract: Callable[[str], Contract]) -> None:
+        self._make_contract = make_contract
+        super().__init__(*network)
 
     def _machine(self, name: str, crypto: Crypto) -> RoleMachine:
         if self.network.roles[name] is not Role.COORDINATOR:
             return super()._machine(name, crypto)
-        return Coordinator(self.network.context(name, crypto), self.store, {"contract": self.make_contract(name)})
+        return Coordinator(self.network.context(name, crypto), self.store, {"contract": self._make_contract(name)})
 
 
-class _Everywhere(_Contracted):
-    @staticmethod
-    def make_contract(name: str) -> Contract:
-        del name
-        return partial(_answer, b"")
-
-
-class _ByName(_Contracted):
-    """What a clock, a random number or a node's own file would do to a contract: its output depends on the node."""
-
-    @staticmethod
-    def make_contract(name: str) -> Contract:
-        return partial(_answer, name.encode())
-
-
-def submit_one(context: Context, kind: type[Simulation] = Simulation) -> list[int]:
-    """Let a visitor submit one record to a quiet network; the instants (ns) at which contributors held it."""
-    params = ChainParams("rules", TOPOLOGY, 1, majority(TOPOLOGY.coordinators), curve=context.scenario.curve)
-    network: Network = found_network(params, "cryptography", f"{context.scenario.seed}|rules")
-    instants: list[int] = []
-
-    def observe(at: int, node: str, observed: Observed) -> None:
-        del node
-        if observed.kind is ObservedKind.COMMITTED:
-            instants.append(at)
-
-    simulation = kind(network, SimSetup("rules", context.calibration.costs["sha256"], link_model(context)), observe)
-    record = context.workload.records[0]
-    simulation.inject(0, "visitor-0", Requested(record, network.authority.pseudonym(record.patient_id)))
+def submit(
+    context: Context, network: Network, visitor: str, record: ClinicalRecord,
+    kind: Callable[..., Simulation] = Simulation,
+) -> list[tuple[int, Observed]]:  # fmt: skip
+    """Let a visitor submit one record to a quiet network; what nodes do about it, and when (ns)."""
+    seen: list[tuple[int, Observed]] = []
+    setup = SimSetup(network.params.name, context.calibration.costs["sha256"], link_model(context))
+    simulation = kind(network, setup, lambda at, _, observed: seen.append((at, observed)))
+    simulation.inject(0, visitor, Requested(record, network.authority.pseudonym(record.patient_id)))
     simulation.run(HORIZON_NS)
-    return instants
+    return seen
+
+
+def submit_one(context: Context, kind: Callable[..., Simulation] = Simulation) -> list[int]:
+    """Let a visitor submit one record; the instants (ns) at which contributors held it."""
+    params = chain_params("rules", TOPOLOGY, is_modelled=False, curve=context.scenario.curve)
+    network = found_network(params, "cryptography", f"{context.scenario.seed}|rules")
+    seen = submit(context, network, "visitor-0", context.workload.records[0], kind)
+    return [at for at, observed in seen if observed.kind is ObservedKind.COMMITTED]
 
 
 def count_by_contract(context: Context) -> tuple[int, int]:
     """Records that became final under a contract that is the same on every coordinator, and under one that is not."""
-    return len(submit_one(context, _Everywhere)), len(submit_one(context, _ByName))
+    same = partial(_Contracted, make_contract=lambda _: partial(_answer, b""))
+    # What a clock, a random number or a node's own file would do to a contract: its output depends on the node.
+    differing = partial(_Contracted, make_contract=lambda name: partial(_answer, name.encode()))
+    return len(submit_one(context, same)), len(submit_one(context, differing))
 
 
 def seconds_alone(context: Context) -> int | None:

@@ -3,8 +3,8 @@
 Each attack is played on a stage of its own (`bench.engines.impostor`), so that none sees what another has left.
 """
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -23,20 +23,22 @@ from bench.engines.impostor import (
     play,
     replace,
 )
-from bench.experiments.attacks import Tally, check_attacks
+from bench.experiments.attacks import Expected, Tally, check_attacks
 from bench.experiments.base import Case, Row
 from ehrcore.authority import Authority
-from ehrcore.block import RecordRef, Revocation, TransactionBody
+from ehrcore.block import RecordRef, Revocation, Transaction, TransactionBody
 from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
-from ehrcore.identity import FOREVER
 from ehrcore.records import RecordKind
 from ehrcore.rules import AUTHORITY
 from ehrcore.signing.base import SCALAR_BYTES, Curve
 from ehrcore.types import MINUTE, SECOND, Role
 
-#: Whose words these attacks put into whose mouth.
+#: How much later a certificate becomes valid.
 _LATE: Final = 60 * MINUTE
+#: Makes so many tries of an attack.
+Play = Callable[[Stage, Tally, int], None]
+Words = Sequence[tuple[str, Any]]
 
 
 class Attack(NamedTuple):
@@ -44,7 +46,7 @@ class Attack(NamedTuple):
 
     name: str
     variant: str
-    play: Callable[[Stage, Tally, int], None]
+    play: Play
     beaten: frozenset[str] = frozenset()
 
 
@@ -56,8 +58,8 @@ def run_identity(context: Context, case: Case) -> list[Row]:
     scenario, protection, tries = context.scenario, case.settings["protection"], case.settings["tries"]
     rows = []
     for attack in (item for item in ATTACKS if protection == FULL or protection in item.beaten):
-        expected = "succeeds" if protection in attack.beaten else "refused"
-        tally = Tally(attack.name, attack.variant, protection, expected)  # type: ignore[arg-type]  # one of its words
+        expected: Expected = "succeeds" if protection in attack.beaten else "refused"
+        tally = Tally(attack.name, attack.variant, protection, expected)
         with play(f"{scenario.seed}|identity|{attack.name}|{attack.variant}", protection, scenario.curve) as stage:
             attack.play(stage, tally, tries)
         rows.append(tally.row())
@@ -91,26 +93,23 @@ def _revoked(stage: Stage, tally: Tally, tries: int) -> None:
         stage.attempt(tally, stage.write(LEAVER))
 
 
-def _revoked_after_endorsement(stage: Stage, tally: Tally, tries: int) -> None:
-    """Agents endorse, the revocation overtakes what they say, coordinators hear it then."""
-    held = [(tx := stage.write(LEAVER), stage.endorse(tx)) for _ in range(tries)]
-    stage.order(stage.revocation(LEAVER))
-    for tx, words in held:
-        for sender, word in words:
-            stage.tell(stage.names(Role.COORDINATOR), sender, word)
-        stage.rest()
-        tally.add(stage.judge(tx))
+def _revoked_before(role: Role, ask: Callable[[Stage, Transaction], Words]) -> Play:
+    """What was said of it is held back, the revocation overtakes that, and nodes of ``role`` hear it then."""
+
+    def play(stage: Stage, tally: Tally, tries: int) -> None:
+        held = [(tx := stage.write(LEAVER), ask(stage, tx)) for _ in range(tries)]
+        stage.order(stage.revocation(LEAVER))
+        for tx, words in held:
+            _pass_on(stage, role, words)
+            stage.rest()
+            tally.add(stage.judge(tx))
+
+    return play
 
 
-def _revoked_after_approval(stage: Stage, tally: Tally, tries: int) -> None:
-    """The same one step later: administrators order, and hear the approvals after the revocation is final."""
-    held = [(tx := stage.write(LEAVER), stage.approve(tx)) for _ in range(tries)]
-    stage.order(stage.revocation(LEAVER))
-    for tx, words in held:
-        for sender, word in words:
-            stage.tell(stage.names(Role.ADMINISTRATOR), sender, word)
-        stage.rest()
-        tally.add(stage.judge(tx))
+def _pass_on(stage: Stage, role: Role, words: Words) -> None:
+    for sender, word in words:
+        stage.tell(stage.names(role), sender, word)
 
 
 def _revoked_in_its_block(stage: Stage, tally: Tally, tries: int) -> None:
@@ -118,8 +117,7 @@ def _revoked_in_its_block(stage: Stage, tally: Tally, tries: int) -> None:
     order = stage.revocation(LEAVER)
     held = [stage.write(LEAVER) for _ in range(tries)]
     for tx in (order, *held):
-        for sender, word in stage.approve(tx):
-            stage.tell(stage.names(Role.ADMINISTRATOR), sender, word)
+        _pass_on(stage, Role.ADMINISTRATOR, stage.approve(tx))
     stage.rest()
     for tx in held:
         tally.add(stage.judge(tx))
@@ -134,7 +132,8 @@ def _wrong_role(stage: Stage, tally: Tally, tries: int) -> None:
             stage.attempt(tally, stage.write(name))
 
 
-def _wrong_kind(stage: Stage, tally: Tally, tries: int) -> None:
+def try_wrong_kinds(stage: Stage, tally: Tally, tries: int) -> None:
+    """The gateway submits a record of each kind that is none of its own."""
     del tries
     for kind in RecordKind:
         if kind is not RecordKind.SENSOR:
@@ -183,9 +182,9 @@ def _certificate_of_another_authority(stage: Stage, tally: Tally, tries: int) ->
         own = stage.stranger(number)
         crypto = Crypto(stage.crypto.suite, stage.crypto.scheme, stage.pose(AUTHORITY, own))
         false = Authority(stage.network.params.name, crypto, bytes(32))
-        certificate = false.certify(VICTIM, Role.VISITOR, own.public_bytes, kinds=tuple(RecordKind))
-        late = msgspec.structs.replace(certificate.body, serial=1_000 + number, not_after=FOREVER)
-        certificate = msgspec.structs.replace(certificate, body=late, signature=crypto.sign(late))
+        certificate = false.certify(
+            VICTIM, Role.VISITOR, own.public_bytes, kinds=tuple(RecordKind), serial=1_000 + number
+        )
         false.nonce = 1_000 + number
         stage.order(false.enrol(stage.chain, certificate, stage.now))
         stage.attempt(tally, stage.write(VICTIM, key=own))
@@ -260,11 +259,11 @@ ATTACKS: Final = (
     Attack("expired", "its own key", _expired, _WEAK),
     Attack("not yet valid", "its own key", _early, _WEAK),
     Attack("revoked", "before it submits", _revoked, _WEAK),
-    Attack("revoked", "between endorsement and approval", _revoked_after_endorsement, _WEAK),
-    Attack("revoked", "between approval and ordering", _revoked_after_approval, _WEAK),
+    Attack("revoked", "between endorsement and approval", _revoked_before(Role.COORDINATOR, Stage.endorse), _WEAK),
+    Attack("revoked", "between approval and ordering", _revoked_before(Role.ADMINISTRATOR, Stage.approve), _WEAK),
     Attack("revoked", "earlier in the same block", _revoked_in_its_block, _WEAK),
     Attack("wrong role", "agent to contributor submit", _wrong_role, _WEAK),
-    Attack("wrong kind", "a sensor gateway's bill", _wrong_kind, _WEAK),
+    Attack("wrong kind", "a sensor gateway's bill", try_wrong_kinds, _WEAK),
     Attack("order of a member", "revokes others", _order_of_a_member, _WEAK),
     Attack("replayed", "again", _again, frozenset({NO_WINDOWS})),
     Attack("replayed", "on another chain", _on_another_chain),
@@ -275,86 +274,3 @@ ATTACKS: Final = (
     Attack("malleated signature", "high-S twin", _twin, frozenset({ANY_S})),
     Attack("malleated signature", "malformed", _malformed),
 )
-
-
-# -- a stolen key ------------------------------------------------------------------------------------------------------
-
-
-def run_stolen_key(context: Context, case: Case) -> list[Row]:
-    """Claim C42: what the thief of a sensor gateway's key can do until it is revoked, and after that.
-
-    Settings: ``protection``, and how many ``readings`` the thief sends while the revocation is on its way.
-    """
-    scenario, protection, readings = context.scenario, case.settings["protection"], case.settings["readings"]
-    with play(f"{scenario.seed}|identity|stolen key", protection, scenario.curve) as stage:
-        rows = [
-            _steal_before(stage, protection), _steal_others(stage, protection),
-            *_steal_during(stage, protection, readings), _steal_after(stage, protection, readings),
-            *_rotate(stage, protection),
-        ]  # fmt: skip
-    return check_attacks(rows)
-
-
-def _reading(number: int) -> bytes:
-    return b"reading %d" % number
-
-
-def _steal_before(stage: Stage, protection: str) -> Row:
-    tally = Tally("stolen sensor key", "sensor readings, before it is revoked", protection, "succeeds")
-    stage.attempt(tally, stage.write(GATEWAY, stage.refer(_reading(0), RecordKind.SENSOR)))
-    return tally.row()
-
-
-def _steal_others(stage: Stage, protection: str) -> Row:
-    """All that is no reading: other kinds, the words of other names, orders."""
-    is_weak = protection == NO_REGISTRY
-    tally = Tally("stolen sensor key", "anything else, before it is revoked", protection,
-                  "succeeds" if is_weak else "refused")  # fmt: skip
-    key = stage.keys[GATEWAY]
-    _wrong_kind(stage, tally, 1)
-    stage.attempt(tally, stage.write(VICTIM, stage.refer(b"reading", RecordKind.SENSOR), key=key))
-    stage.attempt(tally, stage.write("agent-0", stage.refer(b"reading", RecordKind.SENSOR), key=key))
-    stage.attempt(tally, stage.write(GATEWAY, Revocation(1)))
-    return tally.row()
-
-
-def _steal_during(stage: Stage, protection: str, readings: int) -> list[Row]:
-    """Readings at a steady pace; half-way the authority revokes the key.  What counts is each one's place."""
-    sent, order = [], stage.revocation(GATEWAY)
-    for number in range(readings):
-        sent.append(tx := stage.write(GATEWAY, stage.refer(_reading(number + 1), RecordKind.SENSOR)))
-        stage.submit(tx)
-        if number == readings // 2:
-            stage.submit(order, AUTHORITY)
-        stage.simulation.run(stage.now + SECOND // 1_000)
-    stage.rest()
-    ((height, index, _),) = stage.places(order)
-    note = f"revoked in block {height} at place {index}"
-    before = Tally("stolen sensor key", "readings ahead of the revocation in the ledger", protection, "succeeds", note)
-    later = Tally("stolen sensor key", "readings from the revocation's block on", protection,
-                  "succeeds" if protection == NO_REGISTRY else "refused", note)  # fmt: skip
-    for tx in sent:
-        is_ahead = any(place[:2] < (height, index) for place in stage.places(tx))
-        (before if is_ahead else later).add(stage.judge(tx))
-    return [before.row(), later.row()]
-
-
-def _steal_after(stage: Stage, protection: str, readings: int) -> Row:
-    tally = Tally("stolen sensor key", "readings after the revocation", protection,
-                  "succeeds" if protection == NO_REGISTRY else "refused")  # fmt: skip
-    for number in range(readings // 4):
-        stage.attempt(tally, stage.write(GATEWAY, stage.refer(_reading(1_000 + number), RecordKind.SENSOR)))
-    return tally.row()
-
-
-def _rotate(stage: Stage, protection: str) -> list[Row]:
-    """The gateway gets a new key under its name: it works again, the stolen one does not."""
-    stolen, new = stage.keys[GATEWAY], stage.stranger(7)
-    stage.enrol(GATEWAY, new, kinds=(int(RecordKind.SENSOR),))
-    service = Tally("rotated sensor key", "the gateway's readings (control)", protection, "succeeds")
-    thief = Tally("rotated sensor key", "the stolen key's readings", protection, "refused")
-    for number in range(3):
-        stage.attempt(service, stage.write(GATEWAY, stage.refer(_reading(2_000 + number), RecordKind.SENSOR)))
-        reading = stage.refer(_reading(3_000 + number), RecordKind.SENSOR)
-        stage.attempt(thief, stage.write(GATEWAY, reading, key=stolen))
-    return [service.row(), thief.row()]

@@ -5,24 +5,23 @@ One network of four processes over loopback; who attacks has what a member of it
 
 import asyncio
 import time
-from collections.abc import Iterable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from itertools import permutations
 from typing import Any, Final
 
 import msgspec
 
+from bench.attacks.files import read_chain
 from bench.engines.base import Context
 from bench.engines.impostor import FULL
 from bench.experiments.attacks import Tally, check_attacks
 from bench.experiments.base import Case, Row
-from bench.net.network import MeasuredNetwork
+from bench.net.network import MeasuredNetwork, await_final
 from bench.workload import vital_signs
-from ehrcore.block import Attestation, EndorsementBody, RecordRef, Transaction, TransactionBody
-from ehrcore.codec import decode, encode
+from ehrcore.block import Attestation, EndorsementBody, Transaction, TransactionBody
+from ehrcore.codec import encode
 from ehrcore.crypto import Crypto
 from ehrcore.drive.net.client import Answer, Client, ask_each
-from ehrcore.drive.net.files import read_file, read_secret
+from ehrcore.drive.net.files import read_secret
 from ehrcore.drive.net.frames import MEDIA_TYPE, Frame, LinkKeys
 from ehrcore.drive.net.links import FRAMES_PATH
 from ehrcore.drive.net.plan import NetworkConfig
@@ -31,8 +30,6 @@ from ehrcore.identity import Reason
 from ehrcore.messages import Endorse, Finalised, Message, Refused, Submit
 from ehrcore.types import Role, node_id
 
-_REFERENCES: Final = "references"
-_PATIENCE_S: Final = 20.0
 _TAKEN: Final = frozenset({200, 202})
 _NODES: Final[dict[Role, str]] = {role: node_id(role, 0) for role in Role if role is not Role.AUTHORITY}
 
@@ -50,7 +47,7 @@ class Member:
 
     def write(self) -> Transaction:
         """A new transaction of its own."""
-        reference = decode(read_file(self.network.folder.path / _REFERENCES), tuple[RecordRef, ...])[0]
+        reference = self.network.find_reference()
         body = TransactionBody(self.context.chain, self.name, self._nonce, time.time_ns(), reference)
         self._nonce += 1
         return Transaction(body, self.crypto.sign(body))
@@ -59,9 +56,9 @@ class Member:
         """To the agent, over HTTP."""
         return await self._client.request("agent-0", "/v1/transactions", encode(tx), media=TRANSACTION_MEDIA)
 
-    async def say(self, to: str, message: Message, sender: str = "", chain: bytes = b"") -> Answer:
+    async def say(self, to: str, message: Message, sender: str = "") -> Answer:
         """One message in a frame, under its own name or another's, with the tag that its own key makes."""
-        frame = Frame(chain or self.context.chain, self.name, to, time.time_ns(), 0, time.time_ns(), (encode(message),))
+        frame = Frame(self.context.chain, self.name, to, time.time_ns(), 0, time.time_ns(), (encode(message),))
         sealed = self._keys.seal(frame)
         if sender:
             named = encode(msgspec.structs.replace(frame, sender=sender))
@@ -75,14 +72,15 @@ def run_identity_net(context: Context, case: Case) -> list[Row]:
     scenario, rows = context.scenario, list[Row]()
     config = NetworkConfig(curve=scenario.curve, visitors=1, max_wait_ms=50)
     records = vital_signs(1, 1, scenario.workload.seed).records
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
-        path = Path(scratch) / "network"
-        with MeasuredNetwork(path, config, f"{scenario.seed}|identity", records) as network:
-            tx, old = asyncio.run(_play(network, rows))
-            network.local.stop()
-            network.start(())
-            rows.append(asyncio.run(_replay_after_restart(network, tx, old)))
-            network.stop()
+    with (
+        context.scratch() as scratch,
+        MeasuredNetwork(scratch / "network", config, f"{scenario.seed}|identity", records) as network,
+    ):
+        tx, old = asyncio.run(_play(network, rows))
+        network.local.stop()
+        network.start(())
+        rows.append(asyncio.run(_replay_after_restart(network, tx, old)))
+        network.stop()
     return check_attacks(rows)
 
 
@@ -93,7 +91,7 @@ async def _play(network: MeasuredNetwork, rows: list[Row]) -> tuple[Transaction,
         tx = visitor.write()
         control = Tally("submitted over HTTP (control)", "real nodes", FULL, "succeeds")
         answer = await visitor.submit(tx)
-        is_final = answer.status in _TAKEN and await _settled(client, tx, visitor.crypto)
+        is_final = answer.status in _TAKEN and await await_final(client, [visitor.crypto.hash_struct(tx.body)])
         control.add(None if is_final else f"agent: {answer.status}")
         replays = Tally("replayed", "over HTTP, real nodes", FULL, "refused")
         for _ in range(3):
@@ -120,23 +118,10 @@ def _name(answer: Answer) -> str | None:
     return f"{answer.node.rpartition('-')[0]}: {answer.status} {slug}"
 
 
-async def _settled(client: Client, tx: Transaction, crypto: Crypto) -> bool:
-    tx_id, end = crypto.hash_struct(tx.body), time.monotonic() + _PATIENCE_S
-    while time.monotonic() < end:
-        if await client.final("contributor-0", [tx_id]):
-            return True
-        await asyncio.sleep(0.05)  # nobody tells of it: it has to be asked for
-    return False
-
-
-def _pairs() -> Iterable[tuple[Role, Role]]:
-    return ((teller, other) for teller in _NODES for other in _NODES if teller is not other)
-
-
 async def _other_names(members: dict[Role, Member]) -> Tally:
     """Each member sends a frame under each other's name, to each node."""
     tally = Tally("frame in another's name", "every role as every other", FULL, "refused")
-    for teller, other in _pairs():
+    for teller, other in permutations(_NODES, 2):
         receiver = next(name for role, name in _NODES.items() if role not in {teller, other, Role.VISITOR})
         word = Refused(bytes(32), Reason.POLICY, "")
         await _count(tally, members[teller].say(receiver, word, _NODES[other]))
@@ -151,7 +136,7 @@ async def _other_words(members: dict[Role, Member], tx: Transaction) -> Tally:
     words[Role.CONTRIBUTOR] = lambda _: _final(members)
     # Administrators submit evidence, and pass on blocks as contributors do: those words are theirs, too.
     shared = {(Role.ADMINISTRATOR, Role.VISITOR), (Role.ADMINISTRATOR, Role.CONTRIBUTOR)}
-    for teller, rightful in _pairs():
+    for teller, rightful in permutations(_NODES, 2):
         if rightful in words and (teller, rightful) not in shared:
             receiver = next(name for role, name in _NODES.items() if role not in {teller, Role.VISITOR})
             await _count(tally, members[teller].say(receiver, words[rightful](members[teller])))
@@ -165,11 +150,8 @@ def _endorse(member: Member, tx: Transaction) -> Attestation:
 
 def _final(members: dict[Role, Member]) -> Finalised:
     """The network's own first block, from a ledger."""
-    from ehrcore.ledger import SqliteLedger
-
     folder = members[Role.CONTRIBUTOR].network.folder.node("contributor-0")
-    with SqliteLedger.open(folder / "ledger.sqlite") as ledger:
-        entry = next(iter(ledger.entries()))
+    entry = read_chain(folder / "ledger.sqlite").entries[0]
     return Finalised(entry.block, entry.certificate)
 
 
@@ -180,7 +162,8 @@ async def _replay_after_restart(network: MeasuredNetwork, tx: Transaction, old: 
         visitor = Member(network, client, _NODES[Role.VISITOR], nonce=1)
         answer = await visitor.submit(tx)
         marker = visitor.write()
-        if (await visitor.submit(marker)).status not in _TAKEN or not await _settled(client, marker, visitor.crypto):
+        taken = (await visitor.submit(marker)).status in _TAKEN
+        if not taken or not await await_final(client, [visitor.crypto.hash_struct(marker.body)]):
             tally.add("nothing is taken any more")
             return tally.row()
         # What came after it is in the ledger: it would be there, too.

@@ -14,7 +14,6 @@ from bench.experiments.base import Case, Row
 from ehrcore.block import (
     ApprovalBody,
     Attestation,
-    Block,
     EndorsementBody,
     StakeCertificate,
     Transaction,
@@ -60,15 +59,13 @@ class Table:
         #: Why the last word was not acted on, as the machine that heard it says; '' if it said nothing.
         self.why = ""
         self.tx: Transaction = messages(self._request(self.machine(VICTIM)), Submit)[0].transaction
+        self._hash = stage.crypto.hash_struct
         self.tx_id = self._hash(self.tx.body)
 
     def _request(self, visitor: RoleMachine) -> tuple[Effect, ...]:
         """Have a visitor ask for the one transaction that all words are about."""
         pseudonym = self.network.authority.pseudonym(self._record.patient_id)
         return visitor.handle(Requested(self._record, pseudonym), self.stage.now)
-
-    def _hash(self, body: Any) -> bytes:
-        return self.stage.crypto.suite.hash(encode(body))
 
     def sign(self, key: PrivateKey, body: Any) -> bytes:
         return key.sign(self._hash(body))
@@ -77,12 +74,10 @@ class Table:
         """A node that has heard nothing yet."""
         return self.network.machine(name, self.network.crypto(name), self.stage.simulation.store)
 
-    def tell(self, machine: RoleMachine, sender: str, *words: Any) -> list[Effect]:
-        """What a machine does about words that have gone through their bytes."""
-        found: list[Effect] = []
-        for word in words:
-            event = Received(sender, decode(encode(word), Message))  # type: ignore[arg-type]  # a union is a type form
-            found += machine.handle(event, self.stage.now)
+    def tell(self, machine: RoleMachine, sender: str, word: Any) -> tuple[Effect, ...]:
+        """What a machine does about a word that has gone through its bytes."""
+        event = Received(sender, decode(encode(word), Message))  # type: ignore[arg-type]  # a union is a type form
+        found = machine.handle(event, self.stage.now)
         for effect in found:
             if isinstance(effect, Observed) and effect.kind is ObservedKind.DROPPED:
                 self.why = _shorten(effect.detail)
@@ -104,8 +99,8 @@ class Table:
     def endorse(self, speakers: Sequence[Speaker]) -> bool:
         """To a coordinator, which approves."""
         machine, done = self.machine("coordinator-0"), list[Effect]()
-        for name, given in zip((name for name, _ in speakers), self.endorsements(speakers), strict=True):
-            done += self.tell(machine, name, Endorse(self.tx, Reason.ACCEPTED, given))
+        for given in self.endorsements(speakers):
+            done += self.tell(machine, given.node, Endorse(self.tx, Reason.ACCEPTED, given))
         return bool(messages(done, Approve))
 
     def endorsements(self, speakers: Sequence[Speaker]) -> tuple[Attestation, ...]:
@@ -135,18 +130,17 @@ class Table:
         validators = self.network.context(VICTIM).validators()
         return validators.proposer(self.network.crypto(VICTIM), self.stage.chain, 1, 0).node
 
-    def block(self) -> tuple[Propose, Block, bytes]:
+    def block(self) -> tuple[Propose, bytes]:
         """What an honest proposer proposes, and the block's hash."""
         proposal = self.propose(self.rightful(Role.COORDINATOR))[0]
-        return proposal, proposal.block, self._hash(proposal.block.header)
+        return proposal, self._hash(proposal.block.header)
 
     def vote(self, speakers: Sequence[Speaker]) -> bool:
         """To an administrator that has the proposal: it makes the block final."""
-        proposal, _, block_hash = self.block()
-        others = [name for name in self.stage.names(Role.ADMINISTRATOR) if name not in dict(speakers)]
-        listener = next(name for name in others if name != self.proposer())
-        machine = self.machine(listener)
-        done = self.tell(machine, self.proposer(), proposal)
+        (proposal, block_hash), proposer = self.block(), self.proposer()
+        busy = {proposer, *dict(speakers)}
+        machine = self.machine(next(name for name in self.stage.names(Role.ADMINISTRATOR) if name not in busy))
+        done = list(self.tell(machine, proposer, proposal))
         for step in (_PREVOTE, _PRECOMMIT):
             for name, key in speakers:
                 body = VoteBody(self.stage.chain, 1, 0, step, block_hash)
@@ -154,10 +148,10 @@ class Table:
         return bool(messages(done, Finalised))
 
     def finalised(self, speakers: Sequence[Speaker]) -> Finalised:
-        _, block, block_hash = self.block()
+        proposal, block_hash = self.block()
         body = VoteBody(self.stage.chain, 1, 0, _PRECOMMIT, block_hash)
         votes = tuple(Attestation(name, self.sign(key, body)) for name, key in speakers)
-        return Finalised(block, StakeCertificate(0, votes))
+        return Finalised(proposal.block, StakeCertificate(0, votes))
 
     def finalise(self, speakers: Sequence[Speaker]) -> bool:
         """To a contributor, which appends the block."""
@@ -189,20 +183,15 @@ def messages(effects: Sequence[Effect], kind: type[Any]) -> list[Any]:
     return [item.message for item in effects if isinstance(item, Send) and isinstance(item.message, kind)]
 
 
-#: Each kind of word: whose it is, and how it is said.
-WORDS: Final[dict[str, tuple[Role, Callable[[Table, Sequence[Speaker]], bool]]]] = {
-    "submit": (Role.VISITOR, Table.submit),
-    "endorse": (Role.AGENT, Table.endorse),
-    "approve": (Role.COORDINATOR, Table.approve),
-    "vote": (Role.ADMINISTRATOR, Table.vote),
-    "finalise": (Role.ADMINISTRATOR, Table.finalise),
-    "receipt": (Role.CONTRIBUTOR, Table.receipt),
+#: Each kind of word: whose it is, who hears it, and how it is said.
+WORDS: Final[dict[str, tuple[Role, Role, Callable[[Table, Sequence[Speaker]], bool]]]] = {
+    "submit": (Role.VISITOR, Role.AGENT, Table.submit),
+    "endorse": (Role.AGENT, Role.COORDINATOR, Table.endorse),
+    "approve": (Role.COORDINATOR, Role.ADMINISTRATOR, Table.approve),
+    "vote": (Role.ADMINISTRATOR, Role.ADMINISTRATOR, Table.vote),
+    "finalise": (Role.ADMINISTRATOR, Role.CONTRIBUTOR, Table.finalise),
+    "receipt": (Role.CONTRIBUTOR, Role.VISITOR, Table.receipt),
 }
-#: Who hears it.
-LISTENERS: Final = {
-    "submit": "agent", "endorse": "coordinator", "approve": "administrator", "vote": "administrator",
-    "finalise": "contributor", "receipt": "visitor",
-}  # fmt: skip
 _ROLES: Final = tuple(role for role in Role if role is not Role.AUTHORITY)
 
 
@@ -216,9 +205,9 @@ def run_words(context: Context, case: Case) -> list[Row]:
 
 
 def _try_word(table: Table, word: str, protection: str) -> list[Row]:
-    stage, (rightful, say), listener = table.stage, WORDS[word], LISTENERS[word]
+    stage, (rightful, listener, say) = table.stage, WORDS[word]
     control = Tally(f"{word} by the right role", "control", protection, "succeeds")
-    control.add(None if say(table, table.rightful(rightful)) else listener)
+    control.add(None if say(table, table.rightful(rightful)) else listener.value)
     own = Tally(f"{word} by another role", "in its own name", protection,
                 "succeeds" if protection == NO_REGISTRY else "refused")  # fmt: skip
     posing = Tally(f"{word} by another role", "in a rightful name", protection,
@@ -233,5 +222,5 @@ def _try_word(table: Table, word: str, protection: str) -> list[Row]:
 def _try(table: Table, tally: Tally, word: str, speakers: Sequence[Speaker]) -> None:
     """Say it, and count who refused it and for which reason; who gives none has passed it over."""
     table.why = ""
-    has_effect = WORDS[word][1](table, speakers)
-    tally.add(None if has_effect else f"{LISTENERS[word]}: {table.why or 'passed over'}")
+    _, listener, say = WORDS[word]
+    tally.add(None if say(table, speakers) else f"{listener.value}: {table.why or 'passed over'}")

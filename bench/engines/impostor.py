@@ -19,10 +19,11 @@ from ehrcore.codec import decode, encode
 from ehrcore.consensus.validators import ValidatorSet
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup, Simulation
-from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Persist, Received, Send
+from ehrcore.effects import Effect, Effects, Event, Observed, ObservedKind, Received, Send
 from ehrcore.errors import CodecError
-from ehrcore.faults.mutants import Patch
+from ehrcore.faults.mutants import Patch, patched
 from ehrcore.identity import Certificate, CertificateBody, Reason, Registry
+from ehrcore.ledger import MemoryLedger
 from ehrcore.messages import Approve, Endorse, Message, Receipt, Submit
 from ehrcore.network import found_network
 from ehrcore.params import ChainParams, Limits, Topology
@@ -46,17 +47,9 @@ VICTIM, GATEWAY, INSIDER, LEAVER = "visitor-0", "visitor-1", "visitor-2", "visit
 _TOPOLOGY: Final = Topology(3, 3, 4, 3, visitors=4)
 #: Virtual time that a try is given to come to rest, and before the first.
 _REST_NS: Final = 10 * SECOND
+#: More than any attack takes.
+_MOST_BLOCKS: Final = 1 << 20
 _hear: Final = Visitor.handle
-
-
-class _Kept:
-    """A ledger in memory that keeps all."""
-
-    def __init__(self) -> None:
-        self.persists: list[Persist] = []
-
-    def append(self, persist: Persist) -> None:
-        self.persists.append(persist)
 
 
 class Stage:
@@ -72,7 +65,7 @@ class Stage:
         self.network = found_network(params, "modelled" if self.is_open else "cryptography", label, rights=rights)
         self.chain, self.keys = self.network.chain, dict(self.network.keys)
         self.crypto = self.network.crypto(VICTIM)
-        self._label, self._ledger = label, _Kept()
+        self._label, self._ledger = label, MemoryLedger(keep=_MOST_BLOCKS)
         self.dropped: dict[bytes, str] = {}
         setup = SimSetup(label, EXAMPLE, is_wired=True)
         self.simulation = Simulation(self.network, setup, self._observe, {"contributor-0": self._ledger})
@@ -180,7 +173,7 @@ class Stage:
         """Where in the ledger a transaction stands with this very signature: height, index, verdict."""
         return [
             (persist.block.header.height, index, persist.reasons[index])
-            for persist in self._ledger.persists
+            for persist in self._ledger.entries
             for index, item in enumerate(persist.block.transactions)
             if item.transaction == tx
         ]
@@ -221,14 +214,6 @@ def _hear_anyone(self: Visitor, event: Event, now: int) -> Effects:
     return _hear(self, event, now)
 
 
-def _say_yes(*_: Any) -> bool:
-    return True
-
-
-def _say_no(*_: Any) -> bool:
-    return False
-
-
 def _split_any(curve: Curve, signature: bytes) -> tuple[int, int] | None:
     """``(r, s)`` with either of the two valid ``s``, as libraries take them."""
     r, s = int.from_bytes(signature[:SCALAR_BYTES]), int.from_bytes(signature[SCALAR_BYTES:])
@@ -245,12 +230,12 @@ def _patches(protection: str, keys: dict[str, bytes]) -> tuple[Patch, ...]:
     weakened: dict[str, tuple[Patch, ...]] = {
         NO_REGISTRY: (
             (Registry, "check", _check_any),
-            (rules, "has_right", _say_yes),
+            (rules, "has_right", lambda *_: True),
             (ValidatorSet, "find", find_any),
             (Visitor, "handle", _hear_anyone),
         ),
         # Ids of what is settled are remembered for a while, too: without either, nothing tells an old one.
-        NO_WINDOWS: ((ReplayWindows, "is_fresh", _say_yes), (RecentSet, "__contains__", _say_no)),
+        NO_WINDOWS: ((ReplayWindows, "is_fresh", lambda *_: True), (RecentSet, "__contains__", lambda *_: False)),
         ANY_S: ((openssl, "split", _split_any),),
     }
     return weakened.get(protection, ())
@@ -261,15 +246,8 @@ def play(label: str, protection: str, curve: str = "p256") -> Iterator[Stage]:
     """A stage while it lacks what its ``protection`` says; everything is as it was afterwards."""
     stage = Stage(label, protection, curve)
     keys = {item.body.subject: item.body.public_key for item in stage.network.certificates}
-    patches = _patches(protection, keys)
-    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in patches]
-    try:
-        for owner, name, value in patches:
-            setattr(owner, name, value)
+    with patched(_patches(protection, keys)):
         yield stage
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 def replace(tx: Transaction, signature: bytes) -> Transaction:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.experiments.base import Case, Row
 from bench.limits import Finding, Metric, Unavailable, find_part
 from bench.limits.base import build_row, build_unavailable
-from bench.measure.noise import NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 
 
 def run_limit(context: Context, case: Case) -> list[Row]:
@@ -17,16 +17,15 @@ def run_limit(context: Context, case: Case) -> list[Row]:
     """
     name = case.settings.get("limit")
     part = find_part(name)
-    watch, limits = NoiseWatch(), context.scenario.noise
+    watch = NoiseWatch()
     findings: list[Finding | Unavailable]
     try:
         findings = list(part.measure(context.folder))
     except Unavailable as reason:
         findings = [reason] * len(part.metrics)
     noise = watch.lap()
-    void = void_reason(noise, limits)
-    status = {"status": "void", "reason": void} if void else {}
-    return [_build(str(name), *pair, status | noise) for pair in zip(part.metrics, findings, strict=True)]
+    about = judge_noise(context.scenario, noise) | noise
+    return [_build(str(name), *pair, about) for pair in zip(part.metrics, findings, strict=True)]
 
 
 def _build(part: str, metric: Metric, finding: Finding | Unavailable, about: dict[str, Any]) -> Row:

@@ -9,7 +9,7 @@ no measured block waits for a rush that never comes.
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import cycle
 from typing import Final
 
@@ -17,7 +17,7 @@ from bench.engines.snapshot import Snapshot, take_snapshot
 from bench.measure.latency import Sample
 from ehrcore.drive.cost import EXAMPLE
 from ehrcore.drive.sim import SimSetup, Simulation
-from ehrcore.effects import Observed, ObservedKind, Persist, Requested
+from ehrcore.effects import Observed, ObservedKind, Requested
 from ehrcore.ledger import Ledger, MemoryLedger
 from ehrcore.messages import Finalised
 from ehrcore.network import Network, found_network
@@ -119,10 +119,9 @@ class LoadedSimulation:
     ) -> None:
         self.collector = Collector(network.params.topology.contributors)
         self.simulation = kind(network, setup, self._observe, ledgers)
-        self._authority = network.authority
+        self._name = cache(network.authority.pseudonym)
         self._records = cycle(records)
         self._visitors = [name for name, role in network.roles.items() if role is Role.VISITOR]
-        self._pseudonyms: dict[str, bytes] = {}
         self._period_ns: int | None = None
         self._paced = self._wanted = 0
         self.earliest: Snapshot | None = None
@@ -146,11 +145,8 @@ class LoadedSimulation:
         """The next record, intended for ``at``: a sensor's through the last visitor, any other through the first."""
         record = next(self._records)
         visitor = self._visitors[-1 if record.kind is RecordKind.SENSOR else 0]
-        pseudonym = self._pseudonyms.get(record.patient_id)
-        if pseudonym is None:
-            pseudonym = self._pseudonyms[record.patient_id] = self._authority.pseudonym(record.patient_id)
         self.collector.expect(at, visitor)
-        self.simulation.inject(at, visitor, Requested(record, pseudonym))
+        self.simulation.inject(at, visitor, Requested(record, self._name(record.patient_id)))
 
     def _request_at(self, due: int) -> None:
         """A request at ``due``, now or later; one that is to come takes its record and its turn only then."""
@@ -193,7 +189,7 @@ class LoadedSimulation:
         reached = 0
         for sent, due in enumerate(arrivals):
             if sent >= measured:
-                while reached < measured and self._is_finished(reached):
+                while reached < measured and self.collector.requested[reached].everyone is not None:
                     reached += 1
                 if reached == measured or sent >= _PATIENCE * measured:
                     break
@@ -201,27 +197,17 @@ class LoadedSimulation:
             self.request(due)
         return reached == measured
 
-    def _is_finished(self, index: int) -> bool:
-        return self.collector.requested[index].everyone is not None
-
 
 @lru_cache(maxsize=8)
 def sample_block(suite: str = "sha256") -> Finalised:
     """A full final block of 15 sensor records with real signatures, for sizes and codec costs."""
     params = ChainParams("sample", Topology(3, 3, 4, 1), 2, 2, hash_suite=suite)
     network = found_network(params, "cryptography", "sample")
-    kept: list[Persist] = []
-
-    class Keep(MemoryLedger):
-        def append(self, persist: Persist) -> None:
-            kept.append(persist)
-
-    record = ClinicalRecord(
-        RecordKind.SENSOR, "p", "Observation", "/hospital/report-store/sensor/sample.json", bytes(900)
-    )
-    simulation = Simulation(network, SimSetup("sample", EXAMPLE), lambda *_: None, {"contributor-0": Keep()})
+    ledger, place = MemoryLedger(), "/hospital/report-store/sensor/sample.json"
+    record = ClinicalRecord(RecordKind.SENSOR, "p", "Observation", place, bytes(900))
+    simulation = Simulation(network, SimSetup("sample", EXAMPLE), lambda *_: None, {"contributor-0": ledger})
     for _ in range(params.limits.max_transactions):
         simulation.inject(0, "visitor-0", Requested(record, network.authority.pseudonym("p")))
-    while not kept:
+    while not ledger.entries:
         simulation.run(60 * SECOND, _CHUNK)
-    return Finalised(kept[0].block, kept[0].certificate)
+    return Finalised(ledger.entries[0].block, ledger.entries[0].certificate)

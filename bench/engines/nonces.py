@@ -7,7 +7,6 @@ section 4.1; the signing key of the PlayStation 3 went that way in 2010).  Nothi
 
 import hashlib
 from itertools import combinations
-from typing import Final
 
 from bench.engines.base import Context
 from bench.engines.impostor import FULL, VICTIM, Stage, play
@@ -16,53 +15,15 @@ from bench.experiments.base import Case, Row
 from ehrcore.block import Transaction
 from ehrcore.signing import CURVES, Scheme, derive_secret, find_scheme
 from ehrcore.signing.base import SCALAR_BYTES, Curve, join
-
-Point = tuple[int, int] | None
-#: The coefficient ``a`` and the base point of each curve (SEC 2 version 2.0, sections 2.4.1 and 2.4.2).
-_BASES: Final = {
-    "p256": (
-        -3,
-        0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
-        0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
-    ),
-    "secp256k1": (
-        0,
-        0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
-        0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
-    ),
-}
-
-
-def multiply(curve: Curve, scalar: int) -> Point:
-    """``scalar`` times the base point, by doubling and adding; for attacks, not for secrets: its time tells of them."""
-    a, x, y = _BASES[curve.name]
-    total: Point = None
-    step: Point = (x, y)
-    while scalar:
-        if scalar & 1:
-            total = _add(curve, a, total, step)
-        step = _add(curve, a, step, step)
-        scalar >>= 1
-    return total
-
-
-def _add(curve: Curve, a: int, left: Point, right: Point) -> Point:
-    if left is None or right is None:
-        return left or right
-    (x1, y1), (x2, y2), p = left, right, curve.field
-    if x1 == x2 and (y1 + y2) % p == 0:
-        return None
-    slope = (3 * x1 * x1 + a) * pow(2 * y1, -1, p) if left == right else (y2 - y1) * pow(x2 - x1, -1, p)
-    x = (slope * slope - x1 - x2) % p
-    return x, (slope * (x1 - x) - y1) % p
+from ehrcore.spec import ecdsa
+from ehrcore.spec.curve import CURVES as SPECIFIED
 
 
 def sign_with(curve: Curve, secret: int, digest: bytes, nonce: int) -> bytes:
     """What a careless signer makes of ``digest`` with a nonce of its choice: a valid low-S signature."""
-    point = multiply(curve, nonce)
-    assert point is not None  # noqa: S101 - nonces are below the order
-    r = point[0] % curve.order
-    return join(curve, r, pow(nonce, -1, curve.order) * (int.from_bytes(digest) + r * secret) % curve.order)
+    found = ecdsa.sign_with(SPECIFIED[curve.name], secret, digest, nonce)
+    assert found is not None  # noqa: S101 - nonces are below the order
+    return join(curve, *found)
 
 
 def recover(

@@ -35,11 +35,7 @@ def run_paired(context: Context, case: Case) -> list[Row]:
         "suite": settings["suite"],
         "options": dict(settings["options"]),
         # A suite of few groups can afford more blocks.
-        "plan": {
-            "blocks": settings.get("blocks", plan.blocks),
-            "epoch_ns": round(plan.epoch_ms * 1e6),
-            "seed": seed,
-        },
+        "plan": {"blocks": settings.get("blocks", plan.blocks), "epoch_ns": round(plan.epoch_ms * 1e6), "seed": seed},
         "limits": msgspec.to_builtins(context.scenario.noise),
     }
     environment = {**plain_environment(), "PYTHONHASHSEED": str(hash_seed(seed)), **settings.get("environment", {})}

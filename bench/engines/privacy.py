@@ -161,7 +161,7 @@ def run_documents(context: Context, case: Case) -> list[Row]:
                 first, second = (
                     suite.hash(store(document, f"{patient}|{place}", seed, is_sealed=is_sealed)) for place in "ab"
                 )
-                guessed.add(None, is_success=confirm(suite, patient, first)[0] == (day, outcome))
+                guessed.add(None, is_success=confirm(suite, patient, first) == (day, outcome))
                 linked.add(None, is_success=first == second)
             rows += [guessed.row(), linked.row()]
     return check_attacks(rows)

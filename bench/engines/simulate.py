@@ -32,16 +32,10 @@ def topology_of(counts: Mapping[str, int]) -> Topology:
     return Topology(counts["agents"], counts["coordinators"], counts["administrators"], counts["contributors"])
 
 
-def chain_params(scenario_name: str, topology: Topology, **variant: Any) -> ChainParams:
-    """A modelled chain with majority policies, varied by keyword."""
-    return ChainParams(
-        scenario_name,
-        topology,
-        majority(topology.agents),
-        majority(topology.coordinators),
-        is_modelled=True,
-        **variant,
-    )
+def chain_params(scenario_name: str, topology: Topology, *, is_modelled: bool = True, **variant: Any) -> ChainParams:
+    """A chain with majority policies, varied by keyword."""
+    agents, coordinators = majority(topology.agents), majority(topology.coordinators)
+    return ChainParams(scenario_name, topology, agents, coordinators, is_modelled=is_modelled, **variant)
 
 
 def link_model(context: Context) -> LinkModel:
@@ -69,10 +63,7 @@ def load_network(
     label = f"{context.scenario.seed}|{params.name}|{seed}"
     network = found_network(params, "modelled", label)
     setup = SimSetup(
-        label,
-        costs or context.calibration.costs[params.hash_suite],
-        links or link_model(context),
-        host or HostModel(),
+        label, costs or context.calibration.costs[params.hash_suite], links or link_model(context), host or HostModel()
     )
     return LoadedSimulation(network, setup, context.workload.records)
 

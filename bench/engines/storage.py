@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -35,13 +34,6 @@ def _make(context: Context, fill: int) -> Maker:
     )  # fmt: skip
 
 
-@contextmanager
-def _scratch(context: Context) -> Iterator[Path]:
-    """A folder on the run's own disk, gone afterwards: chains are made anew in moments, and are large."""
-    with tempfile.TemporaryDirectory(prefix=".storage-", dir=context.folder) as name:
-        yield Path(name)
-
-
 def run_growth(context: Context, case: Case) -> list[Row]:
     """A row of kind ``file`` per role's file and chain length, the parts of its content, and whether it verifies.
 
@@ -50,7 +42,7 @@ def run_growth(context: Context, case: Case) -> list[Row]:
     plan, fill, rows = context.scenario.storage, case.settings["fill"], list[Row]()
     maker = _make(context, fill)
     persists = list(maker.make(max(plan.blocks)))
-    with _scratch(context) as folder:
+    with context.scratch() as folder:
         for blocks in plan.blocks:
             part = persists[:blocks]
             sizes = write_keeper(folder / f"keeper-{blocks}", maker, part)
@@ -58,12 +50,11 @@ def run_growth(context: Context, case: Case) -> list[Row]:
             ordering = write_administrator(folder / f"administrator-{blocks}.db", maker.network.chain, finals, blocks)
             agent = write_agent(folder / f"agent-{blocks}.db", maker.network.chain, part)
             given = {"kind": "file", "fill": fill, "blocks": blocks, "transactions": fill * blocks}
-            for name, item in sizes.items():
-                rows.append({**given, "role": "keeper", "file": name, "size_bytes": sum(item.values())})
-            rows.append({**given, "role": "administrator", "file": "journal", "size_bytes": ordering[blocks]})
-            rows.append({**given, "role": "agent", "file": "journal", "size_bytes": agent})
             content = sum(len(_entry(item)) for item in part)
-            rows.append({**given, "role": "keeper", "file": "content alone", "size_bytes": content})
+            files = [("keeper", name, sum(item.values())) for name, item in sizes.items()]
+            files += [("administrator", "journal", ordering[blocks]), ("agent", "journal", agent)]
+            files.append(("keeper", "content alone", content))
+            rows += [{**given, "role": role, "file": name, "size_bytes": size} for role, name, size in files]
         with SqliteLedger.open(folder / f"keeper-{min(plan.blocks)}" / "ledger.sqlite") as ledger:
             held = ledger.verify().height == min(plan.blocks)
     rows.append({"kind": "check", "check": f"blocks of {fill}: the ledger verifies from genesis", "holds": held})
@@ -99,7 +90,7 @@ def run_administrators(context: Context, case: Case) -> list[Row]:
     maker = _make(context, 1)
     persist = next(maker.make(1))
     content = encode_final(persist)
-    with _scratch(context) as folder:
+    with context.scratch() as folder:
         # The same block at each height: what is asked is how many are kept.
         finals = ((height, content) for height in range(1, 3 * KEPT_BLOCKS + 1))
         found = write_administrator(folder / "journal.db", maker.network.chain, finals, KEPT_BLOCKS // 2)
@@ -116,7 +107,7 @@ def run_restart(context: Context, case: Case) -> list[Row]:
     plan, rows = context.scenario.storage, list[Row]()
     maker = _make(context, FULL)
     persists = list(maker.make(max(plan.restart_blocks)))
-    with _scratch(context) as folder:
+    with context.scratch() as folder:
         ways: dict[int, tuple[Path, Path]] = {}
         for blocks in plan.restart_blocks:
             whole, pruned = ways[blocks] = _prepare(folder / str(blocks), maker, persists[:blocks], plan.keep)

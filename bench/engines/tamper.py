@@ -1,7 +1,6 @@
 """Engine `tamper`: one group of attacks on real ledger files and stores, judged by the product's own checks."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.attacks.equal import attack_throughput
@@ -24,8 +23,8 @@ _GROUPS: Final = {"replicas": attack_replicas, "trees": attack_trees, "throughpu
 def run_tamper(context: Context, case: Case) -> list[Row]:
     """The rows of the group that ``settings["group"]`` names, and a check that all of them end as theory says."""
     settings = case.settings
-    with TemporaryDirectory(prefix="tamper-", dir=context.folder) as name:
-        rows = _attack(context, settings["group"], settings["suite"], settings.get("layer", 0), Path(name))
+    with context.scratch() as folder:
+        rows = _attack(context, settings["group"], settings["suite"], settings.get("layer", 0), folder)
     return check_attacks({"group": settings["group"], **row} for row in rows)
 
 

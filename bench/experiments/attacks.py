@@ -68,11 +68,14 @@ class Tally:
             if time_ns is not None:
                 self.times_ns.append(time_ns)
 
-    def watch(self, check: Callable[[], str | None]) -> str | None:
-        """Count a try that ``check`` judges: what it names has found the attack, None lets it pass; it is timed."""
+    def watch(self, check: Callable[[], str | None], *, has_effect: bool = True) -> str | None:
+        """Count a try that ``check`` judges: what it names has found the attack, None lets it pass; it is timed.
+
+        What passes has succeeded if it ``has_effect``.
+        """
         begin_ns = time.perf_counter_ns()
         found_by = check()
-        self.add(found_by, time.perf_counter_ns() - begin_ns)
+        self.add(found_by, time.perf_counter_ns() - begin_ns, is_success=found_by is None and has_effect)
         return found_by
 
     def row(self) -> Row:

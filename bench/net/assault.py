@@ -7,6 +7,7 @@ process, and go on until they are told to stop.  None knows a secret of the netw
 import asyncio
 import contextlib
 import gzip
+import io
 import json
 import os
 import re
@@ -15,7 +16,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import cycle, repeat
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from ehrcore.block import Payload, RecordRef, Transaction, TransactionBody
 from ehrcore.codec import encode
@@ -36,6 +40,7 @@ CLOSED: Final = "closed"
 _STATUS: Final = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 _FLOW: Final = 32
 _SLOW: Final = 150
+_LONG_BYTES: Final = 1 << 20
 
 
 @dataclass
@@ -86,42 +91,68 @@ class Target:
 Attack = Callable[[Target], Coroutine[Any, Any, None]]
 
 
-async def _repeat(target: Target, make: Callable[[], tuple[str, bytes, dict[str, str]]], count: int = _FLOW) -> None:
-    """So many clients that send one request after the other."""
+async def _crowd(count: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """So many at a time."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(work())
+
+
+async def _repeat(target: Target, ask: Callable[["ClientSession"], Coroutine[Any, Any, str]], count: int) -> None:
+    """So many clients that ask one thing after the other and count what they are answered."""
     import aiohttp
 
-    async def send(session: "ClientSession") -> None:
+    async def go_on() -> None:
         while True:
-            path, body, headers = make()
             target.tries += 1
             try:
-                async with session.post(path, data=body, headers=headers) as response:
-                    target.counts[str(response.status)] += 1
+                target.counts[await ask(session)] += 1
             except (aiohttp.ClientError, OSError, TimeoutError):
                 target.counts[CLOSED] += 1
 
-    async with target.session() as session, asyncio.TaskGroup() as group:
-        for _ in range(count):
-            group.create_task(send(session))
+    async with target.session() as session:
+        await _crowd(count, go_on)
 
 
-async def _hold(target: Target, begin: bytes, drip: bytes, count: int = _SLOW) -> None:
+def _throw(
+    make: Callable[[Target], Iterator[bytes]], media: str = TRANSACTION_MEDIA, path: str = TRANSACTIONS,
+    encoding: str = "", count: int = 8,
+) -> Attack:  # fmt: skip
+    """So many clients that post the bodies that ``make`` gives."""
+    headers = {"Content-Type": media} | ({"Content-Encoding": encoding} if encoding else {})
+
+    async def play(target: Target) -> None:
+        bodies = make(target)
+
+        async def post(session: "ClientSession") -> str:
+            body = next(bodies)
+            data = body if len(body) < _LONG_BYTES else io.BytesIO(body)  # so aiohttp sends what is long in pieces
+            async with session.post(path, data=data, headers=headers) as response:
+                return str(response.status)
+
+        await _repeat(target, post, count)
+
+    return play
+
+
+def _hold(begin: bytes, drip: bytes, count: int = _SLOW) -> Attack:
     """So many connections that say ``begin`` and go on a few bytes at a time; a new one follows each that ends."""
 
-    async def stay() -> None:
-        while True:
-            target.tries += 1
-            try:
-                async with target.connect() as (reader, writer):
-                    writer.write(begin)
-                    target.counts[await _drip(reader, writer, drip)] += 1
-            except OSError:
-                target.counts[CLOSED] += 1
-            await asyncio.sleep(0.02)
+    async def play(target: Target) -> None:
+        async def stay() -> None:
+            while True:
+                target.tries += 1
+                try:
+                    async with target.connect() as (reader, writer):
+                        writer.write(begin)
+                        target.counts[await _drip(reader, writer, drip)] += 1
+                except OSError:
+                    target.counts[CLOSED] += 1
+                await asyncio.sleep(0.02)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(count):
-            group.create_task(stay())
+        await _crowd(count, stay)
+
+    return play
 
 
 async def _drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drip: bytes) -> str:
@@ -136,69 +167,40 @@ async def _drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drip
                 writer.write(drip)
 
 
-def _post(body: bytes, media: str, path: str = TRANSACTIONS, **more: str) -> tuple[str, bytes, dict[str, str]]:
-    return path, body, {"Content-Type": media, **{name.replace("_", "-"): value for name, value in more.items()}}
-
-
 # -- floods ------------------------------------------------------------------------------------------------------------
 
 
-async def flood_by_member(target: Target) -> None:
+def _write(
+    target: Target, make: Callable[[], Payload], most: int | None = None, *, is_signed: bool = True
+) -> Iterator[bytes]:
+    """Transactions of the members, or of so many of them, in turns."""
+    for author in cycle(tuple(target.members)[:most]):
+        yield target.write(author, make(), is_signed=is_signed)
+
+
+def flood_by_member(target: Target) -> Iterator[bytes]:
     """One member submits as fast as it can what the network may well take."""
-    author = next(iter(target.members))
-    await _repeat(target, lambda: _post(target.write(author, target.reference), TRANSACTION_MEDIA))
+    return _write(target, lambda: target.reference, 1)
 
 
-async def flood_by_members(target: Target) -> None:
+def flood_by_members(target: Target) -> Iterator[bytes]:
     """Several members submit what no coordinator approves, for its objects are nowhere: agents go on hoping."""
-    import msgspec
-
-    turns = iter(range(1 << 60))
     nowhere = msgspec.structs.replace(target.reference, location="/hospital/report-store/nowhere")
-    names = tuple(target.members)
-    await _repeat(target, lambda: _post(target.write(names[next(turns) % len(names)], nowhere), TRANSACTION_MEDIA))
+    return _write(target, lambda: nowhere)
 
 
-async def flood_of_denials(target: Target) -> None:
+def flood_of_denials(target: Target) -> Iterator[bytes]:
     """One member asks to read what nobody permits: each try is taken, for the chain keeps it as an audit event."""
-    author, patient = next(iter(target.members)), os.urandom(32)
-    await _repeat(
-        target,
-        lambda: _post(
-            target.write(author, Access(Action.READ, patient, 1, os.urandom(32), Purpose.RESEARCH)), TRANSACTION_MEDIA
-        ),
-    )
+    patient = os.urandom(32)
+    return _write(target, lambda: Access(Action.READ, patient, 1, os.urandom(32), Purpose.RESEARCH), 1)
 
 
-async def flood_by_strangers(target: Target) -> None:
+def flood_by_strangers(target: Target) -> Iterator[bytes]:
     """Well-formed transactions in members' names under signatures that are none."""
-    names = tuple(target.members)
-    turns = iter(range(1 << 60))
-    await _repeat(
-        target,
-        lambda: _post(
-            target.write(names[next(turns) % len(names)], target.reference, is_signed=False), TRANSACTION_MEDIA
-        ),
-    )
-
-
-async def flood_of_frames(target: Target) -> None:
-    """Frames of 4 MiB that no node has sealed."""
-    import io
-
-    body = bytes(4 << 20)
-    await _repeat(target, lambda: _post(io.BytesIO(body), MEDIA_TYPE, FRAMES_PATH), 8)  # type: ignore[arg-type]
+    return _write(target, lambda: target.reference, is_signed=False)
 
 
 # -- bombs -------------------------------------------------------------------------------------------------------------
-
-
-async def oversized(target: Target) -> None:
-    """Transactions of 10 MiB."""
-    import io
-
-    body = bytes(10 << 20)
-    await _repeat(target, lambda: _post(io.BytesIO(body), TRANSACTION_MEDIA), 8)  # type: ignore[arg-type]
 
 
 @cache
@@ -207,69 +209,41 @@ def build_bomb() -> bytes:
     return gzip.compress(bytes(60 << 20), 9)
 
 
-async def decompression_bombs(target: Target) -> None:
-    """Bodies that unpack to a thousand times their length."""
-    await _repeat(target, lambda: _post(build_bomb(), JSON_MEDIA, Content_Encoding="gzip"), 8)
-
-
-async def json_bombs(target: Target) -> None:
+def json_bombs(_target: Target) -> Iterator[bytes]:
     """JSON that is nested 30,000 deep, or holds a number of 60,000 digits."""
-    bombs = (b"[" * 30_000 + b"]" * 30_000, b'{"nonce":' + b"9" * 60_000 + b"}", b'{"nonce":1e999999999}',
-             json.dumps({f"key{number}": number for number in range(4_000)}).encode())  # fmt: skip
-    turns = iter(range(1 << 60))
-    await _repeat(target, lambda: _post(bombs[next(turns) % len(bombs)], JSON_MEDIA), 8)
+    keys = json.dumps({f"key{number}": number for number in range(4_000)}).encode()
+    number = b'{"nonce":' + b"9" * 60_000 + b"}"
+    return cycle((b"[" * 30_000 + b"]" * 30_000, number, b'{"nonce":1e999999999}', keys))
 
 
-async def codec_bombs(target: Target) -> None:
+def codec_bombs(_target: Target) -> Iterator[bytes]:
     """Canonical bytes that are nested 60,000 deep, or announce 4 billion elements."""
-    bombs = (b"\x91" * 60_000, b"\xdd\xff\xff\xff\xff" * 10_000, b"\x92\xc6\xff\xff\xff\xff" + bytes(60_000))
-    turns = iter(range(1 << 60))
-    await _repeat(target, lambda: _post(bombs[next(turns) % len(bombs)], TRANSACTION_MEDIA), 8)
+    return cycle((b"\x91" * 60_000, b"\xdd\xff\xff\xff\xff" * 10_000, b"\x92\xc6\xff\xff\xff\xff" + bytes(60_000)))
 
 
-async def contract_bombs(target: Target) -> None:
+def contract_bombs(_target: Target) -> Iterator[bytes]:
     """Agreements whose clauses are too deep, too wide, too many; with fuel for none of it."""
     from bench.attacks.bombs import build_contract_bombs
 
-    bombs = [bomb for bomb in build_contract_bombs().values() if len(bomb) <= 64 << 10]
-    turns = iter(range(1 << 60))
-    await _repeat(target, lambda: _post(bombs[next(turns) % len(bombs)], TRANSACTION_MEDIA), 8)
+    return cycle([bomb for bomb in build_contract_bombs().values() if len(bomb) <= 64 << 10])
 
 
 async def long_link_frames(target: Target) -> None:
     """A link is opened without a greeting, and a frame of 4 MiB is sent over it."""
     import aiohttp
 
-    async def send(session: "ClientSession") -> None:
-        while True:
-            target.tries += 1
-            try:
-                async with session.ws_connect(LINK_PATH) as link:
-                    await link.send_bytes(bytes(4 << 20))
-                    answer = await link.receive(timeout=10)
-                    found = answer.data if answer.type is aiohttp.WSMsgType.TEXT else f"{CLOSED} {answer.data}"
-                    target.counts[str(found)] += 1
-            except (aiohttp.ClientError, OSError, TimeoutError):
-                target.counts[CLOSED] += 1
+    async def send(session: "ClientSession") -> str:
+        async with session.ws_connect(LINK_PATH) as link:
+            await link.send_bytes(bytes(4 << 20))
+            answer = await link.receive(timeout=10)
+            return str(answer.data if answer.type is aiohttp.WSMsgType.TEXT else f"{CLOSED} {answer.data}")
 
-    async with target.session() as session, asyncio.TaskGroup() as group:
-        for _ in range(8):
-            group.create_task(send(session))
+    await _repeat(target, send, 8)
 
 
 # -- slow clients ------------------------------------------------------------------------------------------------------
 
 _HEAD: Final = b"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-
-
-async def slow_headers(target: Target) -> None:
-    """Headers that never end, a line at a time (slowloris)."""
-    await _hold(target, _HEAD, b"X-a: b\r\n")
-
-
-async def slow_bodies(target: Target) -> None:
-    """A body that is announced and comes byte by byte."""
-    await _hold(target, _HEAD + b"Content-Length: 60000\r\n\r\n", b"x")
 
 
 async def slow_readers(target: Target) -> None:
@@ -278,25 +252,14 @@ async def slow_readers(target: Target) -> None:
 
     async def stay() -> None:
         target.tries += 1
-        async with target.connect() as (_, writer):
-            writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport of sockets
-            while not writer.is_closing():
-                writer.write(question * 20)
-                await asyncio.sleep(0.05)
+        with contextlib.suppress(OSError):
+            async with target.connect() as (_, writer):
+                writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport of sockets
+                while not writer.is_closing():
+                    writer.write(question * 20)
+                    await asyncio.sleep(0.05)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_SLOW // 3):
-            group.create_task(_quietly(stay()))
-
-
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(OSError):
-        await work
-
-
-async def connection_exhaustion(target: Target) -> None:
-    """As many connections as there may be, and more; nothing is said over them."""
-    await _hold(target, b"", b"", 600)
+    await _crowd(_SLOW // 3, stay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +267,7 @@ class Assault:
     """One attack, and the bounds that were fixed before it was ever played.
 
     ``held`` are the answers by which a node holds it back; where there are some, nearly all answers must be such, and
-    none may take anything.  ``bounds`` says which of `Bounds` it needs for that (none: it is held back without, too).
+    none may take anything; ``needs_bounds`` says whether it takes `Bounds` for that.
     The honest visitor keeps at least ``least_ratio`` of its throughput and loses nothing.
     """
 
@@ -319,20 +282,26 @@ class Assault:
 LEAST_HELD, LEAST_GREETED, MOST_GROWTH_MIB = 0.95, 0.9, 64.0
 #: By name, in the order in which they are played: those that leave something behind come last.
 ASSAULTS: Final[dict[str, Assault]] = {
-    "slow headers": Assault(slow_headers, frozenset({"408", CLOSED}), needs_bounds=True),
-    "slow bodies": Assault(slow_bodies, frozenset({"408"}), needs_bounds=True),
+    "slow headers": Assault(_hold(_HEAD, b"X-a: b\r\n"), frozenset({"408", CLOSED}), needs_bounds=True),
+    "slow bodies": Assault(
+        _hold(_HEAD + b"Content-Length: 60000\r\n\r\n", b"x"), frozenset({"408"}), needs_bounds=True
+    ),
     "slow readers": Assault(slow_readers),
-    "connection exhaustion": Assault(connection_exhaustion, frozenset({"429", "408"}), needs_bounds=True),
-    "oversized bodies": Assault(oversized, frozenset({"413", CLOSED})),
-    "long frames of strangers": Assault(flood_of_frames, frozenset({"413", CLOSED})),
+    "connection exhaustion": Assault(_hold(b"", b"", 600), frozenset({"429", "408"}), needs_bounds=True),
+    "oversized bodies": Assault(_throw(lambda _: repeat(bytes(10 << 20))), frozenset({"413", CLOSED})),
+    "long frames of strangers": Assault(
+        _throw(lambda _: repeat(bytes(4 << 20)), MEDIA_TYPE, FRAMES_PATH), frozenset({"413", CLOSED})
+    ),
     "long frames over links": Assault(long_link_frames, frozenset({"closed 1009", CLOSED, "closed None"})),
-    "decompression bombs": Assault(decompression_bombs, frozenset({"415"})),
-    "JSON bombs": Assault(json_bombs, frozenset({"400", "413"})),
-    "codec bombs": Assault(codec_bombs, frozenset({"400"})),
-    "contract bombs": Assault(contract_bombs, frozenset({"400"})),
-    "flood by strangers": Assault(flood_by_strangers, frozenset({"401"})),
+    "decompression bombs": Assault(
+        _throw(lambda _: repeat(build_bomb()), JSON_MEDIA, encoding="gzip"), frozenset({"415"})
+    ),
+    "JSON bombs": Assault(_throw(json_bombs, JSON_MEDIA), frozenset({"400", "413"})),
+    "codec bombs": Assault(_throw(codec_bombs), frozenset({"400"})),
+    "contract bombs": Assault(_throw(contract_bombs), frozenset({"400"})),
+    "flood by strangers": Assault(_throw(flood_by_strangers, count=_FLOW), frozenset({"401"})),
     # What members may do is taken, until they hold all places that they get: it is shared with the others.
-    "flood by members, of missing objects": Assault(flood_by_members, least_ratio=0.5),
-    "flood by one member": Assault(flood_by_member, least_ratio=0.5),
-    "flood of denied accesses": Assault(flood_of_denials, least_ratio=0.5),
+    "flood by members, of missing objects": Assault(_throw(flood_by_members, count=_FLOW), least_ratio=0.5),
+    "flood by one member": Assault(_throw(flood_by_member, count=_FLOW), least_ratio=0.5),
+    "flood of denied accesses": Assault(_throw(flood_of_denials, count=_FLOW), least_ratio=0.5),
 }

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import NamedTuple, Self
 
@@ -91,31 +92,27 @@ class FaultInjector:
         self._actions = list_actions(faults)
         self.happened: list[Happened] = []
         self._paused: set[str] = set()
-        self._error: BaseException | None = None
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
+        self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._work = self._pool.submit(self._run)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._is_over.set()
-        self._thread.join()
+        self._pool.shutdown()
         # Nobody stands still any more, or it could not even be told to end.
         self._signal(tuple(self._paused), signal.SIGCONT)
-        if self._error is not None and kind is None:
-            raise self._error
+        if kind is None:
+            self._work.result()
 
     def _run(self) -> None:
-        try:
-            for at_ns, what, nodes in self._actions:
-                if self._is_over.wait(max(self._begin + at_ns - time.monotonic_ns(), 0) / SECOND):
-                    return
-                self._do(what, nodes)
-        except BaseException as error:  # noqa: BLE001 - raised again where the context is left
-            self._error = error
+        for at_ns, what, nodes in self._actions:
+            if self._is_over.wait(max(self._begin + at_ns - time.monotonic_ns(), 0) / SECOND):
+                return
+            self._do(what, nodes)
 
     def _do(self, what: str, nodes: tuple[str, ...]) -> None:
         self.happened.append(Happened(time.monotonic_ns(), what, nodes))

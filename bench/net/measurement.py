@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from bench.engines.base import Context
+from bench.engines.base import Context, judge_noise
 from bench.experiments.base import Row
 from bench.measure.energy import Meter, Window, attribute
 from bench.measure.environment import count_cores
 from bench.measure.latency import build_columns
-from bench.measure.noise import NoiseWatch, void_reason
+from bench.measure.noise import NoiseWatch
 from bench.net.audit import audit_ledgers
 from bench.net.network import MeasuredNetwork
-from bench.net.step import Played, Step
+from bench.net.step import Arrivals, Played, Step
 from bench.net.usage import ROLES, describe_processes, describe_throughput, describe_use
 from ehrcore.drive.net.plan import NetworkConfig
 from ehrcore.types import SECOND
@@ -45,7 +43,6 @@ class Measurement:
 
     def __init__(self, scenario: "Scenario", network: MeasuredNetwork, persist_ns: int) -> None:
         self._scenario, self._network, self._persist_ns = scenario, network, persist_ns
-        self._limits = scenario.noise
         self.played: Played
         self.voided: list[Row] = []
         self.audited_tx = 0
@@ -66,15 +63,16 @@ class Measurement:
         return self._play(step, self._scenario.net.attempts)
 
     def offer(
-        self, seed: str, per_s: float, seconds: float, arrivals: str = "poisson", attempts: int | None = None
+        self, seed: str, per_s: float, seconds: float, arrivals: Arrivals = "poisson", attempts: int | None = None
     ) -> list[Row]:
         """Open loop at this rate: commit latency from the intended instant, once a third of the time has gone by."""
         warm_s = seconds / 3
         stock = round(per_s * 1.5 * (warm_s + seconds + _TAIL_S)) + 100
-        step = {"seed": seed, "seconds": seconds, "warm_s": warm_s, "per_s": per_s}
-        step |= {"timeout_s": self._scenario.net.timeout_s}
-        step |= {"arrivals": arrivals, "stock": stock}
-        return self._play(msgspec.convert(step, Step), attempts or self._scenario.net.attempts)
+        step = Step(
+            seed=seed, seconds=seconds, warm_s=warm_s, timeout_s=self._scenario.net.timeout_s, per_s=per_s,
+            arrivals=arrivals, stock=stock,
+        )  # fmt: skip
+        return self._play(step, attempts or self._scenario.net.attempts)
 
     def _play(self, step: Step, attempts: int) -> list[Row]:
         for _ in range(attempts - 1):
@@ -100,11 +98,10 @@ class Measurement:
         row |= describe_use(processes, self._persist_ns, count_cores())
         row |= self._describe_energy(row, window, idle)
         row |= {name: noise[name] for name in _NOISE}
-        reason = void_reason(noise, self._limits)
         if not is_closed:
             samples = [moment.to_sample() for moment in self.played.moments]
             row |= build_columns(samples, self.played.ended_at, timeout_ns)
-        status = {"status": "void", "reason": reason} if reason else {}
+        status = judge_noise(self._scenario, noise)
         return [{**status, **item} for item in (row, *processes)]
 
     def _describe_energy(self, row: Row, window: Window, idle: list[Window]) -> Row:
@@ -131,9 +128,9 @@ def measure_network(context: Context, label: str, counts: Mapping[str, int], **v
     config = msgspec.convert({**common, **fields, **variant}, NetworkConfig)
     persist_ns = context.calibration.control.persist_ns  # measured before anything else runs
     records = context.workload.records[: plan.records]
-    with TemporaryDirectory(dir=context.folder, prefix=".net-", ignore_cleanup_errors=True) as scratch:
+    with context.scratch() as scratch:
         seed = f"{context.scenario.seed}|net|{label}"
-        with MeasuredNetwork(Path(scratch) / "network", config, seed, records) as network:
+        with MeasuredNetwork(scratch / "network", config, seed, records) as network:
             measurement = Measurement(context.scenario, network, persist_ns)
             yield measurement
             finished = network.stop()

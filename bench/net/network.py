@@ -1,5 +1,6 @@
 """A real network for the time of a measurement: founded, started, loaded, and stopped."""
 
+import asyncio
 import os
 import random
 import subprocess
@@ -17,9 +18,9 @@ from bench.engines.paired import plain_environment
 from bench.errors import BenchError
 from bench.net.step import Begin, Built, Command, Finish, Finished, Played, Step
 from ehrcore.block import RecordRef
-from ehrcore.codec import encode
-from ehrcore.drive.net.client import fetch_health
-from ehrcore.drive.net.files import write_file
+from ehrcore.codec import decode, encode
+from ehrcore.drive.net.client import Client, fetch_health
+from ehrcore.drive.net.files import read_file, write_file
 from ehrcore.drive.net.local import LocalNetwork, require_free_ports
 from ehrcore.drive.net.plan import NetworkConfig, NetworkFolder, NetworkPlan, found
 from ehrcore.drive.net.stores import open_store
@@ -33,27 +34,27 @@ T = TypeVar("T", Built, Played, Finished)
 REFERENCES: Final = "references"
 #: Where ports are looked for: above those of common services, below those that systems give to clients.
 _FIRST_PORTS: Final = range(20_000, 32_000, 50)
-_START_S, _PATIENCE_S = 60.0, 30.0
+_START_S, _PATIENCE_S, _FINAL_S = 60.0, 30.0, 20.0
 
 
 class MeasuredNetwork:
     """A network in the new folder ``path`` with a load generator beside it; a context manager.
 
     ``config`` says what it is but for its ports; keys come from ``label``.  ``records`` are in its store, and
-    transactions cite them in turns.  Leaving the context ends all processes, whatever has happened.
+    transactions cite them in turns.  Leaving the context ends all processes (``local``), whatever has happened.
     """
 
     def __init__(self, path: Path, config: NetworkConfig, label: str, records: Sequence[ClinicalRecord]) -> None:
         self.folder, self.plan = NetworkFolder(path), found_where_free(path, config, label)
         store_records(self.folder, self.plan, records)
-        self._local, self._stack = LocalNetwork(path), ExitStack()
+        self.local, self._stack = LocalNetwork(path), ExitStack()
         self._generator: _Generator
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.callback(self._local.stop)
+            stack.callback(self.local.stop)
             with _plain_environment():
-                self._local.start(timeout_s=_START_S)
+                self.local.start(timeout_s=_START_S)
             self._generator = stack.enter_context(_Generator(self.folder.path / "generator.log"))
             begin = Begin(str(self.folder.path), str(self.folder.path / REFERENCES))
             self._generator.ask(begin, Built, _START_S)
@@ -63,15 +64,10 @@ class MeasuredNetwork:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    @property
-    def local(self) -> LocalNetwork:
-        """Its processes."""
-        return self._local
-
     def start(self, names: Sequence[str]) -> None:
         """Start nodes again that were ended, and wait until each answers."""
         with _plain_environment():
-            self._local.start(names, timeout_s=_START_S)
+            self.local.start(names, timeout_s=_START_S)
 
     def play(self, step: Step, absent: Collection[str] = ()) -> Played:
         """Have a step of load played; `BenchError` if a process has ended meanwhile that is not to be ``absent``."""
@@ -79,7 +75,7 @@ class MeasuredNetwork:
         for reading in (played.before, played.after):
             for name, status in reading.items():
                 if status is None and name not in absent:
-                    raise BenchError(f"{name}: expected its status, found none ({self._local.last_line(name)})")
+                    raise BenchError(f"{name}: expected its status, found none ({self.local.last_line(name)})")
         return played
 
     def stop(self) -> Finished:
@@ -90,11 +86,15 @@ class MeasuredNetwork:
                 break  # the audit will say what is missing
             time.sleep(0.05)  # heights have to be asked for: nobody tells of them
         finished = self._generator.ask(Finish(), Finished, _PATIENCE_S)
-        told = self._local.stop(timeout_s=_PATIENCE_S)
+        told = self.local.stop(timeout_s=_PATIENCE_S)
         self._stack.close()
         for name in (name for name, became in told.items() if became != "stopped"):
             raise BenchError(f"{name}: expected it to end when asked to, found it at work {_PATIENCE_S:g} s later")
         return finished
+
+    def find_reference(self) -> RecordRef:
+        """What a transaction may cite."""
+        return decode(read_file(self.folder.path / REFERENCES), tuple[RecordRef, ...])[0]
 
     def contributors(self) -> tuple[str, ...]:
         """Who keeps the ledger."""
@@ -142,6 +142,16 @@ class _Generator:
         said = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
         raise BenchError(f"load generator: expected an answer, found its end: {last}")
+
+
+async def await_final(client: Client, tx_ids: Sequence[bytes]) -> bool:
+    """Wait until a contributor's ledger has these; False if it has not in time."""
+    end = time.monotonic() + _FINAL_S
+    while len(await client.final("contributor-0", tx_ids)) < len(tx_ids):
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.05)  # nobody tells of it: it has to be asked for
+    return True
 
 
 def found_where_free(path: Path, config: NetworkConfig, label: str) -> NetworkPlan:

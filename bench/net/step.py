@@ -4,13 +4,20 @@ All instants are nanoseconds of the generator's monotonic clock: every latency i
 who injects faults reads it, too (`bench.net.faults`): the processes of one machine have it in common.
 """
 
+import time
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from bench.measure.latency import Sample
+from ehrcore.types import SECOND
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+#: A steady load begins so long after it was planned, and so much later for each transaction that is signed before it.
+_LEAD_NS, _BUILD_NS = SECOND, SECOND // 2_000
+
+
+Arrivals = Literal["poisson", "constant"]
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin", forbid_unknown_fields=True):
@@ -38,11 +45,19 @@ class Step(msgspec.Struct, frozen=True, tag="step", forbid_unknown_fields=True, 
     outstanding: Annotated[int, msgspec.Meta(ge=0)] = 0
     warm_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    arrivals: Literal["poisson", "constant"] = "poisson"
+    arrivals: Arrivals = "poisson"
     begin_at: int = 0
     goes_on: bool = True
     #: Transactions that are built before it begins: it ends early when they are used up.
     stock: Annotated[int, msgspec.Meta(ge=1)]
+
+
+def plan_steady(seed: str, per_s: float, seconds: float, timeout_s: float) -> Step:
+    """A constant load that begins when it is built, at an instant which others can count from, too, and then ends."""
+    stock = round(per_s * (seconds + 1)) + 1
+    begin_at = time.monotonic_ns() + _LEAD_NS + stock * _BUILD_NS
+    return Step(seed=seed, seconds=seconds, timeout_s=timeout_s, per_s=per_s, arrivals="constant", begin_at=begin_at,
+                goes_on=False, stock=stock)  # fmt: skip
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish", forbid_unknown_fields=True):

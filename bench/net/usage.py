@@ -72,24 +72,14 @@ def split_medians(latencies_ns: Sequence[int | None], parts: int) -> list[float 
 def describe_throughput(played: Played, timeout_ns: int, *, seconds: float | None = None) -> Row:
     """Offered, accepted by the agents, committed by all contributors, and goodput, each per second, and what failed.
 
-    What is committed counts from block to block: in a closed loop while load was on, in an open loop (of so many
-    ``seconds``) from the first measured transaction's block to the last one's, or to the end of the step if one never
-    arrived.  Goodput is what was committed as valid within ``timeout_ns`` of its intended instant.
+    ``seconds`` are those of an open loop.  Goodput is what was committed as valid within ``timeout_ns`` of its intended
+    instant.
     """
-    moments, done = played.moments, sorted(moment.everyone for moment in played.moments if moment.everyone is not None)
-    valid = sum(
-        moment.everyone is not None and not moment.verdict and moment.everyone - moment.intended <= timeout_ns
-        for moment in moments
-    )
-    if seconds is None:
-        seconds = (played.until - played.since) / SECOND
-        counted = [at for at in played.completions if played.since < at <= played.until]
-        committed = compute_rate(counted)
-    else:
-        # With the others in these blocks: what was measured alone would lack a part of the last one.
-        last = done[-1] if len(done) == len(moments) > 0 else played.ended_at
-        counted = [at for at in played.completions if done and done[0] <= at <= last]
-        committed = compute_rate(counted, last)
+    moments = played.moments
+    waits = [(moment.everyone - moment.intended, moment.verdict) for moment in moments if moment.everyone is not None]
+    valid = sum(wait <= timeout_ns and not verdict for wait, verdict in waits)
+    counted, committed = _find_committed(played, is_closed=seconds is None)
+    seconds = seconds or (played.until - played.since) / SECOND
     accepted = [
         (_count_accepted(after) - _count_accepted(before)) / _elapsed_s(before, after)
         for name, before, after in _statuses(played)
@@ -100,11 +90,27 @@ def describe_throughput(played: Played, timeout_ns: int, *, seconds: float | Non
         "accepted_per_s": median(accepted),
         "committed_per_s": committed,
         "committed_per_s_parts": split_rates(counted, PARTS),
-        "goodput_per_s": committed and committed * valid / max(len(done), 1),
+        "goodput_per_s": committed and committed * valid / max(len(waits), 1),
         "measured_tx": len(moments),
         "refused_tx": sum(moment.refused is not None for moment in moments),
         "unanswered_tx": sum(moment.everyone is None and moment.refused is None for moment in moments),
     }
+
+
+def _find_committed(played: Played, *, is_closed: bool) -> tuple[list[int], float | None]:
+    """Instants at which transactions were committed, and how many a second, from block to block.
+
+    In a closed loop while load was on; in an open loop from the first measured transaction's block to the last one's,
+    or to the end of the step if one never arrived.
+    """
+    if is_closed:
+        counted = [at for at in played.completions if played.since < at <= played.until]
+        return counted, compute_rate(counted)
+    done = sorted(moment.everyone for moment in played.moments if moment.everyone is not None)
+    # With the others in these blocks: what was measured alone would lack a part of the last one.
+    last = done[-1] if len(done) == len(played.moments) > 0 else played.ended_at
+    counted = [at for at in played.completions if done and done[0] <= at <= last]
+    return counted, compute_rate(counted, last)
 
 
 def describe_processes(played: Played) -> list[Row]:

@@ -9,7 +9,7 @@ each record; to find a record that one knows tells nothing more.
 """
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -52,11 +52,9 @@ def write_chain(visits: "Visits", mode: str, secret: bytes) -> list[bytes]:
     ):
         study = f"hospital-{hospital}" if mode == STUDY else ""
         key = (patient, hospital if mode == STUDY else index if mode == ONCE else 0)
-        name = held.get(key)
-        if name is None:
-            name = held[key] = names.name(f"patient-{patient}", study, index.to_bytes(8))
-        digest = index.to_bytes(32)
-        record = RecordRef(kind, name, digest, f"/sealed/{index}", 1_024)
+        if key not in held:
+            held[key] = names.name(f"patient-{patient}", study, index.to_bytes(8))
+        record = RecordRef(kind, held[key], index.to_bytes(32), f"/sealed/{index}", 1_024)
         bodies.append(encode(TransactionBody(chain, f"visitor-{hospital}", index, at_s * SECOND, record)))
     return bodies
 
@@ -92,11 +90,10 @@ class Attacker:
     def __init__(self, ledger: Sequence[Seen], precision_s: int, knowledge: str) -> None:
         self._cells = [to_cell(seen, precision_s, knowledge) for seen in ledger]
         self._fitting: dict[Cell, set[bytes]] = defaultdict(set)
-        self._sizes: dict[bytes, int] = defaultdict(int)
         self._names = [seen.pseudonym for seen in ledger]
+        self._sizes = Counter(self._names)
         for cell, name in zip(self._cells, self._names, strict=True):
             self._fitting[cell].add(name)
-            self._sizes[name] += 1
 
     def attempt(self, events: Sequence[int], known: Sequence[int]) -> Attempt:
         """``events`` are the places of all of the target's records in the ledger, ``known`` some of them.

@@ -82,9 +82,4 @@ SPACES: Final = (
 
 #: Guesses per second of one graphics card (NVIDIA RTX 4090), as published; scrypt's is for p = 1 and the same N and r.
 CARD_SOURCE: Final = "literature, not measured here: hashcat 6.2.6 on one RTX 4090, S. Croley (Chick3nman), 2022"
-CARD_PER_S: Final = {
-    "sha256": 21_975.5e6,
-    "sha1": 50_638.7e6,
-    "md5": 164.1e9,
-    "scrypt": 7_126 / SCRYPT_P,
-}
+CARD_PER_S: Final = {"sha256": 21_975.5e6, "sha1": 50_638.7e6, "md5": 164.1e9, "scrypt": 7_126 / SCRYPT_P}

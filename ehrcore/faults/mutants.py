@@ -5,8 +5,8 @@ or under a schedule made for it, and the same schedule has to pass without it.
 """
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -49,13 +49,18 @@ def find_mutant(name: str) -> Mutant | None:
     return MUTANTS[name] if name else None
 
 
-@contextmanager
-def planted(mutant: Mutant | None) -> Iterator[None]:
+def planted(mutant: Mutant | None) -> AbstractContextManager[None]:
     """With the mutant's bug in the rules; without it again afterwards."""
-    patches = mutant.patches if mutant else ()
-    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in patches]
+    return patched(mutant.patches if mutant else ())
+
+
+@contextmanager
+def patched(patches: Iterable[Patch]) -> Iterator[None]:
+    """With the attributes of classes or modules replaced (owner, name, value); as they were again afterwards."""
+    chosen = tuple(patches)
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in chosen]
     try:
-        for owner, name, value in patches:
+        for owner, name, value in chosen:
             setattr(owner, name, value)
         yield
     finally:

@@ -1,7 +1,6 @@
 """Experiment `abuse`: its bounds on made-up outcomes, its tables and figure, and attacks on real nodes."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.engines.abuse import Window, count_course, describe, find_source, run_abuse
+from bench.engines.base import Context
 from bench.errors import BenchError
 from bench.experiments import find_experiment
 from bench.experiments.abuse import BOUNDED, UNBOUNDED, declare_cases, describe_expected, is_held
@@ -17,6 +17,7 @@ from bench.net.assault import ASSAULTS, MOST_GROWTH_MIB
 from bench.net.step import Moment
 from bench.report.tables import check_columns
 from bench.scenario import convert_scenario, load_scenario
+from bench.workload import vital_signs
 from ehrcore.types import MILLISECOND, SECOND
 
 QUICK = load_scenario("quick")
@@ -143,7 +144,7 @@ def test_attackers_come_from_an_address_of_this_machine() -> None:
 def test_real_nodes_hold_back_what_they_have_bounds_for_and_nothing_without(tmp_path: Path) -> None:
     quiet = msgspec.structs.replace(load_scenario("smoke"), abuse=msgspec.structs.replace(
         load_scenario("smoke").abuse, seconds=1.2, before_s=0.3, after_s=0.05))  # fmt: skip
-    context: Any = SimpleNamespace(scenario=quiet, folder=tmp_path)
+    context = Context(quiet, vital_signs(1, 1, 0), tmp_path)
     names = ["slow headers", "codec bombs"]
     found = {}
     for variant, attacks in ((BOUNDED, names), (UNBOUNDED, names[:1])):

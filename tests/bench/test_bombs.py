@@ -8,12 +8,14 @@ import pytest
 
 from bench.attacks import bombs
 from bench.attacks.bombs import CLAUSES, attack_books, attack_clauses, build_contract_bombs
+from bench.engines.base import Context
 from bench.engines.bombs import run_bombs
 from bench.experiments import find_experiment
 from bench.experiments.attacks import is_as_expected
 from bench.experiments.base import Case
 from bench.report.tables import check_columns
 from bench.scenario import load_scenario
+from bench.workload import vital_signs
 from ehrcore import agreements, clauses, consent
 from ehrcore.block import Transaction
 from ehrcore.codec import decode
@@ -29,7 +31,7 @@ def test_all_bombs_end_as_theory_says_and_every_bound_is_back(tmp_path: Path) ->
     import pandas as pd
 
     before = clauses.measure, agreements.validate_clauses, consent.MOST_CONSENTS, host.AUTHOR_LIMIT
-    context: Any = SimpleNamespace(scenario=load_scenario("smoke"), folder=tmp_path)
+    context = Context(load_scenario("smoke"), vital_signs(1, 1, 0), tmp_path)
     rows = run_bombs(context, Case("bombs", "bombs"))
     assert rows[-1]["holds"], rows[-1]
     assert (clauses.measure, agreements.validate_clauses, consent.MOST_CONSENTS, host.AUTHOR_LIMIT) == before

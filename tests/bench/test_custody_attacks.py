@@ -1,11 +1,10 @@
 """Attacks on custody: nothing gets past all protections, each lost one is missed, and a planted bug is found."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from bench.engines.base import Context
 from bench.engines.custody import ATTACKS, run_custody
 from bench.engines.custody_stage import PROTECTIONS, strike
 from bench.engines.impostor import FULL
@@ -14,13 +13,14 @@ from bench.experiments.attacks import is_as_expected
 from bench.experiments.base import Case, Row
 from bench.report.tables import check_columns
 from bench.scenario import load_scenario
+from bench.workload import vital_signs
 from ehrcore.custody import Denial
 from ehrcore.drive.net import custody as keepers
 from ehrcore.drive.net import shares
 
 
 def play(folder: Path) -> list[Row]:
-    context: Any = SimpleNamespace(scenario=load_scenario("smoke"), folder=folder)
+    context = Context(load_scenario("smoke"), vital_signs(1, 1, 0), folder)
     return run_custody(context, Case("custody", "custody"))
 
 

@@ -434,7 +434,7 @@ def test_what_is_missing_is_told_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_repeat_that_others_disturbed_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.engines.energy.void_reason", lambda _, limits: f"too much above {limits}")
+    monkeypatch.setattr("bench.measure.noise.void_reason", lambda _, limits: f"too much above {limits}")
     context = Context(load_scenario("quick"), build_workload((), "none"), tmp_path)
     rows = run_energy(context, Case("repeat-00", "energy", {"repeat": 0, "seconds": 0.001, "planned": 1}))
     assert rows[0]["is_void"] is True

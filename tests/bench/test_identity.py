@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.engines import impostor, nonces
+from bench.engines.base import Context
 from bench.engines.denials import run_denials
-from bench.engines.identity import ATTACKS, run_identity, run_stolen_key
+from bench.engines.identity import ATTACKS, run_identity
 from bench.engines.identity_net import run_identity_net
+from bench.engines.identity_stolen import run_stolen_key
 from bench.engines.identity_words import WORDS, run_words
 from bench.engines.impostor import FULL, NO_REGISTRY, NO_SIGNATURES, PROTECTIONS, VICTIM, play
 from bench.experiments import find_experiment
@@ -20,6 +22,7 @@ from bench.experiments.attacks import Tally, is_as_expected
 from bench.experiments.base import Case, Row
 from bench.report.tables import check_columns
 from bench.scenario import load_scenario
+from bench.workload import vital_signs
 from ehrcore import rules
 from ehrcore.identity import Reason, Registry
 from ehrcore.replay import ReplayWindows
@@ -27,7 +30,7 @@ from ehrcore.roles.agent import Agent
 from ehrcore.roles.visitor import Visitor
 from ehrcore.signing import CURVES, derive_secret, find_scheme
 
-CONTEXT: Any = SimpleNamespace(scenario=load_scenario("smoke"), folder=Path())
+CONTEXT = Context(load_scenario("smoke"), vital_signs(1, 1, 0), Path())
 
 
 def rows_of(engine: Any, **given: Any) -> list[Row]:
@@ -168,16 +171,6 @@ def test_an_agent_that_tells_everyone_why_shows(monkeypatch: pytest.MonkeyPatch)
 # -- nonces ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("curve", CURVES.values(), ids=list(CURVES))
-def test_own_arithmetic_gives_the_libraries_public_keys(curve: Any) -> None:
-    scheme = find_scheme(f"{curve.name}/cryptography")
-    for secret in (1, 2, 3, curve.order - 1, derive_secret(curve, "any")):
-        point = nonces.multiply(curve, secret)
-        assert point is not None
-        assert bytes([2 + (point[1] & 1)]) + point[0].to_bytes(32) == scheme.private_key(secret).public_bytes
-    assert nonces.multiply(curve, curve.order) is None
-
-
 @settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from(list(CURVES.values())),
@@ -256,7 +249,7 @@ def test_a_try_counts_where_the_ledger_holds_it_with_that_very_signature() -> No
 
 @pytest.mark.slow
 def test_real_nodes_refuse_replays_and_frames_under_other_names(tmp_path: Path) -> None:
-    context: Any = SimpleNamespace(scenario=CONTEXT.scenario, folder=tmp_path)
+    context = Context(CONTEXT.scenario, CONTEXT.workload, tmp_path)
     rows = run_identity_net(context, Case("label", "identity-net"))
     assert rows[-1]["holds"], rows[-1]
     assert {row["tries"] for row in attacks(rows)} >= {1, 3, 10, 20}

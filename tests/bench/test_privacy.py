@@ -148,8 +148,8 @@ def test_a_kind_that_is_no_hash_of_the_id_is_not_said_to_be_found(tmp_path, monk
 
 def test_a_plain_document_is_guessed_and_a_sealed_one_is_not() -> None:
     suite, document = find_suite("sha256"), write_document("p", 400, "Positive")
-    assert confirm(suite, "p", suite.hash(store(document, "a", SEED, is_sealed=False)))[0] == (400, "Positive")
-    assert confirm(suite, "p", suite.hash(store(document, "a", SEED, is_sealed=True)))[0] is None
+    assert confirm(suite, "p", suite.hash(store(document, "a", SEED, is_sealed=False))) == (400, "Positive")
+    assert confirm(suite, "p", suite.hash(store(document, "a", SEED, is_sealed=True))) is None
     assert store(document, "a", SEED, is_sealed=True) != store(document, "b", SEED, is_sealed=True)
 
 

@@ -56,7 +56,7 @@ def test_what_is_made_is_a_chain_that_verifies_to_the_last_signature(tmp_path) -
 def test_a_planted_forgery_in_a_made_chain_is_found(tmp_path) -> None:
     """Chains are made outside the framework's roles; it is its own `verify` that says they are whole."""
     made = maker()
-    made._cryptos["agent-0"] = made._cryptos["agent-1"]
+    made.scribe._cryptos["agent-0"] = made.scribe._cryptos["agent-1"]
     made_up = list(made.make(2))
     write_keeper(tmp_path / "keeper", made, made_up)
     with SqliteLedger.open(tmp_path / "keeper" / "ledger.sqlite") as ledger, pytest.raises(LedgerError, match="state"):
