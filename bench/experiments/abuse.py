@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.rows import list_rows, select_rows, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,26 +73,17 @@ def describe_expected(attack: str, variant: str) -> str:
 
 def build_abuse(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per attack and variant."""
-    import pandas as pd
-
-    if "kind" not in raw:
-        return pd.DataFrame(columns=list(COLUMNS))
-    rows = [{str(key): value for key, value in row.items()} for row in raw[raw["kind"] == "abuse"].to_dict("records")]
     found = [
-        row | {"expected": describe_expected(row["attack"], row["variant"]), "holds": is_held(row)} for row in rows
+        row | {"expected": describe_expected(row["attack"], row["variant"]), "holds": is_held(row)}
+        for row in list_rows(raw[raw["kind"] == "abuse"] if "kind" in raw else raw)
     ]
-    frame = pd.DataFrame(found, columns=list(COLUMNS))
-    return frame.astype(dict.fromkeys(("tries", "answered", "throttled", "taken", "due", "lost"), int))
+    counted = ("tries", "answered", "throttled", "taken", "due", "lost")
+    return to_frame(found, COLUMNS).astype(dict.fromkeys(counted, int))
 
 
 def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
     """The honest visitor's throughput over time."""
-    import pandas as pd
-
-    if "kind" not in raw:
-        return pd.DataFrame(columns=list(COURSE_COLUMNS))
-    rows = raw[raw["kind"] == "course"].reindex(columns=list(COURSE_COLUMNS))
-    return rows.fillna({"under": ""}).reset_index(drop=True)
+    return select_rows(raw, "course", COURSE_COLUMNS).fillna({"under": ""})
 
 
 def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
@@ -136,10 +128,8 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
         f"{slowest['latency_p50_ms']:.0f} ms ({slowest['attack']}), {before:.0f} ms before. The node's memory grew by "
         f"at most {attacks['rss_growth_mib'].max():.0f} MiB."
     )
-    lines = [
-        f"{int(attacks['holds'].sum())} of {len(attacks)} attacks stayed within the bounds that were fixed before.",
-        kept,
-    ]
+    held = int(attacks["holds"].sum())
+    lines = [f"{held} of {len(attacks)} attacks stayed within the bounds that were fixed before.", kept]
     weak = frame[(frame["variant"] == UNBOUNDED) & (frame["attack"] != "none")]
     if not weak.empty:
         free = ", ".join(weak.loc[weak["throttled"] == 0, "attack"])
@@ -157,12 +147,9 @@ _REASONS: Final = {
 
 def list_bounded(frame: "pd.DataFrame") -> list[Row]:
     """Attacks on the bounded node; all tries of one that exceeds its bound succeed."""
-    rows = frame[(frame["variant"] == BOUNDED) & (frame["attack"] != "none")].to_dict("records")
-    return [
-        {"attack": row["attack"], "variant": row["variant"], "expected": "refused", "tries": row["tries"],
-         "succeeded": 0 if row["holds"] else row["tries"]}
-        for row in rows
-    ]  # fmt: skip
+    rows = frame[(frame["variant"] == BOUNDED) & (frame["attack"] != "none")].assign(expected="refused")
+    rows["succeeded"] = rows["tries"].where(~rows["holds"], 0)
+    return list_rows(rows[["attack", "variant", "expected", "tries", "succeeded"]])
 
 
 COLUMNS: Final = {

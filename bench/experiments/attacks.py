@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bench.experiments.base import Column, Row, Table
+from bench.experiments.rows import list_rows, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,8 +114,6 @@ def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
 
     Of rows with ``group`` in the column of that name alone, if it is given; `UNGROUPED` is for those without.
     """
-    import pandas as pd
-
     found = raw.reindex(columns=[*raw.columns, *({"kind", "group", *KEYS} - {*raw.columns})])
     if group:
         groups = found["group"].astype(object)
@@ -130,7 +129,7 @@ def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
             "note": "; ".join(dict.fromkeys(note for note in part["note"] if note)),
         }  # fmt: skip
         rows.append(row | {"holds": is_as_expected(row)})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return to_frame(rows, COLUMNS)
 
 
 def attack_table(
@@ -159,11 +158,7 @@ def attack_table(
 
 
 def _select(frame: "pd.DataFrame", is_strongest: Callable[[Row], bool]) -> list[Row]:
-    return [row for row in _list(frame) if is_strongest(row)]
-
-
-def _list(frame: "pd.DataFrame") -> list[Row]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    return [row for row in list_rows(frame) if is_strongest(row)]
 
 
 def answer_attacks(frame: "pd.DataFrame", reasons: Mapping[str, str] | None = None) -> list[str]:
@@ -173,7 +168,7 @@ def answer_attacks(frame: "pd.DataFrame", reasons: Mapping[str, str] | None = No
     """
     if frame.empty:
         return []
-    rows = _list(frame)
+    rows = list_rows(frame)
     wrong = [row for row in rows if not row["holds"]]
     tries = sum(row["tries"] for row in rows)
     held = f"{len(rows) - len(wrong)} of {len(rows)} combinations of attack, variant and protection"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.attacks.birthday import MEAN_FACTOR
+from bench.experiments.processes import reach_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +88,7 @@ def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         style: dict[str, Any] = {"color": colours[name], "marker": shapes[name], "linestyle": "none"}
         # Beside each other only below, where the line is level: above, a place is a number of bits.
         upper.plot(part["bits"], part["ratio"] * part["theory"], label=name, alpha=0.8, **style)
-        reach = [part["ratio"] - part["ratio_low"], part["ratio_high"] - part["ratio"]]
-        lower.errorbar(spots, part["ratio"], yerr=reach, **style)
+        lower.errorbar(spots, part["ratio"], yerr=reach_of(part, "ratio"), **style)
     lower.axhline(1, color="black", linestyle="--", linewidth=0.8)
     upper.set(yscale="log", ylabel="Hashes until a collision")
     upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -12,6 +12,8 @@ from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_birthday, draw_matrix
 from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import with_ends
+from bench.experiments.rows import select_rows, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,22 +35,15 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [*cases, Case("costs", "collisions", {})]
 
 
-def _rows(raw: "pd.DataFrame", kind: str, columns: Mapping[str, Column]) -> "pd.DataFrame":
-    return raw[raw["kind"] == kind].reindex(columns=list(columns)).reset_index(drop=True)
-
-
 def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per pair, and the variants in which it collides."""
-    import pandas as pd
-
     names = [*PAIR_COLUMNS, "variant", "collides"]
     pairs = raw[raw["kind"] == "pair"].reindex(columns=[name for name in names if name != "where"])
     rows = []
     for _, part in pairs.groupby("pair", sort=False):
         where = ", ".join(part["variant"][part["collides"].astype(bool)])
         rows.append({**part.iloc[0].to_dict(), "where": where or "none"})
-    frame = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
-    return frame.astype({"size_bytes": int})
+    return to_frame(rows, PAIR_COLUMNS).astype({"size_bytes": int})
 
 
 def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -57,7 +52,6 @@ def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
     Tries over 2^(n/2) follow Rayleigh's distribution, so the sum of their halved squares is gamma distributed.  The
     intervals of all rows hold together with 95 %.
     """
-    import pandas as pd
     from scipy import stats
 
     rows = []
@@ -68,20 +62,18 @@ def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
         tries, count, bits = part["tries"].astype(float), len(part), int(part["bits"].iloc[0])
         total = float((tries**2).sum()) / 2 ** (bits + 1)
         low, high = (total / (stats.chi2.ppf(share, 2 * count) / 2) for share in (1 - tail, tail))
-        row: Row = {
+        rows.append({
             "bits": bits, "protection": protection, "searches": count, "tries": tries.mean(),
             "theory": MEAN_FACTOR * 2 ** (bits / 2), "ratio": (total / count) ** 0.5,
             "ratio_low": low**0.5, "ratio_high": high**0.5,
             "hashes_per_s": part["made"].sum() / part["seconds"].sum(),
-        }  # fmt: skip
-        rows.append(row)
-    return pd.DataFrame(rows, columns=list(SEARCH_COLUMNS))
+        })  # fmt: skip
+    return to_frame(rows, SEARCH_COLUMNS)
 
 
 def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
     """How tries grow with bits: slope of their logarithm to base 2, over all searches; 95 % for all intervals."""
     import numpy as np
-    import pandas as pd
     from scipy import stats
 
     rows = []
@@ -94,12 +86,12 @@ def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
             "protection": protection, "searches": len(part), "exponent": fit.slope,
             "exponent_low": fit.slope - reach, "exponent_high": fit.slope + reach,
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(FIT_COLUMNS))
+    return to_frame(rows, FIT_COLUMNS)
 
 
 def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
     """The literature beside the generic bound of the suite's digest."""
-    frame = _rows(raw, "cost", COST_COLUMNS)
+    frame = select_rows(raw, "cost", COST_COLUMNS)
     generic = {"md5": 64.0, "sha1": 80.0, "sha256": 128.0}
     return frame.assign(generic=frame["suite"].map(generic), with_prefix=frame["log2"])
 
@@ -162,17 +154,13 @@ SEARCH_COLUMNS: Final = {
     "searches": Column("Searches"),
     "tries": Column("Tries, mean", "", ".4g"),
     "theory": Column("Theory", "", ".4g"),
-    "ratio": Column("Over theory", "", ".3f"),
-    "ratio_low": Column("Over theory, low", "", ".3f"),
-    "ratio_high": Column("Over theory, high", "", ".3f"),
+    **with_ends("ratio", "Over theory", "", ".3f"),
     "hashes_per_s": Column("Hashes per second", "1/s", ".3g"),
 }
 FIT_COLUMNS: Final = {
     "protection": Column("Protection"),
     "searches": Column("Searches"),
-    "exponent": Column("Exponent", "1/bit", ".4f"),
-    "exponent_low": Column("Exponent, low", "1/bit", ".4f"),
-    "exponent_high": Column("Exponent, high", "1/bit", ".4f"),
+    **with_ends("exponent", "Exponent", "1/bit", ".4f"),
 }
 COST_COLUMNS: Final[dict[str, Any]] = {
     "suite": Column("Hash"),

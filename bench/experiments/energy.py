@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.analysis.paired import AMOUNT, compare
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import BOUNDS, with_bounds, with_ends
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 #: Group -> the operation that the others in it are compared with.
 BASES: Final = {"hash": "sha256", "signature": "sign"}
 _KEYS: Final = ["group", "operation", "is_control"]
-_BOUNDS: Final = ("low", "mid", "high")
 
 
 def declare_cases(scenario: "Scenario") -> list[Case]:
@@ -62,7 +62,7 @@ def _describe_amounts(found: "pd.DataFrame") -> dict[str, Any]:
     if is_measured.any() and reason:
         reason = f"{(~is_measured).sum()} of {len(found)} windows are left out: {reason}"
     row: dict[str, Any] = {"cpu_us": found["cpu_s_per_call"].median() * 1e6}
-    row |= {f"energy_uj_{bound}": (used[f"joules_{bound}"] / used["calls"]).median() * 1e6 for bound in _BOUNDS}
+    row |= {f"energy_uj_{bound}": (used[f"joules_{bound}"] / used["calls"]).median() * 1e6 for bound in BOUNDS}
     row["co2_ug"] = (pd.to_numeric(used["co2_g"]) / used["calls"]).median() * 1e6
     return row | {"energy_status": used["energy_status"].iloc[0], "energy_reason": reason, "windows": len(used)}
 
@@ -108,13 +108,9 @@ COLUMNS: Final = {
     "operation": Column("Operation"),
     "is_control": Column("A/A control"),
     "cpu_us": Column("CPU", "µs/call", ".4g"),
-    "ratio": Column("CPU / base's", "", ".3f"),
-    "ratio_low": Column("CPU / base's, low", "", ".3f"),
-    "ratio_high": Column("CPU / base's, high", "", ".3f"),
+    **with_ends("ratio", "CPU / base's", "", ".3f"),
     "verdict": Column("CPU is"),
-    "energy_uj_low": Column("Energy, low", "µJ/call", ".3g"),
-    "energy_uj_mid": Column("Energy, mid", "µJ/call", ".3g"),
-    "energy_uj_high": Column("Energy, high", "µJ/call", ".3g"),
+    **with_bounds("energy_uj", "Energy,", "µJ/call", ".3g"),
     "energy_status": Column("Energy is"),
     "co2_ug": Column("CO2", "µg/call", ".3g"),
     "energy_reason": Column("Why not measured"),

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.base import Case, Column, Experiment, Table
+from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.rows import select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,14 +20,12 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 def build_checks(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Every check with both sides."""
-    frame = raw[raw["kind"] == "check"][list(CHECK_COLUMNS)].reset_index(drop=True)
-    return frame.astype({"holds": bool})
+    return select_rows(raw, "check", CHECK_COLUMNS, {"holds": bool})
 
 
 def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Counted work by role."""
-    frame = raw[raw["kind"] == "role"][list(ROLE_COLUMNS)].reset_index(drop=True)
-    return frame.astype({"nodes": int, "ledgers": int, "kept_bytes": int})
+    return select_rows(raw, "role", ROLE_COLUMNS, dict.fromkeys(("nodes", "ledgers", "kept_bytes"), int))
 
 
 CHECK_COLUMNS: Final = {
@@ -47,7 +47,7 @@ ROLE_COLUMNS: Final = {
 
 EXPERIMENT: Final = Experiment(
     "framework",
-    "Do records go through all five roles into a ledger that verifies, the same way twice?",
+    QUESTIONS["framework"],
     ("C13", "C14", "C21", "C24", "C27", "C31", "C38", "C42"),
     declare_cases,
     (

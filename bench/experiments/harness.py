@@ -49,11 +49,8 @@ def draw_harness(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     reach = [100 * part for part in reach_of(frame, "ratio")]
     axes.errorbar(100 * (frame["ratio"] - 1), spots, xerr=reach, fmt="o", color=COLOURS[0], label="found")
     axes.plot(100 * (frame["planted"] - 1), spots, "x", color=COLOURS[1], label="planted (work)")
-    axes.set_yticks(
-        spots, [f"{name}\n({verdict})" for name, verdict in zip(frame["variant"], frame["verdict"], strict=True)]
-    )
-    axes.set(xlabel="Change of the time [%]")
-    axes.set_ylim(len(frame) - 0.5, -0.5)
+    axes.set_yticks(spots, frame["variant"] + "\n(" + frame["verdict"] + ")")
+    axes.set(xlabel="Change of the time [%]", ylim=(len(frame) - 0.5, -0.5))
     figure.legend(loc="outside upper right", ncols=2)
     return figure
 
@@ -83,18 +80,8 @@ EXPERIMENT: Final = Experiment(
             f"'nothing' is the engine's loop around no call: what it adds to each call that it times. {METHOD}",
             COLUMNS,
             build_harness,
-            (
-                "variant",
-                "planted",
-                "ratio",
-                "ratio_low",
-                "ratio_high",
-                "verdict",
-                "expected",
-                "is_right",
-                "covers_planted",
-                "harness_share",
-            ),
+            ("variant", "planted", "ratio", "ratio_low", "ratio_high", "verdict", "expected", "is_right",
+             "covers_planted", "harness_share"),
             comparisons=(Comparison(("variant", "size_bytes")),),
         ),
     ),
@@ -107,4 +94,4 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     weight=4.5,
-)
+)  # fmt: skip

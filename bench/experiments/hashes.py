@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Final
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import with_ends
 from bench.experiments.hashes_figures import draw_ratios, draw_throughput, nearest_size
-from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes, select_rows
+from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes
+from bench.experiments.rows import select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,10 +59,12 @@ def build_overhead(raw: "pd.DataFrame") -> "pd.DataFrame":
     return estimate_overhead(raw)[list(OVERHEAD_COLUMNS)].astype({"is_weak": bool})
 
 
-_RATES: Final = {
-    "gigabyte_per_s": Column("Throughput", "GB/s", ".3f"),
-    "gigabyte_per_s_low": Column("Throughput, low", "GB/s", ".3f"),
-    "gigabyte_per_s_high": Column("Throughput, high", "GB/s", ".3f"),
+#: What is measured in a row, and of what.
+_MEASURED: Final = {
+    **BLOCK_COLUMNS,
+    **KEY_COLUMNS,
+    **with_ends("gigabyte_per_s", "Throughput", "GB/s", ".3f"),
+    **LIBRARY_COLUMNS,
 }
 COLUMNS: Final = {
     "instructions": Column("Instructions"),
@@ -68,32 +72,22 @@ COLUMNS: Final = {
     "size_bytes": Column("Size", "B"),
     "variant": Column("Function"),
     "is_weak": Column("Broken"),
-    **BLOCK_COLUMNS,
-    **KEY_COLUMNS,
-    **_RATES,
-    **LIBRARY_COLUMNS,
+    **_MEASURED,
 }
 LIBRARIES_COLUMNS: Final = {
     "instructions": Column("Instructions"),
     "size_bytes": Column("Size", "B"),
     "variant": Column("Library"),
     "suite": Column("Function"),
-    **BLOCK_COLUMNS,
-    **KEY_COLUMNS,
-    **_RATES,
-    **LIBRARY_COLUMNS,
+    **_MEASURED,
 }
 OVERHEAD_COLUMNS: Final = {
     "instructions": Column("Instructions"),
     "library": Column("Library"),
     "suite": Column("Function"),
     "is_weak": Column("Broken"),
-    "call_ns": Column("Per call", "ns", ".4g"),
-    "call_ns_low": Column("Per call, low", "ns", ".4g"),
-    "call_ns_high": Column("Per call, high", "ns", ".4g"),
-    "byte_ns": Column("Per byte", "ns", ".4g"),
-    "byte_ns_low": Column("Per byte, low", "ns", ".4g"),
-    "byte_ns_high": Column("Per byte, high", "ns", ".4g"),
+    **with_ends("call_ns", "Per call", "ns", ".4g"),
+    **with_ends("byte_ns", "Per byte", "ns", ".4g"),
     "misfit": Column("Worst misfit of the line", "%", ".2g"),
     "sizes": Column("Sizes"),
 }

@@ -41,8 +41,7 @@ def draw_throughput(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axes.set_xticks(sizes, [name_size(size) for size in sizes])
         axes.set_xticks([], minor=True)
     panels[0][0].set_ylabel("Throughput [GB/s]")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(suites))
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(suites))
     return figure
 
 
@@ -50,14 +49,8 @@ def _draw_line(axes: "Axes", line: "pd.DataFrame", suite: str, **style: Any) -> 
     if line.empty:
         return
     is_weak = bool(line["is_weak"].iloc[0])
-    axes.errorbar(
-        line["size_bytes"],
-        line["gigabyte_per_s"],
-        yerr=reach_of(line, "gigabyte_per_s"),
-        linestyle="--" if is_weak else "-",
-        label=label_of(suite, is_weak=is_weak),
-        **style,
-    )
+    style |= {"linestyle": "--" if is_weak else "-", "label": label_of(suite, is_weak=is_weak)}
+    axes.errorbar(line["size_bytes"], line["gigabyte_per_s"], yerr=reach_of(line, "gigabyte_per_s"), **style)
 
 
 def name_size(size_bytes: int) -> str:

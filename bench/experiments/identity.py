@@ -5,11 +5,13 @@ weakened variant is the same with one protection taken out (`bench.engines.impos
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.attacks import UNGROUPED, answer_attacks, attack_table
 from bench.experiments.base import Case, Column, Experiment, Row, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.rows import select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +33,6 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     cases.append(Case("nonces", "identity-nonces", {"tries": plan.tries, "messages": plan.messages}))
     cases.append(Case("denials", "identity-denials", {"tries": plan.denials}))
     return [*cases, Case("custody", "custody"), Case("real nodes", "identity-net")] if plan.net else cases
-
-
-def build_denials(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per name and asker."""
-    rows = raw[raw["kind"] == "denial"].reindex(columns=list(DENIAL_COLUMNS))
-    return rows.astype({"answer_bytes": int, "tries": int}).reset_index(drop=True)
 
 
 def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
@@ -131,7 +127,7 @@ EXPERIMENT: Final = Experiment(
             "What an agent tells of a name to who signs with the name's key and to who cannot; measured on one bare "
             "agent, askers in turns. The answer's length is without HTTP's headers.",
             DENIAL_COLUMNS,
-            build_denials,
+            partial(select_rows, kind="denial", columns=DENIAL_COLUMNS, types={"answer_bytes": int, "tries": int}),
             ("name", "asker", "told", "answer_bytes", "spent_us", "over_accepted"),
             keys=("name", "asker"),
             exact=("told", "answer_bytes"),

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 from bench.experiments.base import Case, Column, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.latency_figures import CLOSED, CONTRIBUTOR, COORDINATORS, OPEN, UNDISTURBED, draw_stall
+from bench.experiments.rows import select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.scenario import Scenario
 
-_VALUES: Final = ("p50", "p99", "p999", "max")
 #: Which curves are drawn: stall, method, stage.
 _DRAWN: Final = (
     (UNDISTURBED, OPEN, "quorum"),
@@ -45,13 +45,11 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
             row = {"stall": stall, "stage": stage, **{name: seen[OPEN][name] for name in _GIVEN}}
             for prefix, method in (("open", OPEN), ("closed", CLOSED)):
                 found = seen[method]
-                row |= {f"{prefix}_{name}_ms": found[f"latency_{stage}_{name}_ms"] for name in _VALUES}
+                row |= {f"{prefix}_{name}_ms": found[f"latency_{stage}_{name}_ms"] for name in _TITLES}
                 row |= {f"{prefix}_{name}": found[f"latency_{name}"] for name in ("samples", "status")}
                 row[f"{prefix}_bounds"] = found[f"latency_{stage}_bounds"]
             rows.append(row)
-    frame = pd.DataFrame(rows)
-    numbers = [name for name in COLUMNS if name.endswith("_ms")]
-    frame[numbers] = frame[numbers].astype(float)
+    frame = pd.DataFrame(rows).astype({name: float for name in COLUMNS if name.endswith("_ms")})
     frame = frame.astype({name: int for name, column in COLUMNS.items() if column.form == "d"})
     frame["p99_ratio"] = frame["open_p99_ms"] / frame["closed_p99_ms"]
     return frame[list(COLUMNS)]
@@ -99,8 +97,7 @@ CURVE_COLUMNS: Final = {
 
 def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Latency over time while the coordinators stall, in long form."""
-    chosen = raw[(raw["kind"] == "course") & (raw["stall"] == COORDINATORS)]
-    return chosen[list(COURSE_COLUMNS)].astype({"requests": int}).reset_index(drop=True)
+    return select_rows(raw[raw["stall"] == COORDINATORS], "course", COURSE_COLUMNS)
 
 
 COURSE_COLUMNS: Final = {

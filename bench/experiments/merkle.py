@@ -1,12 +1,14 @@
 """What Merkle trees and their proofs cost, beside a flat hash and in other libraries; and how large proofs are."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
-from bench.experiments.processes import KEY_COLUMNS, METHOD, declare_processes, reach_of, select_rows
+from bench.experiments.processes import KEY_COLUMNS, METHOD, declare_processes, reach_of
+from bench.experiments.rows import select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,17 +25,8 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return declare_processes(scenario, "merkle", {"leaves": scenario.merkle.leaves}, share=0.5)
 
 
-def build_flat(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """This implementation's tree beside a flat hash of the same leaves."""
-    return _build(raw, "flat")
-
-
-def build_merkle(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Other libraries beside this implementation."""
-    return _build(raw, "libraries")
-
-
-def _build(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+def build_times(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+    """Beside this implementation other libraries, or it beside a flat hash of the same leaves."""
     found = select_rows(compare_blocks(raw), kind, COLUMNS)
     found["operation"] = found["operation"].map(OPERATIONS)
     return found.astype({"leaves": int})
@@ -70,8 +63,7 @@ def draw_merkle(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         style_ratio_axis(axes)
         axes.set_yticks(range(len(libraries)), libraries)
     panels[0].set_ylim(len(libraries) - 0.5, -0.5)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=len(counts))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(counts))
     return figure
 
 
@@ -113,7 +105,7 @@ EXPERIMENT: Final = Experiment(
             f"Time in each library, used as its documentation says, over this implementation's. {_WHAT} To check a "
             f"proof, ehrcore hashes the leaf, pymerkle is given its hash, merkletools needs none. {METHOD}",
             COLUMNS,
-            build_merkle,
+            partial(build_times, kind="libraries"),
             _HIGHLIGHTS,
             comparisons=(Comparison(_KEYS),),
         ),
@@ -122,7 +114,7 @@ EXPERIMENT: Final = Experiment(
             "Time of this implementation's Merkle tree over that of one hash of all leaves. A tree costs more to "
             f"build; to check one leaf, a flat hash needs all others, a tree a few digests. {METHOD}",
             COLUMNS,
-            build_flat,
+            partial(build_times, kind="flat"),
             _HIGHLIGHTS,
             comparisons=(Comparison(_KEYS),),
         ),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     """C15, C16, C17, then what the attack table says."""
     lines = [*_answer_ids(tables), *_answer_linkage(tables["privacy_linkage"])]
-    return [*lines, *_answer_anonymity(tables["privacy_anonymity"]), *_answer_attacks(tables["privacy_attacks"])]
+    lines += _answer_anonymity(tables["privacy_anonymity"])
+    return lines + answer_attacks(tables["privacy_attacks"], _REASONS)
 
 
 #: Why theory lets an attack find somebody, by a part of the protection's name.
@@ -34,11 +35,6 @@ def is_strong(row: Mapping[str, object]) -> bool:
     """Whether a row is of what a network does unless it is told otherwise, or of something stronger."""
     protection, variant = str(row["protection"]), str(row["variant"])
     return protection.startswith(_STRONG) and "leaked" not in protection and not variant.endswith(("sha1", "md5"))
-
-
-def _answer_attacks(attacks: "pd.DataFrame") -> list[str]:
-    """How many ended as theory says, which did not, and why those succeed that do."""
-    return answer_attacks(attacks, _REASONS)
 
 
 def _answer_ids(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:

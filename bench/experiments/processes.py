@@ -75,12 +75,6 @@ def declare_processes(
     ]
 
 
-def select_rows(frame: "pd.DataFrame", kind: str, columns: Mapping[str, Column]) -> "pd.DataFrame":
-    """The rows of groups of one kind, with these columns; one that no row has is missing throughout."""
-    chosen = frame[frame["kind"] == kind] if "kind" in frame else frame
-    return chosen.reindex(columns=list(columns)).reset_index(drop=True)
-
-
 def reach_of(part: "pd.DataFrame", column: str) -> list[Any]:
     """How far an interval reaches below and above the values of ``column``; not at all where there is none."""
     return [

@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING, Final
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.experiments.catalogue import QUESTIONS
-from bench.experiments.processes import (
-    KEY_COLUMNS,
-    LIBRARY_COLUMNS,
-    METHOD,
-    declare_processes,
-    reach_of,
-    select_rows,
-)
+from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes, reach_of
+from bench.experiments.rows import select_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +58,7 @@ def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axes.set(title=title, xscale="log", xlabel="Time per operation [µs]")
         axes.set_yticks(list(rows.values()), list(rows))
     panels[0].set_ylim(-0.6, len(libraries) - 0.4)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=len(curves))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(curves))
     return figure
 
 

@@ -40,15 +40,8 @@ def build_days(growth: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
     full = float(content["block_bytes"] + _FULL * content["tx_bytes"])
     share = {bound: cost(1, _FULL, bound) / full for bound in ("bytes", "low", "high")}
     limit = [PAPER_DAY_BYTES * part for part in share.values()]
-    loads: list[tuple[str, float, float, float, list[float]]] = [
-        (
-            "the paper's limits: 240 blocks of 30 KB",
-            PAPER_BLOCKS,
-            PAPER_DAY_BYTES / full * _FULL,
-            PAPER_DAY_BYTES,
-            limit,
-        )
-    ]
+    name, tx = "the paper's limits: 240 blocks of 30 KB", PAPER_DAY_BYTES / full * _FULL
+    loads: list[tuple[str, float, float, float, list[float]]] = [(name, PAPER_BLOCKS, tx, PAPER_DAY_BYTES, limit)]
     for name, per_s in RATES.items():
         tx = per_s * _DAY_S
         blocks = max(tx / _FULL, PAPER_BLOCKS)
@@ -99,11 +92,11 @@ def _answer_administrators(table: "pd.DataFrame") -> list[str]:
     if len(full) < 2:
         return []
     first, last = full.iloc[0], full.iloc[-1]
-    grown = (
-        f"{first['queue_bytes']:,} bytes at {first['blocks']:,} blocks, {last['queue_bytes']:,} at {last['blocks']:,}"
-    )
-    need = f"C21: the role needs {last['tip_bytes']} bytes, whatever the length; the node's journal is"
-    return [f"{need} {grown}: bounded, but more than the last hash."]
+    return [(
+        f"C21: the role needs {last['tip_bytes']} bytes, whatever the length; the node's journal is "
+        f"{first['queue_bytes']:,} bytes at {first['blocks']:,} blocks, {last['queue_bytes']:,} at {last['blocks']:,}: "
+        "bounded, but more than the last hash."
+    )]  # fmt: skip
 
 
 def _answer_proofs(proofs: "pd.DataFrame") -> list[str]:

@@ -68,8 +68,7 @@ def draw_study(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axis.set(xlabel=label, xlim=(-4, 104))
     axes[0].set_yticks(range(len(machines)), machines)
     axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(ways))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ways))
     return figure
 
 
@@ -78,12 +77,9 @@ COLUMNS: Final = {
     "analysis": Column("Measured by"),
     "replications": Column("Tables"),
     **{
-        key: column
+        f"{name}{end}": Column(f"{title}{word}", "%", ".1f")
         for name, title in SHARES.items()
-        for key, column in (
-            (name, Column(title, "%", ".1f")),
-            (f"{name}_error", Column(f"{title}, std. error", "%", ".1f")),
-        )
+        for end, word in (("", ""), ("_error", ", std. error"))
     },
     "width_percent": Column("Width of an interval, median", "%", ".2f"),
     "tenfold_error_percent": Column("Error of a tenfold ratio, median", "%", ".2f"),

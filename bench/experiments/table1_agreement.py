@@ -6,6 +6,7 @@ from bench.analysis.message_models import Point, leave_out
 from bench.analysis.paper_table import agree, fit_delays
 from bench.analysis.regression import FACTORS
 from bench.experiments.base import Column, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import (
     ALONE,
     CALIBRATED,
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Agreement of each mode with the printed table, with row 1, without it, and without rows 1 and 16."""
-    import pandas as pd
-
     frame = configurations(raw)
     rows = []
     for subset, left_out in SUBSETS.items():
@@ -42,7 +41,7 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
             # An error in the paper's unit means something only for values that were fitted to it.
             error = float("nan") if mode.startswith(("computed", "measured")) else found.rmse
             rows.append((mode, subset, found.rows, found.spearman, found.median_ratio, error))
-    return pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))
+    return to_frame(rows, AGREEMENT_COLUMNS)
 
 
 def _leave_one_out(chosen: "pd.DataFrame") -> list[float]:
@@ -65,8 +64,6 @@ AGREEMENT_COLUMNS: Final = {
 
 def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
     """The fitted pause and delay, and what they explain."""
-    import pandas as pd
-
     frame = configurations(raw)
     rows = []
     for subset in (PRINTED, WITHOUT_BOTH):
@@ -75,7 +72,7 @@ def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
         fit = fit_delays(messages, printed)
         error = agree(_leave_one_out(chosen), printed).rmse
         rows.append((subset, len(printed), fit.pause_s, fit.delay_s, fit.r_squared, error))
-    return pd.DataFrame(rows, columns=list(FIT_COLUMNS))
+    return to_frame(rows, FIT_COLUMNS)
 
 
 FIT_COLUMNS: Final = {

@@ -16,6 +16,7 @@ from bench.analysis.message_models import (
 from bench.analysis.paper_table import LEAST_ROWS, OUTLIER_ROW
 from bench.analysis.regression import FACTORS
 from bench.experiments.base import Column, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import (
     FLAGS,
     LETTERS,
@@ -36,8 +37,6 @@ OURS: Final = "ours"
 
 def build_models(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per reading and model: what was fitted, how it predicts, and whether the best one is told apart from it."""
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     for subset, left_out in SUBSETS.items():
         found = {name: _validate(raw, name, left_out) for name in MODELS}
@@ -49,7 +48,7 @@ def build_models(raw: "pd.DataFrame") -> "pd.DataFrame":
             rows.append({"subset": subset, "model": name, "about": MODELS[name].about, "is_best": name == best,
                          "loo_rmse": errors[name][0], "q_squared": errors[name][1],
                          **_describe(raw, name, item, found[best])})  # fmt: skip
-    return pd.DataFrame(rows, columns=list(MODEL_COLUMNS))
+    return to_frame(rows, MODEL_COLUMNS)
 
 
 def _describe(raw: "pd.DataFrame", name: str, item: tuple[Validation, list[float]] | None, best: Any) -> dict[str, Any]:

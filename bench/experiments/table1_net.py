@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.base import Column
+from bench.experiments.rows import describe_medians, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,14 +29,11 @@ NET_COLUMNS: Final = {
 
 def read_networks(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per row of the paper that was measured: medians over its networks; empty if none was."""
-    import pandas as pd
-
-    rows = []
-    for number, part in raw[raw["case"].str.startswith("net-")].groupby("row"):
-        row = {name: part[source].astype(float).median() * scale for name, (source, scale) in _SOURCES.items()}
-        rows.append({"row": number, **row, "net_bottleneck": part["bottleneck"].iloc[0]})
-    frame = pd.DataFrame(rows, columns=["row", *NET_COLUMNS])
-    return frame.astype(dict.fromkeys(_SOURCES, float))
+    rows = [
+        {"row": number, **describe_medians(part, _SOURCES), "net_bottleneck": part["bottleneck"].iloc[0]}
+        for number, part in raw[raw["case"].str.startswith("net-")].groupby("row")
+    ]
+    return to_frame(rows, {"row": Column("Row"), **NET_COLUMNS}).astype(dict.fromkeys(_SOURCES, float))
 
 
 def read_repeats(raw: "pd.DataFrame") -> list[dict[int, float]]:

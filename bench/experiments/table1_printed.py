@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.regression import FACTORS, describe_influence, find_pairs, fit_counts
 from bench.experiments.base import Column, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import FLAGS, LETTERS, PAPER, SOURCES, SUBSETS, configurations, paper_frame
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ INFLUENCE_COLUMNS: Final = {
 
 def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per reading and kind: pairs of printed rows that differ by one node of it alone, and what that changes."""
-    import pandas as pd
-
     frame = configurations(raw).set_index("row")
     rows = []
     for subset, left_out in SUBSETS.items():
@@ -73,7 +72,7 @@ def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
                 at = (printed if source == PAPER else frame)[column].get
                 row[f"percent_{column}"] = _mean([_change(at, a, b) for a, b in own])
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+    return to_frame(rows, PAIR_COLUMNS)
 
 
 def _change(at: Callable[[int, float], Any], few: int, many: int) -> float:

@@ -16,6 +16,8 @@ from bench.analysis.regression import (
     weigh,
 )
 from bench.experiments.base import Column, Table
+from bench.experiments.columns import with_ends
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import LETTERS, PAPER, PRINTED, Sample, read_samples
 
 if TYPE_CHECKING:
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 
 def build_shares(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per source and reading: how much the counts explain, and how much of that each kind."""
-    import pandas as pd
-
-    return pd.DataFrame([_summarize(sample) for sample in read_samples(raw)], columns=list(SHARE_COLUMNS))
+    return to_frame([_summarize(sample) for sample in read_samples(raw)], SHARE_COLUMNS)
 
 
 def _summarize(sample: Sample) -> dict[str, Any]:
@@ -75,10 +75,8 @@ SHARE_COLUMNS: Final = {
 
 def build_regression(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per source, reading and term: the coefficient, what it is of the mean, and its share of R^2."""
-    import pandas as pd
-
     rows = [row for sample, fit in _fit_samples(raw) for row in _regress(sample, fit)]
-    return pd.DataFrame(rows, columns=list(REGRESSION_COLUMNS))
+    return to_frame(rows, REGRESSION_COLUMNS)
 
 
 def _fit_samples(raw: "pd.DataFrame") -> Iterator[tuple[Sample, Any]]:
@@ -117,9 +115,7 @@ REGRESSION_COLUMNS: Final = {
     "high": Column("high", "", ".4g"),
     "p": Column("p", "", ".2g"),
     "unit": Column("Unit"),
-    "percent": Column("Of the mean", "%", ".1f"),
-    "percent_low": Column("low", "%", ".1f"),
-    "percent_high": Column("high", "%", ".1f"),
+    **with_ends("percent", "Of the mean", "%", ".1f", is_short=True),
     "share": Column("Share of R²", "%", ".0f"),
     "share_low": Column("least repeat", "%", ".0f"),
     "share_high": Column("greatest repeat", "%", ".0f"),
@@ -128,8 +124,6 @@ REGRESSION_COLUMNS: Final = {
 
 def build_contrasts(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per source, reading and kind but the ordering nodes: its slope beside theirs, and beside half of theirs."""
-    import pandas as pd
-
     rows = []
     for sample, fit in _fit_samples(raw):
         costs = float(fit.params[TERMS.index(ORDERING)]) < 0
@@ -137,7 +131,7 @@ def build_contrasts(raw: "pd.DataFrame") -> "pd.DataFrame":
             one, half = (estimate(fit, weigh(**{term: 1.0, ORDERING: -share})) for share in (1.0, 0.5))
             rows.append((sample.source, sample.subset, term, sample.unit, one.value, one.low, one.high, half.value,
                          half.low, half.high, _read_contrast(one, half) if costs else ""))  # fmt: skip
-    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+    return to_frame(rows, CONTRAST_COLUMNS)
 
 
 def _read_contrast(one: Estimate, half: Estimate) -> str:
@@ -156,12 +150,8 @@ CONTRAST_COLUMNS: Final = {
     "subset": Column("Rows"),
     "term": Column("Nodes"),
     "unit": Column("Unit"),
-    "less_one": Column("Less an ordering node's", "", ".4g"),
-    "less_one_low": Column("low", "", ".4g"),
-    "less_one_high": Column("high", "", ".4g"),
-    "less_half": Column("Less half of one's", "", ".4g"),
-    "less_half_low": Column("low", "", ".4g"),
-    "less_half_high": Column("high", "", ".4g"),
+    **with_ends("less_one", "Less an ordering node's", "", ".4g", is_short=True),
+    **with_ends("less_half", "Less half of one's", "", ".4g", is_short=True),
     "reading": Column("A node costs"),
 }
 

@@ -5,12 +5,14 @@ Attacks are made on real SQLite ledgers and files and judged by the product's ow
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_matrix
 from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.rows import select_rows, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +42,6 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 def build_fields(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per field: what finds a change of it in place, and with hashes recomputed under each layer."""
-    import pandas as pd
-
     fields = raw.reindex(columns=[*raw.columns, *({"field", "way"} - {*raw.columns})])
     rows = []
     for name, part in fields[fields["kind"] == "field"].groupby("field", sort=False):
@@ -50,7 +50,7 @@ def build_fields(raw: "pd.DataFrame") -> "pd.DataFrame":
         for key, layer in zip(_LAYER_KEYS, LAYERS, strict=True):
             row[key] = _summarise(again[again["protection"] == layer])
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(FIELD_COLUMNS))
+    return to_frame(rows, FIELD_COLUMNS)
 
 
 def _shorten(name: str) -> str:
@@ -72,12 +72,6 @@ def _summarise(part: "pd.DataFrame") -> str:
     if int(part["succeeded"].sum()):
         found.insert(0, "(accepted)")
     return ", ".join(found) or "–"
-
-
-def build_throughput(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """The two runs side by side."""
-    runs = raw[raw["kind"] == "throughput"].reindex(columns=list(THROUGHPUT_COLUMNS))
-    return runs.astype({"transactions": int, "altered": int}).reset_index(drop=True)
 
 
 def draw_tamper(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
@@ -140,11 +134,9 @@ def _is_final(row: Row) -> bool:
 
 def _is_kept(row: Row) -> bool:
     """Of what passes with the keys of a quorum, the least: the fewest keys, and every copy rewritten."""
-    is_least = row["expected"] != "succeeds" or "4 of 4 keys" not in row["protection"]
-    is_whole = row["expected"] != "succeeds" or not row["attack"].startswith(
-        ("rewrite a suffix on 1", "rewrite a suffix on 2")
-    )
-    return row["variant"] == _SUITE and str(row["protection"]).startswith(LAYERS[-1]) and is_least and bool(is_whole)
+    is_partial = row["attack"].startswith(("rewrite a suffix on 1", "rewrite a suffix on 2"))
+    is_least = row["expected"] != "succeeds" or not (is_partial or "4 of 4 keys" in row["protection"])
+    return bool(row["variant"] == _SUITE and row["protection"].startswith(LAYERS[-1]) and is_least)
 
 
 def _is_compared(row: Row) -> bool:
@@ -241,7 +233,8 @@ EXPERIMENT: Final = Experiment(
             "Simulated (fixed example costs): the same load twice, the second time with every record altered before it "
             "is signed. Throughput from the first to the last block in the ledger.",
             THROUGHPUT_COLUMNS,
-            build_throughput,
+            partial(select_rows, kind="throughput", columns=THROUGHPUT_COLUMNS,
+                    types={"transactions": int, "altered": int}),
             ("run", "tx_per_s", "altered", "verifies"),
             keys=("run",),
             exact=("tx_per_s", "tip"),
@@ -262,4 +255,4 @@ EXPERIMENT: Final = Experiment(
     ),
     answer=answer,
     weight=1.8,
-)
+)  # fmt: skip
