@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.base import Column, Figure, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, in_order, name_rules
 
 if TYPE_CHECKING:
@@ -69,8 +70,6 @@ def fit(bits: Sequence[float], values: Sequence[float]) -> Model:
 
 def build_extrapolation(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per quantity and difficulty: simulated ones with the model's error, then modelled ones."""
-    import pandas as pd
-
     rows = in_order(raw)
     rows = rows[
         (rows["suite"] == BASE_SUITE) & (rows["rule"].isin(["pow", BASE_RULE])) & ~rows["is_control"].astype(bool)
@@ -102,7 +101,7 @@ def build_extrapolation(raw: "pd.DataFrame") -> "pd.DataFrame":
                 value = math.inf
             found.append({**common, "difficulty_bits": float(bits), "source": "model alone", "simulated": math.nan,
                           "model": value, "error": math.nan, "over_stake": value / level})  # fmt: skip
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    return to_frame(found, COLUMNS)
 
 
 COLUMNS: Final = {
@@ -150,10 +149,8 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
                           transform=axis.transAxes)  # fmt: skip
         if len(frame):
             axis.set_xlim(frame["difficulty_bits"].min() - 1, frame["difficulty_bits"].max() + 1)
-        axis.set_xlabel("Proof-of-work difficulty [bits]")
-        axis.set_ylabel(title[0].upper() + title[1:])
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        axis.set(xlabel="Proof-of-work difficulty [bits]", ylabel=title[0].upper() + title[1:])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

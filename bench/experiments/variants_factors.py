@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.factorial import HIGHER, REPEATS, RESIDUAL, decompose, keep_balanced, to_array
 from bench.experiments.base import Case, Column, Figure, Table
-from bench.experiments.variants_rows import CELL, list_rules, name_rule, rows_of
+from bench.experiments.rows import to_frame
+from bench.experiments.variants_rows import CELL, describe_rule, list_rules, name_rule, rows_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,19 +39,10 @@ def declare_cells(scenario: "Scenario", repeat: int) -> list[Case]:
     cases = []
     for (rule, bits), suite, curve, size, topology in cells:
         words = [rule, *([] if bits is None else [bits]), suite, curve, size, ".".join(map(str, topology)), repeat]
-        settings = {
-            "rule": rule,
-            "difficulty_bits": bits,
-            "confirmations": scenario.variants.confirmations if rule == "pow" else None,
-            "suite": suite,
-            "curve": curve,
-            "block_transactions": size,
-            "topology": topology,
-            "blocks": plan.blocks,
-            "repeat": repeat,
-            "planned_repeats": plan.repeats,
-            "planned_cells": len(cells),
-        }
+        settings = describe_rule(rule, bits, scenario.variants.confirmations) | {
+            "suite": suite, "curve": curve, "block_transactions": size, "topology": topology, "blocks": plan.blocks,
+            "repeat": repeat, "planned_repeats": plan.repeats, "planned_cells": len(cells),
+        }  # fmt: skip
         cases.append(Case(CELL + "-".join(map(str, words)), "variant", settings))
     return cases
 
@@ -79,8 +71,6 @@ def _levels(rows: "pd.DataFrame") -> dict[str, list[Any]]:
 
 def build_factors(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per scope, response and term of the decomposition."""
-    import pandas as pd
-
     cells, rows = read_cells(raw), []
     for scope in (EVERYTHING, WITHOUT_WORK) if len(cells) else ():
         part = cells if scope == EVERYTHING else cells[cells["rule"] != "pow"]
@@ -103,7 +93,7 @@ def build_factors(raw: "pd.DataFrame") -> "pd.DataFrame":
                     {**common, "term": term.name, "degrees_of_freedom": term.freedom, "sum_of_squares": term.squares,
                      "share": term.share, "share_low": term.low, "share_high": term.high, "span": effect}
                 )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(FACTOR_COLUMNS))
+    return to_frame(rows, FACTOR_COLUMNS)
 
 
 def _range(values: "np.ndarray[Any, Any]", axis: int) -> float:
@@ -117,17 +107,16 @@ def _range(values: "np.ndarray[Any, Any]", axis: int) -> float:
 def build_levels(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per factor and level: the geometric means over everything else."""
     import numpy as np
-    import pandas as pd
 
     cells, rows = read_cells(raw), []
     for factor in FACTORS if len(cells) else ():
         for level, part in cells.groupby(factor, sort=False):
             row: dict[str, Any] = {"factor": factor, "level": level, "rows": len(part)}
             for response in RESPONSES:
-                numbers = part[response].astype(float).dropna() if response in part else pd.Series(dtype=float)
-                row[response] = float(np.exp(np.log(numbers).mean())) if len(numbers) else float("nan")
+                numbers = part.reindex(columns=[response])[response].astype(float)
+                row[response] = float(np.exp(np.log(numbers).mean()))
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(LEVEL_COLUMNS))
+    return to_frame(rows, LEVEL_COLUMNS)
 
 
 FACTOR_COLUMNS: Final = {
@@ -181,13 +170,11 @@ def draw_factors(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
                 below += share
         broken = [name.replace(", ", ",\n").replace(" with", "\nwith") for name in responses]
         axis.set_xticks(range(len(responses)), broken)
-        axis.set_title(scope)
+        axis.set(title=scope, ylim=(0, 1))
         axis.grid(visible=False, axis="x")
-        axis.set_ylim(0, 1)
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
     axes[0][0].set_ylabel("Share of the log variance [%]")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 

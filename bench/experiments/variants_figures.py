@@ -45,8 +45,6 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
                 axis.axhline(float(level.iloc[0]), color=colour, linestyle=style, linewidth=width,
                              label=f"{names[rule]}, {BASE_SUITE}")  # fmt: skip
         axis.set_xticks(sorted(set(frame["difficulty_bits"].dropna())))
-        axis.set_xlabel("Proof-of-work difficulty [bits]")
-        axis.set_ylabel(label)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        axis.set(xlabel="Proof-of-work difficulty [bits]", ylabel=label)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

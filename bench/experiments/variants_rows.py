@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.experiments.base import Row
 from ehrcore.params import FAMILIES
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def list_rules(difficulties: list[int]) -> list[tuple[str, int | None]]:
     """Every rule that there is, proof of work once per difficulty and last."""
     rules: list[tuple[str, int | None]] = [(rule, None) for rule in name_rules() if rule != "pow"]
     return rules + [("pow", bits) for bits in sorted(set(difficulties))]
+
+
+def describe_rule(rule: str, bits: int | None, confirmations: int) -> Row:
+    """A case's settings of its rule; only proof of work has confirmations."""
+    return {"rule": rule, "difficulty_bits": bits, "confirmations": confirmations if rule == "pow" else None}
 
 
 def rows_of(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":

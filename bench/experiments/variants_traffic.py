@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.experiments import columns
 from bench.experiments.base import Column, Table
+from bench.experiments.columns import BOUNDS, VARIANT_COLUMNS, with_bounds
+from bench.experiments.rows import list_legs, to_frame
 from bench.experiments.variants_rows import BASE_SUITE, KEYS, SIGNING, in_order, name_rules, rows_of
 
 if TYPE_CHECKING:
@@ -21,19 +24,15 @@ def _base_variants(raw: "pd.DataFrame") -> "list[tuple[dict[str, Any], pd.DataFr
 
 def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per rule and leg that it uses: medians over repeats."""
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     for keys, part in _base_variants(raw):
-        legs = [str(name).partition(":")[2] for name in part if str(name).startswith("messages:")]
-        traffic = {leg: tuple(_median(part, f"{what}:{leg}") for what in ("messages", "bytes")) for leg in legs}
-        used = {leg: pair for leg, pair in traffic.items() if pair[0] > 0}
-        total = sum(size for _, size in used.values())
-        for leg, (messages, size) in used.items():
-            sender, _, receiver = leg.partition(">")
-            rows.append({**keys, "sender": sender, "receiver": receiver, "messages_per_tx": messages,
-                         "kilobytes_per_tx": size / 1e3, "share": size / total})  # fmt: skip
-    return pd.DataFrame(rows, columns=list(LEG_COLUMNS)).astype({"difficulty_bits": float})
+        legs = [(sender, receiver, _median(part, f"messages:{leg}"), _median(part, f"bytes:{leg}"))
+                for leg, sender, receiver in list_legs(part)]  # fmt: skip
+        total = sum(size for *_, messages, size in legs if messages > 0)
+        rows += [{**keys, "sender": sender, "receiver": receiver, "messages_per_tx": messages,
+                  "kilobytes_per_tx": size / 1e3, "share": size / total}
+                 for sender, receiver, messages, size in legs if messages > 0]  # fmt: skip
+    return to_frame(rows, LEG_COLUMNS).astype({"difficulty_bits": float})
 
 
 def _median(part: "pd.DataFrame", name: str) -> float:
@@ -59,26 +58,24 @@ def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
             known = f"cpu_s_per_tx_{role}" in part
             row["cpu_ms_per_tx"] = part[f"cpu_s_per_tx_{role}"].median() * 1e3 if known else float("nan")
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(ROLE_COLUMNS)).astype({"difficulty_bits": float})
+    return to_frame(rows, ROLE_COLUMNS).astype({"difficulty_bits": float})
 
 
 def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per variant: joules per committed transaction at the offered load, idle power apart."""
-    import pandas as pd
-
     rows = in_order(raw)
     rows = rows[~rows["is_control"].astype(bool)]
     found = []
     for keys, part in rows.groupby(KEYS[:3], dropna=False, sort=False):
         row: dict[str, Any] = dict(zip(KEYS[:3], keys, strict=True)) | {"rule": name_rules()[str(keys[0])]}
-        for bound in ("low", "mid", "high"):
+        for bound in BOUNDS:
             row[f"active_mj_{bound}"] = part[f"energy_j_per_tx_{bound}"].median() * 1e3
         row["status"] = part["energy_status"].iloc[0]
         for name in ("offered_per_s", "nodes", "idle_j_per_tx"):
             row[name] = part[name].astype(float).median() if name in part else float("nan")
         row["idle_share"] = row["idle_j_per_tx"] / (row["idle_j_per_tx"] + row["active_mj_mid"] / 1e3)
         found.append(row)
-    return pd.DataFrame(found, columns=list(ENERGY_COLUMNS))
+    return to_frame(found, ENERGY_COLUMNS)
 
 
 def build_signing(raw: "pd.DataFrame") -> "pd.DataFrame":
@@ -96,18 +93,15 @@ def build_signing(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame.assign(verify_ratio=frame["verify_us"] / least)[list(SIGNING_COLUMNS)]
 
 
+_RULE: Final = {name: VARIANT_COLUMNS[name] for name in ("rule", "difficulty_bits")}
 LEG_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
-    "sender": Column("From"),
-    "receiver": Column("To"),
-    "messages_per_tx": Column("Messages", "1/tx", ".2f"),
+    **_RULE,
+    **columns.LEG_COLUMNS,
     "kilobytes_per_tx": Column("Traffic", "kB/tx", ".2f"),
     "share": Column("Share of the bytes", "", ".1%"),
 }
 ROLE_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
+    **_RULE,
     "role": Column("Role"),
     "messages_sent_per_tx": Column("Messages sent", "1/tx", ".2f"),
     "messages_received_per_tx": Column("Messages received", "1/tx", ".2f"),
@@ -116,13 +110,9 @@ ROLE_COLUMNS: Final = {
     "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
 }
 ENERGY_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
-    "suite": Column("Hash"),
+    **VARIANT_COLUMNS,
     "offered_per_s": Column("At a load of", "tx/s", ".3g"),
-    "active_mj_low": Column("Active, low", "mJ/tx", ".1f"),
-    "active_mj_mid": Column("Active, mid", "mJ/tx", ".1f"),
-    "active_mj_high": Column("Active, high", "mJ/tx", ".1f"),
+    **with_bounds("active_mj", "Active,"),
     "status": Column("Active energy is"),
     "nodes": Column("Nodes", "", ".0f"),
     "idle_j_per_tx": Column("Idle, estimated", "J/tx", ".3g"),
