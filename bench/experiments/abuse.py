@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import list_rows, select_rows, to_frame
 
@@ -86,7 +86,7 @@ def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
     return select_rows(raw, "course", COURSE_COLUMNS).fillna({"under": ""})
 
 
-def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_course(tables: Tables) -> "MplFigure":
     """Throughput of the bounded network, each attack shaded and named."""
     from bench.report.style import COLOURS, new_figure
 
@@ -111,7 +111,7 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """Who was held back and how, and what the honest visitor kept."""
     frame = tables["abuse"]
     attacks = frame[(frame["attack"] != "none") & (frame["variant"] == BOUNDED)]
@@ -181,10 +181,7 @@ COURSE_COLUMNS: Final = {
     "commits_per_s": Column("Honest commits", "tx/s", ".0f"),
 }
 EXPERIMENT: Final = Experiment(
-    "abuse",
-    QUESTIONS["abuse"],
-    ("C14", "C18", "C26"),
-    declare_cases,
+    "abuse", QUESTIONS["abuse"], ("C14", "C18", "C26"), declare_cases,
     (
         Table(
             "abuse",
@@ -194,12 +191,10 @@ EXPERIMENT: Final = Experiment(
             "most 256 connections from an address, 512 in all, 0.2 s for headers and for a body "
             "(usual: 1,024, 4,096 and 10 s; small here, for attacks are short). No bounds: none of these; 'within its "
             "bound' is there that nothing holds the attack back. Memory: largest so far over that before all attacks.",
-            COLUMNS,
-            build_abuse,
+            COLUMNS, build_abuse,
             ("attack", "variant", "tries", "throttled", "how", "throughput_ratio", "latency_p50_ms", "rss_growth_mib",
              "holds"),
-            keys=("attack", "variant"),
-            exact=("holds",),
+            keys=("attack", "variant"), exact=("holds",),
             strongest=list_bounded,
         ),
         attack_table(
@@ -217,8 +212,7 @@ EXPERIMENT: Final = Experiment(
         Table(
             "abuse_course",
             "Honest commits per second over time, by quarter seconds, and the attack under way.",
-            COURSE_COLUMNS,
-            build_course,
+            COURSE_COLUMNS, build_course,
         ),
     ),
     (

@@ -15,7 +15,9 @@ from bench.analysis.knee import middle_of_networks
 from bench.experiments.agree_figures import FITTED, PREDICTED, draw_agreement
 from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import with_ends
 from bench.experiments.load_processes import COUNTS, NODE_COLUMNS
+from bench.experiments.rows import to_frame
 from ehrcore.drive.cost import CostModel
 
 if TYPE_CHECKING:
@@ -50,17 +52,16 @@ def declare_predictions(scenario: "Scenario", rows: list[Row]) -> list[Case]:
         return []  # without one of them the fit would be another
     costs = CostModel(**measured[0]["costs"])
     fitted = {"factors": asdict(fit_factors(processes, costs)), "costs": asdict(costs)}
-    cases = []
+    cases: list[tuple[str, list[int], int, Row | None]] = []
     for row in measured:
-        topology = [row[name] for name in COUNTS]
-        held = {key: row[key] for key in _HELD}
-        settings = _settings(topology, row["repeat"]) | fitted | {"measured": held}
-        cases.append(Case(_label(FITTED, topology, row["repeat"]), "agree", settings))
+        topology, held = [row[name] for name in COUNTS], {key: row[key] for key in _HELD}
+        cases.append((FITTED, topology, row["repeat"], held))
     for repeat in range(scenario.agree.repeats):
-        for topology in scenario.agree.topologies:
-            settings = _settings(topology, repeat) | fitted | {"measured": None}
-            cases.append(Case(_label(PREDICTED, topology, repeat), "agree", settings))
-    return cases
+        cases += [(PREDICTED, topology, repeat, None) for topology in scenario.agree.topologies]
+    return [
+        Case(_label(use, topology, repeat), "agree", _settings(topology, repeat) | fitted | {"measured": held})
+        for use, topology, repeat, held in cases
+    ]
 
 
 #: What was measured of a network that is compared later.
@@ -70,8 +71,6 @@ _HELD: Final = ("net_per_s", "net_per_s_parts", "net_cpu_s_per_tx", "bottleneck"
 
 def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per configuration, fitted ones first."""
-    import pandas as pd
-
     compared = raw[raw["kind"] == "compared"]
     compared = compared.assign(use=compared["case"].str.split("-").str[0])
     rows = []
@@ -85,7 +84,7 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
         row |= {"bottleneck": part["bottleneck"].iloc[0], "networks": len(part)}
         row["others_share"] = part["others_share"].max()
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return to_frame(rows, COLUMNS)
 
 
 def _compare(name: str, part: "pd.DataFrame") -> Row:
@@ -101,13 +100,9 @@ def _compare(name: str, part: "pd.DataFrame") -> Row:
 
 def _columns(name: str, title: str, unit: str, form: str) -> dict[str, Column]:
     return {
-        f"net_{name}": Column(f"{title}, measured", unit, form),
-        f"net_{name}_low": Column(f"{title}, measured, low", unit, form),
-        f"net_{name}_high": Column(f"{title}, measured, high", unit, form),
+        **with_ends(f"net_{name}", f"{title}, measured", unit, form),
         f"predicted_{name}": Column(f"{title}, predicted", unit, form),
-        f"{name}_error": Column(f"{title}, error", "", "+.0%"),
-        f"{name}_error_low": Column(f"{title}, error, low", "", "+.0%"),
-        f"{name}_error_high": Column(f"{title}, error, high", "", "+.0%"),
+        **with_ends(f"{name}_error", f"{title}, error", "", "+.0%"),
     }
 
 
@@ -128,8 +123,6 @@ COLUMNS: Final = {
 
 def build_summary(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Median error and rank correlation over the predicted configurations, beside what is aimed at."""
-    import pandas as pd
-
     frame = build_agreement(raw)
     frame = frame[frame["use"] == PREDICTED]
     rows = []
@@ -141,7 +134,7 @@ def build_summary(raw: "pd.DataFrame") -> "pd.DataFrame":
         row: Row = {"quantity": quantity, "configurations": found.count, "error": found.error}
         row |= {"error_low": found.low, "error_high": found.high, "error_aim": aims[0], "rho": found.rho}
         rows.append(row | {"rho_aim": aims[1], "aim": _judge(found, *aims)})
-    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    return to_frame(rows, SUMMARY_COLUMNS)
 
 
 def _judge(found: Summary, most_error: float, least_rho: float) -> str:
@@ -156,9 +149,7 @@ def _judge(found: Summary, most_error: float, least_rho: float) -> str:
 SUMMARY_COLUMNS: Final = {
     "quantity": Column("Quantity"),
     "configurations": Column("Configurations"),
-    "error": Column("Median error", "", ".0%"),
-    "error_low": Column("Median error, low", "", ".0%"),
-    "error_high": Column("Median error, high", "", ".0%"),
+    **with_ends("error", "Median error", "", ".0%"),
     "error_aim": Column("Aim, at most", "", ".0%"),
     "rho": Column("Spearman rho", "", ".2f"),
     "rho_aim": Column("Aim, at least", "", ".2f"),
@@ -168,11 +159,9 @@ SUMMARY_COLUMNS: Final = {
 
 def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
     """The fitted costs, and how well they explain the processor time that they were fitted to, and that of others."""
-    import pandas as pd
-
     compared = raw[raw["kind"] == "compared"].to_dict("records")
     if not compared:
-        return pd.DataFrame(columns=list(COST_COLUMNS))
+        return to_frame([], COST_COLUMNS)
     factors, costs = Factors(**compared[0]["factors"]), CostModel(**compared[0]["costs"])
     rows: list[tuple[Any, ...]] = [
         ("signatures, hashes and encoding, over the same on an idle machine", factors.crypto, ""),
@@ -187,10 +176,9 @@ def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
         records = [_drop_missing(row) for row in part.to_dict("records")]
         errors = [abs(explain(row, factors, costs) / row["cpu_cores"] - 1) for row in records if row["cpu_cores"]]
         if errors:
-            rows.append(
-                (f"error of a process's CPU from its counts, median, {what} networks", median(errors) * 100, "%")
-            )
-    return pd.DataFrame(rows, columns=list(COST_COLUMNS))
+            name = f"error of a process's CPU from its counts, median, {what} networks"
+            rows.append((name, median(errors) * 100, "%"))
+    return to_frame(rows, COST_COLUMNS)
 
 
 def _drop_missing(row: Mapping[Any, Any]) -> Row:
@@ -204,17 +192,13 @@ _STRICT: Final = (
     "afterwards. "
 )
 EXPERIMENT: Final = Experiment(
-    "agree",
-    QUESTIONS["agree"],
-    (),
-    declare_cases,
+    "agree", QUESTIONS["agree"], (), declare_cases,
     (
         Table(
             "agree_summary",
             "Simulated against measured. " + _STRICT + "Absolute errors of the predicted configurations, their median "
             "with its sign-test interval of 95 % where there are enough, and whether their order is right.",
-            SUMMARY_COLUMNS,
-            build_summary,
+            SUMMARY_COLUMNS, build_summary,
             ("quantity", "configurations", "error", "error_aim", "rho", "rho_aim", "aim"),
         ),
         Table(
@@ -223,8 +207,7 @@ EXPERIMENT: Final = Experiment(
             "process per node on the same cores). " + _STRICT + "Latency to a quorum, at a share of the predicted "
             "throughput. Intervals of 95 %: of networks where there are at least six, else of consecutive parts of one "
             "run, which do not show how networks differ.",
-            COLUMNS,
-            build_agreement,
+            COLUMNS, build_agreement,
             (*COUNTS, "use", "net_per_s", "predicted_per_s", "per_s_error", "net_p50_ms", "predicted_p50_ms",
              "p50_ms_error"),
         ),
@@ -232,8 +215,7 @@ EXPERIMENT: Final = Experiment(
             "agree_costs",
             "Measured unit costs, made those of busy nodes by four numbers that are fitted to the processor time of "
             "real processes (least squares of relative errors).",
-            COST_COLUMNS,
-            build_costs,
+            COST_COLUMNS, build_costs,
         ),
     ),
     (

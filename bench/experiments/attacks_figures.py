@@ -1,9 +1,9 @@
 """A matrix of attacks and protections: what succeeded, in colour and in words."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.attacks.birthday import MEAN_FACTOR
+from bench.experiments.base import Tables
 from bench.experiments.processes import reach_of
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _rectangle(x: int, y: int, fill: str) -> Any:
     return Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, facecolor=fill, edgecolor="none")
 
 
-def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_birthday(tables: Tables) -> "MplFigure":
     """Mean tries of the searches by bits and protection with intervals, over theory below."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: One observation as it is written to ``raw/``: ``case``, ``status`` and whatever the engine measured.
 Row = dict[str, Any]
+#: Tables as `tabulate` has built them, by name.
+Tables = Mapping[str, "pd.DataFrame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Figure:
 
     name: str
     caption: str
-    draw: Callable[[Mapping[str, "pd.DataFrame"]], "MplFigure"]
+    draw: Callable[[Tables], "MplFigure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,6 @@ class Experiment:
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...] = ()
     follow_up: Callable[["Scenario", list[Row]], list[Case]] | None = None
-    answer: Callable[[Mapping[str, "pd.DataFrame"]], list[str]] | None = None
+    answer: Callable[[Tables], list[str]] | None = None
     needs_records: bool = False
     weight: float = 1.0

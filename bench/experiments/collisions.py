@@ -4,13 +4,12 @@ The pairs are data files that are checked by computation; a user's own come from
 ``collisions.pairs``).  What is beyond this machine is quoted from the literature, and scaled down on cut digests.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.attacks.birthday import MEAN_FACTOR
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_birthday, draw_matrix
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import with_ends
 from bench.experiments.rows import select_rows, to_frame
@@ -96,7 +95,7 @@ def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame.assign(generic=frame["suite"].map(generic), with_prefix=frame["log2"])
 
 
-def draw_pairs(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_pairs(tables: Tables) -> "MplFigure":
     """What each pair does, by suite; checks of a record that only compare its digest stand together."""
     import pandas as pd
 
@@ -109,7 +108,7 @@ def draw_pairs(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return draw_matrix(frame.assign(protection=frame["variant"]).sort_values("attack", kind="stable"))
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """What the tables of attacks say, and how the search grows."""
     lines = [line for name in ("collisions", "collisions_ids") for line in _summarise(tables[name])]
     for _, row in tables["collisions_fit"].iterrows():
@@ -171,10 +170,7 @@ COST_COLUMNS: Final[dict[str, Any]] = {
     "source": Column("Source"),
 }
 EXPERIMENT: Final = Experiment(
-    "collisions",
-    QUESTIONS["collisions"],
-    ("C04",),
-    declare_cases,
+    "collisions", QUESTIONS["collisions"], ("C04",), declare_cases,
     (
         attack_table(
             "collisions",
@@ -201,38 +197,31 @@ EXPERIMENT: Final = Experiment(
             "collisions_searches",
             "Measured: hashes tried until two digests of SHA-256, cut to so many bits, agree. Theory: "
             "sqrt(pi/2) 2^(n/2). Over theory: root mean squares, with exact intervals that hold together with 95 %.",
-            SEARCH_COLUMNS,
-            build_searches,
+            SEARCH_COLUMNS, build_searches,
             ("bits", "protection", "searches", "tries", "theory", "ratio", "ratio_low", "ratio_high"),
-            keys=("bits", "protection"),
-            exact=("tries",),
+            keys=("bits", "protection"), exact=("tries",),
         ),
         Table(
             "collisions_fit",
             "How the tries of all searches grow with the bits of the digest (least squares on their logarithms, with "
             "intervals that hold together with 95 %); theory says 0.5 per bit.",
-            FIT_COLUMNS,
-            build_fit,
+            FIT_COLUMNS, build_fit,
             tuple(FIT_COLUMNS),
-            keys=("protection",),
-            exact=("exponent",),
+            keys=("protection",), exact=("exponent",),
         ),
         Table(
             "collisions_costs",
             "From the literature, not measured: what a collision costs. A known prefix or key changes where the attack "
             "starts and not its cost; HMAC with a secret key is not attacked so, for its owner alone can search.",
-            COST_COLUMNS,
-            build_costs,
+            COST_COLUMNS, build_costs,
             ("suite", "attack", "log2", "with_prefix", "generic"),
         ),
         Table(
             "collisions_pairs",
             "The pairs: published ones, and those of the scenario's folder. All are checked by computation.",
-            PAIR_COLUMNS,
-            build_pairs,
+            PAIR_COLUMNS, build_pairs,
             ("pair", "pair_suite", "size_bytes", "is_extensible", "where"),
-            keys=("pair",),
-            exact=("where",),
+            keys=("pair",), exact=("where",),
         ),
     ),
     (
@@ -252,4 +241,4 @@ EXPERIMENT: Final = Experiment(
     ),
     answer=answer,
     weight=1.2,
-)
+)  # fmt: skip

@@ -1,11 +1,10 @@
 """What hashing and signing cost in energy: processor time first, joules between bounds, measured or estimated."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.paired import AMOUNT, compare
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import BOUNDS, with_bounds, with_ends
 
@@ -84,7 +83,7 @@ def _log_times(found: "pd.DataFrame") -> dict[Any, float]:
     return {key: sum(map(math.log, times)) / len(times) for key, times in found.groupby("repeat")["cpu_s_per_call"]}
 
 
-def draw_energy(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_energy(tables: Tables) -> "MplFigure":
     """The range of joules of each operation, on a logarithmic axis."""
     from bench.report.style import new_figure, palette
 
@@ -120,10 +119,7 @@ COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "energy",
-    QUESTIONS["energy"],
-    ("C03",),
-    declare_cases,
+    "energy", QUESTIONS["energy"], ("C03",), declare_cases,
     (
         Table(
             "energy",
@@ -134,8 +130,7 @@ EXPERIMENT: Final = Experiment(
             "idle power, from low (highest idle power) to high (idle power included). Estimated: processor time "
             "times the scenario's range of watts for a busy core, so its ratios are those of processor time. CO2 only "
             "where the scenario states a factor for the grid.",
-            COLUMNS,
-            build_energy,
+            COLUMNS, build_energy,
             ("operation", "is_control", "cpu_us", "ratio", "verdict", "energy_uj_mid", "energy_status",
              "ratio_low", "ratio_high"),
             comparisons=(Comparison(("group", "operation")),),

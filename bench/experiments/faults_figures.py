@@ -1,7 +1,8 @@
 """The figures of experiment faults, drawn from its tables."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+
+from bench.experiments.base import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ _LINES: Final = ("commits_per_s", "commits_per_s_low", "commits_per_s_high")
 _FAULTS: Final = {"crash": "crashed", "equivocate": "equivocating"}
 
 
-def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_course(tables: Tables) -> "MplFigure":
     """A panel for each of six cells, simulated and real; a cell that was not run has an empty one."""
     from bench.report.style import new_figure, palette
 
@@ -67,7 +68,7 @@ def _draw_line(axis: Any, part: "pd.DataFrame", name: str, colour: str) -> None:
         axis.fill_between(edges, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
 
 
-def draw_limit(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_limit(tables: Tables) -> "MplFigure":
     """Throughput under the fault over the share of the faulty, a panel for when it began, a colour for each size."""
     from bench.report.style import markers, new_figure, palette
 

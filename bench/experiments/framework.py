@@ -46,31 +46,25 @@ ROLE_COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "framework",
-    QUESTIONS["framework"],
-    ("C13", "C14", "C21", "C24", "C27", "C31", "C38", "C42"),
-    declare_cases,
+    "framework", QUESTIONS["framework"], ("C13", "C14", "C21", "C24", "C27", "C31", "C38", "C42"), declare_cases,
     (
         Table(
             "framework_checks",
             "The framework end to end with real signatures, unequal stakes, SQLite ledgers and every message through "
             "its bytes; simulated network and time. Each line compares what must be with what was found in "
             "the run or, for ledgers and proofs, in the ledger files.",
-            CHECK_COLUMNS,
-            build_checks,
+            CHECK_COLUMNS, build_checks,
             ("check", "found", "holds"),
-            keys=("check",),
-            exact=("holds",),
+            keys=("check",), exact=("holds",),
         ),
         Table(
             "framework_roles",
             "Counted operations of one node per transaction, by role, and the size of what it keeps on disk. "
             "Signatures that a node has verified before count once. An administrator is asked to keep the last "
             "hash alone.",
-            ROLE_COLUMNS,
-            build_roles,
+            ROLE_COLUMNS, build_roles,
             ("role", "nodes", "signs_per_tx", "verifies_per_tx", "hashes_per_tx", "kept_bytes"),
         ),
     ),
     needs_records=True,
-)
+)  # fmt: skip

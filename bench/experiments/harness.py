@@ -1,11 +1,10 @@
 """Whether the measuring engine finds what is planted, and nothing else; and what it adds to what it measures."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
 from bench.analysis.paired import HOLDS
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import METHOD, declare_processes, reach_of
 
@@ -35,7 +34,7 @@ def build_harness(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame.reindex(columns=list(COLUMNS))
 
 
-def draw_harness(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_harness(tables: Tables) -> "MplFigure":
     """What was found, with its interval, beside what was planted."""
     from bench.analysis.paired import MIN_EFFECT
     from bench.report.style import COLOURS, new_figure
@@ -68,18 +67,14 @@ COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "harness",
-    QUESTIONS["harness"],
-    (),
-    declare_cases,
+    "harness", QUESTIONS["harness"], (), declare_cases,
     (
         Table(
             "harness",
             "SHA-256 of the paper's block (30,720 bytes) beside messages whose work differs by a known number of "
             "compressions: the engine has to call 3.1 % slower and faster, and 0.4 % and nothing at all 'unresolved'. "
             f"'nothing' is the engine's loop around no call: what it adds to each call that it times. {METHOD}",
-            COLUMNS,
-            build_harness,
+            COLUMNS, build_harness,
             ("variant", "planted", "ratio", "ratio_low", "ratio_high", "verdict", "expected", "is_right",
              "covers_planted", "harness_share"),
             comparisons=(Comparison(("variant", "size_bytes")),),

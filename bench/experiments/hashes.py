@@ -97,17 +97,13 @@ _MASK_NOTE: Final = (
 )
 
 EXPERIMENT: Final = Experiment(
-    "hashes",
-    QUESTIONS["hashes"],
-    ("C03",),
-    declare_cases,
+    "hashes", QUESTIONS["hashes"], ("C03",), declare_cases,
     (
         Table(
             "hashes",
             f"Time of one call (object, data, digest) of each function over SHA-256's in the same library. {METHOD} "
             f"{_MASK_NOTE} Functions marked as broken are measured, not recommended.",
-            COLUMNS,
-            build_hashes,
+            COLUMNS, build_hashes,
             ("instructions", "library", "size_bytes", "variant", "ratio", "verdict", "ratio_low", "ratio_high",
              "median_ns"),
             comparisons=(Comparison(("instructions", "library", "size_bytes", "variant")),),
@@ -116,8 +112,7 @@ EXPERIMENT: Final = Experiment(
             "hashes_libraries",
             f"Time of one call of SHA-256 in each library over hashlib's; the library blake3 computes BLAKE3. {METHOD} "
             f"{_MASK_NOTE}",
-            LIBRARIES_COLUMNS,
-            build_libraries,
+            LIBRARIES_COLUMNS, build_libraries,
             ("instructions", "size_bytes", "variant", "ratio", "verdict", "ratio_low", "ratio_high", "median_ns"),
             comparisons=(Comparison(("instructions", "size_bytes", "variant")),),
         ),
@@ -128,8 +123,7 @@ EXPERIMENT: Final = Experiment(
             "process; medians over processes, each with a 95 % sign-test interval of its own. The misfit says how far "
             "the line is from the medians at worst, as where a function does not take its bytes at one pace (BLAKE3 "
             "works on several 1 KiB chunks at once): a call's cost is known no better than that.",
-            OVERHEAD_COLUMNS,
-            build_overhead,
+            OVERHEAD_COLUMNS, build_overhead,
             ("instructions", "library", "suite", "call_ns", "byte_ns", "misfit"),
             keys=("instructions", "library", "suite"),
         ),

@@ -1,8 +1,8 @@
 """Figures of the experiment `hashes`: throughput by size, and times over SHA-256's, a panel per set of instructions."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.experiments.base import Tables
 from bench.experiments.processes import reach_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ DEFAULT: Final = "hashlib"
 GREY: Final = "#7f7f7f"
 
 
-def draw_throughput(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_throughput(tables: Tables) -> "MplFigure":
     """Throughput by message size in `hashlib` (BLAKE3 in its own package), a line per function."""
     import pandas as pd
 
@@ -66,7 +66,7 @@ def label_of(suite: str, *, is_weak: bool) -> str:
     return f"{suite} (broken)" if is_weak else suite
 
 
-def draw_ratios(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_ratios(tables: Tables) -> "MplFigure":
     """Time over SHA-256's at the size nearest to the paper's block: a panel per set of instructions."""
     from bench.report.style import markers, new_figure, palette
 

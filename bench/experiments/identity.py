@@ -4,18 +4,15 @@ Simulated networks of unchanged roles with real signatures, every message as byt
 weakened variant is the same with one protection taken out (`bench.engines.impostor`).
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.attacks import UNGROUPED, answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Row, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import select_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.scenario import Scenario
 
 
@@ -35,7 +32,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [*cases, Case("custody", "custody"), Case("real nodes", "identity-net")] if plan.net else cases
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """What came of the attacks, and how long strangers wait for a refusal."""
     frame, denials = tables["identity"], tables["identity_denials"]
     is_control = (frame["attack"] + frame["variant"]).str.contains("control")
@@ -90,10 +87,7 @@ DENIAL_COLUMNS: Final = {
     "tries": Column("Tries"),
 }
 EXPERIMENT: Final = Experiment(
-    "identity",
-    QUESTIONS["identity"],
-    ("C05", "C14", "C18", "C20", "C38", "C42"),
-    declare_cases,
+    "identity", QUESTIONS["identity"], ("C05", "C14", "C18", "C20", "C38", "C42"), declare_cases,
     (
         attack_table(
             "identity",
@@ -129,10 +123,9 @@ EXPERIMENT: Final = Experiment(
             DENIAL_COLUMNS,
             partial(select_rows, kind="denial", columns=DENIAL_COLUMNS, types={"answer_bytes": int, "tries": int}),
             ("name", "asker", "told", "answer_bytes", "spent_us", "over_accepted"),
-            keys=("name", "asker"),
-            exact=("told", "answer_bytes"),
+            keys=("name", "asker"), exact=("told", "answer_bytes"),
         ),
     ),
     answer=answer,
     weight=2.8,
-)
+)  # fmt: skip

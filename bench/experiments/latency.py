@@ -109,10 +109,7 @@ COURSE_COLUMNS: Final = {
 
 _MODE: Final = "Simulated with fixed example costs: a demonstration of method, not of this machine."
 EXPERIMENT: Final = Experiment(
-    "latency",
-    QUESTIONS["latency"],
-    (),
-    declare_cases,
+    "latency", QUESTIONS["latency"], (), declare_cases,
     (
         Table(
             "latency",
@@ -120,24 +117,20 @@ EXPERIMENT: Final = Experiment(
             "loop: requests come at a steady rate, latency counts from the intended instant. Closed loop, as in a "
             "naive load test: users share that rate for as long, but each waits for an answer before asking again, "
             "and latency counts from then: what was not asked while the system stood still is not in it. " + _MODE,
-            COLUMNS,
-            build_main,
+            COLUMNS, build_main,
             ("stall", "stage", "open_p50_ms", "closed_p50_ms", "open_p99_ms", "closed_p99_ms", "p99_ratio"),
-            keys=("stall", "stage"),
-            exact=tuple(name for name, column in COLUMNS.items() if column.form),
+            keys=("stall", "stage"), exact=tuple(name for name, column in COLUMNS.items() if column.form),
         ),
         Table(
             "latency_curves",
             "Percentile curves of the figure: so large a share of the requests took at most so long. " + _MODE,
-            CURVE_COLUMNS,
-            build_curves,
+            CURVE_COLUMNS, build_curves,
         ),
         Table(
             "latency_course",
             "The longest latency to a quorum in each of equal intervals while every coordinator stalls, and when that "
             "request was due (open loop) or made (closed loop). " + _MODE,
-            COURSE_COLUMNS,
-            build_course,
+            COURSE_COLUMNS, build_course,
         ),
     ),
     (

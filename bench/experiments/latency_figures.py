@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.experiments.base import Tables
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MplFigure
@@ -16,7 +18,7 @@ CONTRIBUTOR: Final = "one contributor"
 _STAGES: Final = {"everyone": "all contributors", "quorum": "a quorum", "first": "the first"}
 
 
-def draw_stall(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_stall(tables: Tables) -> "MplFigure":
     """Percentile curves of both methods, their course, and percentile curves by stage."""
     from bench.report.style import new_figure, palette
 

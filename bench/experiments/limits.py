@@ -45,19 +45,15 @@ COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "limits",
-    QUESTIONS["limits"],
-    (),
-    declare_cases,
+    "limits", QUESTIONS["limits"], (), declare_cases,
     (
         Table(
             "limits",
             "Measured: the speed of each part beside a limit or a peer that was measured in turns with it, block by "
             "block. Values and ratios (the part by its peer) are medians over blocks, with the least and the greatest. "
             "openssl speed is the C library in a loop, in processor time; 'unavailable' says what the machine lacks.",
-            COLUMNS,
-            build_limits,
+            COLUMNS, build_limits,
             ("metric", "measured", "unit", "peer_value", "ratio", "demanded", "met"),
         ),
     ),
-)
+)  # fmt: skip

@@ -1,11 +1,10 @@
 """What Merkle trees and their proofs cost, beside a flat hash and in other libraries; and how large proofs are."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import KEY_COLUMNS, METHOD, declare_processes, reach_of
 from bench.experiments.rows import select_rows
@@ -41,7 +40,7 @@ def build_sizes(raw: "pd.DataFrame") -> "pd.DataFrame":
     return once[list(SIZE_COLUMNS)].astype(dict.fromkeys(whole, int)).reset_index(drop=True)
 
 
-def draw_merkle(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_merkle(tables: Tables) -> "MplFigure":
     """Time over this implementation's, a panel per operation, a marker per number of leaves."""
     from bench.experiments.hashes_figures import style_ratio_axis
     from bench.report.style import markers, new_figure, palette
@@ -95,17 +94,13 @@ _HIGHLIGHTS: Final = ("operation", "leaves", "variant", "median_ns", "ratio", "r
 _KEYS: Final = ("operation", "leaves", "variant")
 
 EXPERIMENT: Final = Experiment(
-    "merkle",
-    QUESTIONS["merkle"],
-    ("C39",),
-    declare_cases,
+    "merkle", QUESTIONS["merkle"], ("C39",), declare_cases,
     (
         Table(
             "merkle",
             f"Time in each library, used as its documentation says, over this implementation's. {_WHAT} To check a "
             f"proof, ehrcore hashes the leaf, pymerkle is given its hash, merkletools needs none. {METHOD}",
-            COLUMNS,
-            partial(build_times, kind="libraries"),
+            COLUMNS, partial(build_times, kind="libraries"),
             _HIGHLIGHTS,
             comparisons=(Comparison(_KEYS),),
         ),
@@ -113,8 +108,7 @@ EXPERIMENT: Final = Experiment(
             "merkle_flat",
             "Time of this implementation's Merkle tree over that of one hash of all leaves. A tree costs more to "
             f"build; to check one leaf, a flat hash needs all others, a tree a few digests. {METHOD}",
-            COLUMNS,
-            partial(build_times, kind="flat"),
+            COLUMNS, partial(build_times, kind="flat"),
             _HIGHLIGHTS,
             comparisons=(Comparison(_KEYS),),
         ),
@@ -123,8 +117,7 @@ EXPERIMENT: Final = Experiment(
             "Exact: what shows that one leaf is among the others, over the proofs of all leaves. 'Its own form' is "
             "what the library gives: canonical MessagePack here and for the flat hash, JSON with hexadecimal digests "
             "in the others.",
-            SIZE_COLUMNS,
-            build_sizes,
+            SIZE_COLUMNS, build_sizes,
             tuple(SIZE_COLUMNS),
             keys=("leaves", "variant"),
             exact=("proof_digests_mean", "proof_digests_max", "proof_bytes_max", "own_form_bytes_max"),
@@ -139,4 +132,4 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     weight=12.0,
-)
+)  # fmt: skip

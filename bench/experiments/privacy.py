@@ -40,10 +40,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 _SEEDED: Final = "Made-up people and visits; the seed alone determines the numbers."
 EXPERIMENT: Final = Experiment(
-    "privacy",
-    QUESTIONS["privacy"],
-    ("C15", "C16", "C17"),
-    declare_cases,
+    "privacy", QUESTIONS["privacy"], ("C15", "C16", "C17"), declare_cases,
     (
         attack_table(
             "privacy_attacks",
@@ -58,8 +55,7 @@ EXPERIMENT: Final = Experiment(
             "measured variants; a network uses `keyed` unless its founder asks for another.",
             tables.RULE_COLUMNS, partial(select_rows, kind="rule", columns=tables.RULE_COLUMNS),
             ("pseudonym", "formula", "linked_by"),
-            keys=("pseudonym",),
-            exact=("formula", "revealed_to", "linked_by", "linked_across", "is_weak"),
+            keys=("pseudonym",), exact=("formula", "revealed_to", "linked_by", "linked_across", "is_weak"),
         ),
         Table(
             "privacy_guesses",
@@ -77,8 +73,7 @@ EXPERIMENT: Final = Experiment(
             "keyed ones, and keys that are easily guessed (none, a word, the public salt).",
             tables.ENUMERATION_COLUMNS, partial(select_rows, kind="enumeration", columns=tables.ENUMERATION_COLUMNS),
             ("ids", "pseudonym", "function", "leak", "patients", "found", "elapsed_s"),
-            keys=("ids", "pseudonym", "function", "leak"),
-            exact=("patients", "found", "tried"),
+            keys=("ids", "pseudonym", "function", "leak"), exact=("patients", "found", "tried"),
         ),
         Table(
             "privacy_spaces",
@@ -87,8 +82,7 @@ EXPERIMENT: Final = Experiment(
             "2^256 keys, whatever the ids.",
             tables.SPACE_COLUMNS, tables.build_spaces,
             ("space", "bits", "pseudonym", "core_s", "card_s"),
-            keys=("space", "pseudonym"),
-            exact=("bits", "guesses_bits"),
+            keys=("space", "pseudonym"), exact=("bits", "guesses_bits"),
         ),
         Table(
             "privacy_linkage",
@@ -97,8 +91,7 @@ EXPERIMENT: Final = Experiment(
             f"of its own. Intervals: Wilson, 95 % each, over targets drawn at random. {_SEEDED}",
             tables.LINKAGE_COLUMNS, partial(select_rows, kind="linkage", columns=tables.LINKAGE_COLUMNS),
             ("mode", "knowledge", "precision", "known", "singled_share", "gained_share"),
-            keys=("mode", "knowledge", "precision", "known"),
-            exact=("targets", "singled_out"),
+            keys=("mode", "knowledge", "precision", "known"), exact=("targets", "singled_out"),
         ),
         Table(
             "privacy_anonymity",
@@ -108,8 +101,7 @@ EXPERIMENT: Final = Experiment(
             f"shares to mean anything, and have no diagnoses here. {_SEEDED}",
             tables.ANONYMITY_COLUMNS, partial(select_rows, kind="anonymity", columns=tables.ANONYMITY_COLUMNS),
             ("level", "data", "people", "smallest_class", "unique_share", "least_diagnoses"),
-            keys=("level", "data"),
-            exact=("people", "classes", "smallest_class"),
+            keys=("level", "data"), exact=("people", "classes", "smallest_class"),
         ),
     ),
     (

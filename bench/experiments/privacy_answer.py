@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bench.experiments.attacks import answer_attacks
+from bench.experiments.base import Tables
 from bench.privacy.anonymity import FINEST
 from bench.privacy.linkage import ONCE, STABLE, STUDY
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """C15, C16, C17, then what the attack table says."""
     lines = [*_answer_ids(tables), *_answer_linkage(tables["privacy_linkage"])]
     lines += _answer_anonymity(tables["privacy_anonymity"])
@@ -37,7 +38,7 @@ def is_strong(row: Mapping[str, object]) -> bool:
     return protection.startswith(_STRONG) and "leaked" not in protection and not variant.endswith(("sha1", "md5"))
 
 
-def _answer_ids(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def _answer_ids(tables: Tables) -> list[str]:
     lines, tried, guesses = list[str](), tables["privacy_enumeration"], tables["privacy_guesses"]
     bare = tried[(tried["pseudonym"] == "bare") & (tried["function"] == "sha256")]
     for row in bare[bare["ids"] != "workload"].to_dict("records"):

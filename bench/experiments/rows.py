@@ -1,6 +1,6 @@
 """From raw rows to those of tables, and back."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.experiments.base import Column, Row
@@ -39,7 +39,7 @@ def describe_medians(part: "pd.DataFrame", sources: Mapping[str, tuple[str, floa
     return {name: part[source].astype(float).median() * scale for name, (source, scale) in sources.items()}
 
 
-def list_legs(columns: Collection[str]) -> Iterator[tuple[str, str, str]]:
+def list_legs(columns: Iterable[object]) -> Iterator[tuple[str, str, str]]:
     """Each leg that raw columns ``messages:SENDER>RECEIVER`` name: as they do, its sender and its receiver."""
     for name in map(str, columns):
         if name.startswith("messages:"):

@@ -1,10 +1,9 @@
 """What signing, verifying and loading a key cost, by curve and library."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes, reach_of
 from bench.experiments.rows import select_rows
@@ -34,7 +33,7 @@ def build_curves(raw: "pd.DataFrame") -> "pd.DataFrame":
     return select_rows(compare_blocks(raw), "curves", COLUMNS)
 
 
-def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_signatures(tables: Tables) -> "MplFigure":
     """Median time with its interval, a panel per operation, a row per library and curve."""
     import pandas as pd
 
@@ -78,17 +77,13 @@ _KEYS: Final = ("operation", "base", "variant")
 _HIGHLIGHTS: Final = ("operation", "variant", "median_ns", "ratio", "ratio_low", "ratio_high", "verdict")
 
 EXPERIMENT: Final = Experiment(
-    "signatures",
-    QUESTIONS["signatures"],
-    ("C42",),
-    declare_cases,
+    "signatures", QUESTIONS["signatures"], ("C42",), declare_cases,
     (
         Table(
             "signatures",
             f"Time in each library over that in the default library, on the same curve. {_WHAT} ecdsa is pure Python: "
             f"its version says whether it found faster integers. {METHOD}",
-            COLUMNS,
-            build_signatures,
+            COLUMNS, build_signatures,
             _HIGHLIGHTS,
             comparisons=(Comparison(_KEYS),),
         ),
@@ -96,8 +91,7 @@ EXPERIMENT: Final = Experiment(
             "signatures_curves",
             "Time on P-256 in the default library, and on secp256k1 in coincurve, which has no other curve, over that "
             f"on secp256k1 in the default library. {_WHAT} {METHOD}",
-            COLUMNS,
-            build_curves,
+            COLUMNS, build_curves,
             _HIGHLIGHTS,
             comparisons=(Comparison(_KEYS),),
         ),
@@ -111,4 +105,4 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     weight=10.0,
-)
+)  # fmt: skip

@@ -26,10 +26,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 
 EXPERIMENT: Final = Experiment(
-    "storage",
-    QUESTIONS["storage"],
-    ("C12", "C21", "C39", "C40", "C44", "C45"),
-    declare_cases,
+    "storage", QUESTIONS["storage"], ("C12", "C21", "C39", "C40", "C44", "C45"), declare_cases,
     (
         Table(
             "storage_files",
@@ -64,8 +61,7 @@ EXPERIMENT: Final = Experiment(
             "is a hash of the next transaction (C40): a block names the one before by one digest in its header.",
             tables.PART_COLUMNS, tables.build_parts,
             tuple(tables.PART_COLUMNS),
-            keys=("fill", "part"),
-            exact=("per_tx",),
+            keys=("fill", "part"), exact=("per_tx",),
         ),
         Table(
             "storage_administrators",
@@ -75,8 +71,7 @@ EXPERIMENT: Final = Experiment(
             tables.ADMINISTRATOR_COLUMNS,
             partial(select_rows, kind="administrator", columns=tables.ADMINISTRATOR_COLUMNS),
             tuple(tables.ADMINISTRATOR_COLUMNS),
-            keys=("blocks",),
-            exact=("tip_bytes", "block_bytes", "is_full"),
+            keys=("blocks",), exact=("tip_bytes", "block_bytes", "is_full"),
         ),
         Table(
             "storage_restart",
@@ -105,8 +100,7 @@ EXPERIMENT: Final = Experiment(
             "with the logarithm, the block with its size (C39). A proof file brings the genesis along, in base64.",
             tables.PROOF_COLUMNS, partial(select_rows, kind="proof", columns=tables.PROOF_COLUMNS),
             ("block_size", "path_bytes", "receipt_bytes", "file_bytes", "block_bytes"),
-            keys=("block_size",),
-            exact=("path_digests", "path_bytes"),
+            keys=("block_size",), exact=("path_digests", "path_bytes"),
         ),
         Table(
             "storage_packing",

@@ -1,7 +1,8 @@
 """The figures of experiment `storage`, drawn from its tables."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+
+from bench.experiments.base import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ _GROUPS: Final = {
 _WAYS: Final = ("verify, whole", "restart, whole", "verify, pruned")
 
 
-def draw_growth(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_growth(tables: Tables) -> "MplFigure":
     """Files over the chain's length; parts of a transaction, stacked."""
     from bench.report.style import new_figure
 
@@ -72,7 +73,7 @@ def _draw_parts(axis: Any, parts: "pd.DataFrame") -> None:
     axis.legend(loc="upper right")
 
 
-def draw_restart(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_restart(tables: Tables) -> "MplFigure":
     """Time to load over length; bytes of a proof over the block's size."""
     from bench.report.style import markers, new_figure, palette
 

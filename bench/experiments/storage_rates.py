@@ -1,7 +1,8 @@
 """What measured growth means for days and years, and what experiment `storage` says of the paper's claims."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
+
+from bench.experiments.base import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ def build_days(growth: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=columns)
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """C21, C39, C40, C44, C45, in sentences of the tables' own numbers."""
     days, parts = tables["storage_days"], tables["storage_parts"]
     lines = [_answer_days(days)] if len(days) else []

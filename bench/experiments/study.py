@@ -1,9 +1,8 @@
 """How often the measuring engine's intervals and verdicts are right where the truth is known: on synthetic machines."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def build_study(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame[list(COLUMNS)].reset_index(drop=True)
 
 
-def draw_study(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_study(tables: Tables) -> "MplFigure":
     """Coverage, false alarms and what was found, machine by machine, with two standard errors."""
     from bench.report.style import markers, new_figure, palette
 
@@ -86,10 +85,7 @@ COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "study",
-    QUESTIONS["study"],
-    (),
-    declare_cases,
+    "study", QUESTIONS["study"], (), declare_cases,
     (
         Table(
             "study",
@@ -101,11 +97,9 @@ EXPERIMENT: Final = Experiment(
             "other in one process and compares means. 'All cover' leaves the tenfold variant out: its epochs are ten "
             "times as long and meet more interruptions than the base's median epoch, so that a large ratio may be "
             "too large by about as much as interruptions take of the time.",
-            COLUMNS,
-            build_study,
+            COLUMNS, build_study,
             ("machine", "analysis", "covered", "table_covered", "false_alarms", "found", "unresolved"),
-            keys=("machine", "analysis"),
-            exact=tuple(SHARES),
+            keys=("machine", "analysis"), exact=tuple(SHARES),
         ),
     ),
     (
@@ -116,4 +110,4 @@ EXPERIMENT: Final = Experiment(
             draw_study,
         ),
     ),
-)
+)  # fmt: skip

@@ -111,10 +111,7 @@ LEG_COLUMNS: Final = {
 #: What the captions of figures that take up the paper's own have to say.
 UNSEEN: Final = "The originals could not be seen by us: only the text of the article was at hand."
 EXPERIMENT: Final = Experiment(
-    "table1",
-    QUESTIONS["table1"],
-    ("C25", "C30", "C31", "C33", "C34", "C35", "C41"),
-    declare_cases,
+    "table1", QUESTIONS["table1"], ("C25", "C30", "C31", "C33", "C34", "C35", "C41"), declare_cases,
     (
         Table(
             "table1",
@@ -125,12 +122,10 @@ EXPERIMENT: Final = Experiment(
             "with this machine's measured unit costs. Energy: estimated, CPU-seconds times stated watts, idle power "
             "not in it. Real network: measured where it was asked for, a process per node and the load generator on "
             "this machine's cores, HTTP, real signatures and disks; latency at the same share of its own throughput.",
-            MAIN_COLUMNS,
-            build_main,
+            MAIN_COLUMNS, build_main,
             ("row", *FACTORS, "paper_tx_per_6min", "calibrated_tx_per_6min", "tx_per_s", "net_tx_per_s",
              "latency_quorum_p50_ms", "cpu_ms_per_tx", "messages_per_tx"),
-            keys=("row",),
-            exact=("single_messages_per_tx", "calibrated_tx_per_6min"),
+            keys=("row",), exact=("single_messages_per_tx", "calibrated_tx_per_6min"),
             ordered=("tx_per_s", "shared_tx_per_s", "cpu_ms_per_tx", "messages_per_tx"),
         ),
         *table1_agreement.TABLES,
@@ -140,8 +135,7 @@ EXPERIMENT: Final = Experiment(
         Table(
             "table1_legs",
             "Messages and bytes per transaction by leg, saturated (simulated).",
-            LEG_COLUMNS,
-            build_legs,
+            LEG_COLUMNS, build_legs,
         ),
     ),
     (

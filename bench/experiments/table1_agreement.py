@@ -90,16 +90,14 @@ TABLES: Final = (
         "far the printed numbers lie below what the computation costs. Paper-calibrated values were fitted to "
         "the 16 rows without 1 and 16; the leave-one-out row predicts each row from the others of its subset (row "
         "16 repeats row 15, so where both are in, that pair is predicted too well). One simulated run per row.",
-        AGREEMENT_COLUMNS,
-        build_agreement,
+        AGREEMENT_COLUMNS, build_agreement,
         ("mode", "subset", "spearman", "median_ratio", "rmse_tx_per_6min"),
     ),
     Table(
         "table1_fit",
         "The model behind the paper-calibrated mode: throughput = 360 s / (pause + delay x messages of one lone "
         "transaction). A fit does not prove a mechanism.",
-        FIT_COLUMNS,
-        build_fit,
+        FIT_COLUMNS, build_fit,
         ("subset", "pause_s", "delay_s", "r_squared", "loo_rmse"),
     ),
-)
+)  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.analysis.message_models import MODELS
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, TERMS
+from bench.experiments.base import Tables
 from bench.experiments.table1_rows import ALONE, CALIBRATED, PAPER, PRINTED, REAL, SHARED, SOURCES, SUBSETS, WITHOUT_1
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LINES: Final = {
 _SHOWN: Final = [name for name in MODELS if name != "mean"]
 
 
-def draw_shares(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_shares(tables: Tables) -> "MplFigure":
     """Shares of R^2 as bars, and what a node more of each kind changes."""
     from bench.report.style import new_figure, palette
 
@@ -70,7 +71,7 @@ def _draw_forest(axis: Any, frame: "pd.DataFrame", lines: Mapping[tuple[str, str
     axis.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def draw_influence(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_influence(tables: Tables) -> "MplFigure":
     """Studentised residuals over leverage, as printed and without row 1."""
     from scipy import stats
 
@@ -102,7 +103,7 @@ def draw_influence(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def draw_models(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_models(tables: Tables) -> "MplFigure":
     """Predictions of unseen rows against the printed ones, their errors, and the models' errors in each reading."""
     from bench.report.style import markers, new_figure, palette
 

@@ -1,13 +1,12 @@
 """The figures of experiment table1 that show throughput and cost, drawn from its tables."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, find_pairs
+from bench.experiments.base import Tables
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure as MplFigure
 
 #: Ours in transactions per second: column -> what the legend calls it.
@@ -16,7 +15,7 @@ _NAMES: Final = ("paper", "calibrated", *_OURS)
 _PAPER: Final = "paper_tx_per_6min"
 
 
-def draw_main(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_main(tables: Tables) -> "MplFigure":
     """The paper's throughput beside the calibrated one; what was computed and measured, on an axis of its own."""
     from bench.report.style import markers, new_figure, palette
 
@@ -45,7 +44,7 @@ def draw_main(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def draw_kinds(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_kinds(tables: Tables) -> "MplFigure":
     """Throughput over the number of nodes of each kind, as printed and ours."""
     from bench.report.style import new_figure, palette
 
@@ -81,7 +80,7 @@ def _draw_kind(axis: Any, counts: Any, values: Any, pairs: Any, colour: str, lab
     axis.plot(counts, values, "o", color=colour, markersize=3.5, label=label or None, alpha=0.8)
 
 
-def draw_cost(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_cost(tables: Tables) -> "MplFigure":
     """CPU time and traffic per transaction by number of administrators."""
     from bench.report.style import new_figure, palette
 

@@ -146,15 +146,13 @@ TABLES: Final = (
         "the sign test's p times the number of comparisons: with 16 to 18 rows, of which 15 and 16 are one "
         "configuration, a difference that is not resolved is no equality. A fit does not prove a mechanism, and one "
         "leg of the messages cannot be told from another.",
-        MODEL_COLUMNS,
-        build_models,
+        MODEL_COLUMNS, build_models,
         ("subset", "model", "r_squared", "loo_rmse", "q_squared", "p", "row_1"),
     ),
     Table(
         "table1_predictions",
         "Each printed row as every model predicts it from the others, rows 1 and 16 never among them (nor row 15 where "
         "it is row 16, which is the same configuration).",
-        PREDICTION_COLUMNS,
-        build_predictions,
+        PREDICTION_COLUMNS, build_predictions,
     ),
-)
+)  # fmt: skip

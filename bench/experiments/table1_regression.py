@@ -164,8 +164,7 @@ TABLES: Final = (
         "24 orders in which they can enter (LMG, the Shapley value of R²) and depends on these configurations. Q² is "
         "R² for rows that are predicted from the others: 0 is no better than the mean. Real networks: medians over "
         "repeats.",
-        SHARE_COLUMNS,
-        build_shares,
+        SHARE_COLUMNS, build_shares,
         ("source", "subset", "r_squared", "share_agents", "share_coordinators", "share_administrators",
          "share_contributors"),
     ),
@@ -175,15 +174,13 @@ TABLES: Final = (
         "interval and p, also in per cent of the source's mean throughput, and its share of R² (of real networks with "
         "the least and the greatest share that single repeats give). The printed rows are single whole numbers, "
         "chosen by the paper: p describes, it does not test.",
-        REGRESSION_COLUMNS,
-        build_regression,
+        REGRESSION_COLUMNS, build_regression,
     ),
     Table(
         "table1_contrasts",
         "Whether a node of another kind costs as much as an ordering node: its slope less that of ordering nodes, or "
         "less half of it, with 95 % Student intervals. Below 0 it costs more. Empty: ordering nodes cost nothing "
         "there.",
-        CONTRAST_COLUMNS,
-        build_contrasts,
+        CONTRAST_COLUMNS, build_contrasts,
     ),
 )  # fmt: skip

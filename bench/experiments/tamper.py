@@ -4,13 +4,12 @@ Attacks are made on real SQLite ledgers and files and judged by the product's ow
 `ehrcore ledger verify`, `ehrcore audit`, the look-up contract and `ehrcore read`.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_matrix
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import select_rows, to_frame
 
@@ -74,20 +73,20 @@ def _summarise(part: "pd.DataFrame") -> str:
     return ", ".join(found) or "–"
 
 
-def draw_tamper(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_tamper(tables: Tables) -> "MplFigure":
     """Attacks on one ledger, by layer of protection."""
     frame = tables["tamper"]
     return draw_matrix(frame[frame["protection"].isin(LAYERS)])
 
 
-def draw_replicas(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_replicas(tables: Tables) -> "MplFigure":
     """Rewritten suffixes, by replicas rewritten and keys stolen."""
     frame = tables["tamper_replicas"]
     frame = frame[frame["attack"].str.startswith("rewrite") & ~frame["protection"].str.contains(" stake ")]
     return draw_matrix(frame.assign(attack=frame["protection"], protection=frame["attack"].str.slice(20)))
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """What the tables say, and whether equal throughput told the two runs apart."""
     lines = [line for name in _TABLES for line in answer_attacks(tables[name], _REASONS)]
     replicas = tables["tamper_replicas"]
@@ -172,10 +171,7 @@ _LAYERS: Final = (
     "verify`, certificates of more than two thirds of the stake)."
 )
 EXPERIMENT: Final = Experiment(
-    "tamper",
-    QUESTIONS["tamper"],
-    ("C05", "C06", "C07", "C08", "C19", "C27", "C32", "C43"),
-    declare_cases,
+    "tamper", QUESTIONS["tamper"], ("C05", "C06", "C07", "C08", "C19", "C27", "C32", "C43"), declare_cases,
     (
         attack_table(
             "tamper",
@@ -222,11 +218,9 @@ EXPERIMENT: Final = Experiment(
             "tamper_fields",
             "What finds a change of each field: in place (the rules of all suites and layers), and with hashes "
             "recomputed under each layer. '(accepted)': nothing found it, or not always.",
-            FIELD_COLUMNS,
-            build_fields,
+            FIELD_COLUMNS, build_fields,
             ("field", "in_place", "final"),
-            keys=("field",),
-            exact=("in_place", *_LAYER_KEYS),
+            keys=("field",), exact=("in_place", *_LAYER_KEYS),
         ),
         Table(
             "tamper_throughput",
@@ -236,8 +230,7 @@ EXPERIMENT: Final = Experiment(
             partial(select_rows, kind="throughput", columns=THROUGHPUT_COLUMNS,
                     types={"transactions": int, "altered": int}),
             ("run", "tx_per_s", "altered", "verifies"),
-            keys=("run",),
-            exact=("tx_per_s", "tip"),
+            keys=("run",), exact=("tx_per_s", "tip"),
         ),
     ),
     (

@@ -164,10 +164,7 @@ RATIO_COLUMNS: Final = {
 
 
 EXPERIMENT: Final = Experiment(
-    "variants",
-    QUESTIONS["variants"],
-    ("C01", "C02", "C03", "C36", "C37"),
-    declare_cases,
+    "variants", QUESTIONS["variants"], ("C01", "C02", "C03", "C36", "C37"), declare_cases,
     (
         Table(
             "variants",
@@ -180,8 +177,7 @@ EXPERIMENT: Final = Experiment(
             "An elected leader's messages are unsigned, hence a CPU time near a single orderer's. "
             "Where blocks come faster than the network carries them, administrators finalise different blocks, ledger "
             "keepers refuse the later ones, and the repeat fails.",
-            MAIN_COLUMNS,
-            build_main,
+            MAIN_COLUMNS, build_main,
             ("rule", "difficulty_bits", "suite", "is_control", "saturated_tx_per_s", "latency_quorum_p50_ms",
              "cpu_ms_per_tx", "energy_mj_mid"),
         ),
@@ -192,8 +188,7 @@ EXPERIMENT: Final = Experiment(
             "once; below 2 % nothing is called a difference. The A/A control is that variant itself, priced with the "
             "second measurement of each unit cost, which was interleaved with the first. Unit costs are measured in "
             "the run's own process.",
-            RATIO_COLUMNS,
-            build_ratios,
+            RATIO_COLUMNS, build_ratios,
             ("rule", "difficulty_bits", "suite", "is_control", "throughput_ratio", "throughput_verdict",
              "latency_ratio", "latency_verdict", "cpu_ratio", "cpu_verdict"),
             comparisons=tuple(Comparison(("rule", "difficulty_bits", "suite"), f"{name}_") for name in RATIOS),

@@ -97,7 +97,6 @@ BREAK_EVEN: Final = Table(
     "they lie below or above it. Medians over repeats, each with unit costs of its own, with exact sign-test "
     "intervals, 95 % for all of the table at once; none where there are too few repeats. Proof of work is no equal "
     "of proof of stake at these confirmations: see the table of equal risk.",
-    BREAK_EVEN_COLUMNS,
-    build_break_even,
+    BREAK_EVEN_COLUMNS, build_break_even,
     ("suite", "grid", *(f"{name}_{part}" for name in _READINGS for part in ("median", "low", "high"))),
-)
+)  # fmt: skip

@@ -1,11 +1,11 @@
 """Proof of work at difficulties that nobody simulates: a model fitted to the points that were, and its residuals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Column, Figure, Table
+from bench.experiments.base import Column, Figure, Table, Tables
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, in_order, name_rules
 
@@ -120,7 +120,7 @@ COLUMNS: Final = {
 }
 
 
-def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_extrapolation(tables: Tables) -> "MplFigure":
     """Simulated points, the model dashed through and beyond them, and the level of proof of stake."""
     from bench.report.style import COLOURS, new_figure
 
@@ -163,10 +163,9 @@ EXTRAPOLATION: Final = Table(
     "so none is mined to confirm others alone. An infinite latency: the load comes faster than blocks take it. "
     "Where work is less than half of the greatest simulated point there is nothing to go beyond it with, and no row. "
     "79 bits are about Bitcoin's expected tries per block in 2025 (a difficulty of 1.3×10^14, times 2^32).",
-    COLUMNS,
-    build_extrapolation,
+    COLUMNS, build_extrapolation,
     ("quantity", "difficulty_bits", "source", "simulated", "model", "error", "over_stake"),
-)
+)  # fmt: skip
 EXTRAPOLATION_FIGURE: Final = Figure(
     "variants_extrapolation",
     "Proof of work (SHA-256) over its difficulty: simulated points on grey, and dashed the model a + b × 2^bits that "

@@ -1,12 +1,11 @@
 """A factorial design over everything that a chain can choose, and which choice explains how much."""
 
 import math
-from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.factorial import HIGHER, REPEATS, RESIDUAL, decompose, keep_balanced, to_array
-from bench.experiments.base import Case, Column, Figure, Table
+from bench.experiments.base import Case, Column, Figure, Table, Tables
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import CELL, describe_rule, list_rules, name_rule, rows_of
 
@@ -145,7 +144,7 @@ LEVEL_COLUMNS: Final = {
 }
 
 
-def draw_factors(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_factors(tables: Tables) -> "MplFigure":
     """Stacked bars: of each response's variance, what each factor, the interactions and chance explain."""
     from bench.report.style import COLOURS, new_figure
 
@@ -197,19 +196,17 @@ FACTORS_TABLE: Final = Table(
     "that a share of all may lie below both. Residual: what repeats of a cell differ by beyond their own means. Active "
     "energy is CPU time times watts, so that its shares are those of CPU; energy with idle adds what all "
     "nodes draw while they wait.",
-    FACTOR_COLUMNS,
-    build_factors,
+    FACTOR_COLUMNS, build_factors,
     ("scope", "response", "term", "share", "span"),
-)
+)  # fmt: skip
 LEVELS_TABLE: Final = Table(
     "variants_levels",
     "The levels of the factorial design: geometric means over all other factors and repeats (simulated). In brackets "
     "the library whose measured unit costs stand for the curve. Energy: estimated, CPU-seconds times stated watts "
     "(mid) and idle power of all nodes.",
-    LEVEL_COLUMNS,
-    build_levels,
+    LEVEL_COLUMNS, build_levels,
     ("factor", "level", "saturated_tx_per_s", "latency_quorum_p50_ms", "cpu_s_per_tx"),
-)
+)  # fmt: skip
 FACTORS_FIGURE: Final = Figure(
     "variants_factors",
     "What explains the variance of each response over the factorial design, with proof of work and without it "

@@ -1,20 +1,19 @@
 """The figure of experiment variants, drawn from its tables."""
 
-from collections.abc import Mapping
 from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
+from bench.experiments.base import Tables
 from bench.experiments.variants_rows import BASE_SUITE, name_rules
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure as MplFigure
 
 #: Line styles of the other rules, in their order: wide and pale below, or who lies below could not be seen.
 _LEVELS: Final = (("--", "black", 1.2), ("-", "#b0b0b0", 2.6), ("-.", "black", 0.9), (":", "black", 1.6))
 
 
-def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_difficulty(tables: Tables) -> "MplFigure":
     """Throughput, latency and CPU over difficulty, with the other rules as levels."""
     from bench.report.style import markers, new_figure, palette
 

@@ -63,8 +63,7 @@ NETWORKS: Final = Table(
     "generator on this machine's cores, HTTP over loopback, real signatures, searches and disks. Saturated: closed "
     "loop. Latency, CPU and energy at one offered load, the same as simulated, at which most of the latency is the "
     "wait for a block to fill. Medians over networks; no intervals, for there are few.",
-    NETWORK_COLUMNS,
-    build_networks,
+    NETWORK_COLUMNS, build_networks,
     ("rule", "difficulty_bits", "suite", "saturated_tx_per_s", "latency_p50_ms", "cpu_ms_per_tx", "energy_mj_mid",
      "bottleneck_saturated"),
 )  # fmt: skip

@@ -135,7 +135,6 @@ SECURITY: Final = Table(
     "confirmations has k successors). A certificate of more than two thirds of the stake cannot be reverted by less "
     "than a third; under a leader or a single orderer whoever lies reverts at will, and there is no probability to "
     "state. The odds of proof of work suppose that no block is lost to another on its way: stale ones make them worse.",
-    SECURITY_COLUMNS,
-    build_security,
+    SECURITY_COLUMNS, build_security,
     ("rule", "confirmations", "purpose", "reversal_10", "reversal_30", "latency_p50_ms", "latency_ratio", "cpu_ratio"),
-)
+)  # fmt: skip

@@ -132,14 +132,12 @@ TRAFFIC_TABLES: Final = (
         "variants_legs",
         "Messages and bytes per committed transaction by leg, with SHA-256, at the offered load; medians over repeats "
         "(simulated; every message at its encoded size). Empty blocks and repeated words count.",
-        LEG_COLUMNS,
-        build_legs,
+        LEG_COLUMNS, build_legs,
     ),
     Table(
         "variants_roles",
         "The same by role, all nodes of a role together, and their CPU time, counted work times measured unit costs.",
-        ROLE_COLUMNS,
-        build_roles,
+        ROLE_COLUMNS, build_roles,
     ),
     Table(
         "variants_energy",
@@ -147,8 +145,7 @@ TRAFFIC_TABLES: Final = (
         "times the stated watts of a busy core. Idle: what all nodes but visitors would draw while they do nothing, "
         "at the stated watts per node, over the transactions of that time; estimated, an assumption about machines "
         "that nobody measured here, and in no column of active energy. It falls with the load, active energy does not.",
-        ENERGY_COLUMNS,
-        build_energy,
+        ENERGY_COLUMNS, build_energy,
         ("rule", "difficulty_bits", "suite", "active_mj_mid", "idle_j_per_tx", "idle_share"),
     ),
     Table(
@@ -156,7 +153,6 @@ TRAFFIC_TABLES: Final = (
         "Unit costs of signatures as measured for the factorial design. libsecp256k1 (coincurve) stands for secp256k1 "
         "where it is installed; `cryptography` calls OpenSSL, whose P-256 is tuned and whose secp256k1 is not, so "
         "that with it the curve would seem as slow as the last column but two says. Medians over repeats.",
-        SIGNING_COLUMNS,
-        build_signing,
+        SIGNING_COLUMNS, build_signing,
     ),
-)
+)  # fmt: skip
