@@ -4,24 +4,18 @@ Bounds were fixed before (`bench.net.assault`); a node without its bounds is att
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table, Tables
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import list_rows, select_rows, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
 
 BOUNDED, UNBOUNDED = "bounded", "no bounds"
 FULL: Final = "all protections"
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """One network with bounds under all attacks, and one without under those that only bounds hold back."""
     from bench.net.assault import ASSAULTS
 
@@ -71,7 +65,7 @@ def describe_expected(attack: str, variant: str) -> str:
     )
 
 
-def build_abuse(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_abuse(raw: Frame) -> Frame:
     """A row per attack and variant."""
     found = [
         row | {"expected": describe_expected(row["attack"], row["variant"]), "holds": is_held(row)}
@@ -81,12 +75,12 @@ def build_abuse(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(found, COLUMNS).astype(dict.fromkeys(counted, int))
 
 
-def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_course(raw: Frame) -> Frame:
     """The honest visitor's throughput over time."""
     return select_rows(raw, "course", COURSE_COLUMNS).fillna({"under": ""})
 
 
-def draw_course(tables: Tables) -> "MplFigure":
+def draw_course(tables: Tables) -> MplFigure:
     """Throughput of the bounded network, each attack shaded and named."""
     from bench.report.style import COLOURS, new_figure
 
@@ -145,7 +139,7 @@ _REASONS: Final = {
 }
 
 
-def list_bounded(frame: "pd.DataFrame") -> list[Row]:
+def list_bounded(frame: Frame) -> list[Row]:
     """Attacks on the bounded node; all tries of one that exceeds its bound succeed."""
     rows = frame[(frame["variant"] == BOUNDED) & (frame["attack"] != "none")].assign(expected="refused")
     rows["succeeded"] = rows["tries"].where(~rows["holds"], 0)

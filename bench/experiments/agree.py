@@ -8,25 +8,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.agreement import LEAST_RHO, MEDIAN_ERROR, Factors, Summary, explain, fit_factors, summarise_errors
 from bench.analysis.knee import middle_of_networks
 from bench.experiments.agree_figures import FITTED, PREDICTED, draw_agreement
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Row, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import with_ends
 from bench.experiments.load_processes import COUNTS, NODE_COLUMNS
 from bench.experiments.rows import to_frame
 from ehrcore.drive.cost import CostModel
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """The real networks that costs are fitted on."""
     plan = scenario.agree
     return [
@@ -44,7 +39,7 @@ def _settings(topology: Sequence[int], repeat: int) -> Row:
     return {**dict(zip(COUNTS, topology, strict=True)), "repeat": repeat}
 
 
-def declare_predictions(scenario: "Scenario", rows: list[Row]) -> list[Case]:
+def declare_predictions(scenario: Scenario, rows: list[Row]) -> list[Case]:
     """Every other configuration, with costs fitted to the calibration's alone; and the calibration's own, for show."""
     measured = [row for row in rows if row["kind"] == "measured"]
     processes = [row for row in rows if row["kind"] == "process"]
@@ -69,7 +64,7 @@ _HELD: Final = ("net_per_s", "net_per_s_parts", "net_cpu_s_per_tx", "bottleneck"
                 "net_p50_ms", "net_p50_ms_parts")  # fmt: skip
 
 
-def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_agreement(raw: Frame) -> Frame:
     """A row per configuration, fitted ones first."""
     compared = raw[raw["kind"] == "compared"]
     compared = compared.assign(use=compared["case"].str.split("-").str[0])
@@ -87,7 +82,7 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, COLUMNS)
 
 
-def _compare(name: str, part: "pd.DataFrame") -> Row:
+def _compare(name: str, part: Frame) -> Row:
     """Both sides with the measured one's interval, and the error; it is the lowest for the highest measured value."""
     found, low, high = middle_of_networks(part[f"net_{name}"].astype(float).tolist(), part[f"net_{name}_parts"])
     predicted = part[f"predicted_{name}"].astype(float).median()
@@ -121,7 +116,7 @@ COLUMNS: Final = {
 }
 
 
-def build_summary(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_summary(raw: Frame) -> Frame:
     """Median error and rank correlation over the predicted configurations, beside what is aimed at."""
     frame = build_agreement(raw)
     frame = frame[frame["use"] == PREDICTED]
@@ -157,7 +152,7 @@ SUMMARY_COLUMNS: Final = {
 }
 
 
-def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_costs(raw: Frame) -> Frame:
     """The fitted costs, and how well they explain the processor time that they were fitted to, and that of others."""
     compared = raw[raw["kind"] == "compared"].to_dict("records")
     if not compared:

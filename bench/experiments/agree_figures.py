@@ -1,20 +1,17 @@
 """The figure of experiment agree, drawn from its table."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.agreement import MEDIAN_ERROR
-from bench.experiments.base import Tables
+from bench.experiments.base import MplFigure, Tables
 from bench.experiments.processes import reach_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as MplFigure
 
 #: What the costs were fitted on, and what they were not: as tables and cases call it.
 FITTED: Final = "fitted"
 PREDICTED: Final = "predicted"
 
 
-def draw_agreement(tables: Tables) -> "MplFigure":
+def draw_agreement(tables: Tables) -> MplFigure:
     """Predicted over measured, throughput and latency."""
     from bench.report.style import markers, new_figure, palette
 

@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from bench.experiments.base import Column, Row, Table
+from bench.experiments.base import Column, Frame, Row, Table
 from bench.experiments.rows import list_rows, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: What theory says of an attack: it is refused before it has an effect; it is found afterwards; nothing stops it.
 Expected = Literal["refused", "detected", "succeeds"]
@@ -109,7 +106,7 @@ def check_attacks(rows: Iterable[Row]) -> list[Row]:
     return [*listed, {"kind": "check", "check": name, "holds": not wrong}]
 
 
-def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
+def build_attacks(raw: Frame, group: str = "") -> Frame:
     """A row per attack, variant and protection: over several cases, sums of counts and the median of medians.
 
     Of rows with ``group`` in the column of that name alone, if it is given; `UNGROUPED` is for those without.
@@ -157,11 +154,11 @@ def attack_table(
     )  # fmt: skip
 
 
-def _select(frame: "pd.DataFrame", is_strongest: Callable[[Row], bool]) -> list[Row]:
+def _select(frame: Frame, is_strongest: Callable[[Row], bool]) -> list[Row]:
     return [row for row in list_rows(frame) if is_strongest(row)]
 
 
-def answer_attacks(frame: "pd.DataFrame", reasons: Mapping[str, str] | None = None) -> list[str]:
+def answer_attacks(frame: Frame, reasons: Mapping[str, str] | None = None) -> list[str]:
     """What a table of attacks says: how many ended as theory says, which did not, what succeeded under what, and why.
 
     ``reasons`` are sentences by a part of the protection's name.

@@ -4,26 +4,20 @@ The pairs are data files that are checked by computation; a user's own come from
 ``collisions.pairs``).  What is beyond this machine is quoted from the literature, and scaled down on cut digests.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.attacks.birthday import MEAN_FACTOR
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_birthday, draw_matrix
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table, Tables
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import with_ends
 from bench.experiments.rows import select_rows, to_frame
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
-
 _LEAST_SEARCHES: Final = 2
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per variant with all pairs, one per size of the search, and the literature."""
     plan = scenario.collisions
     cases = [Case(f"pairs-{suite}", "collisions", {"suite": suite}) for suite in plan.suites]
@@ -34,7 +28,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [*cases, Case("costs", "collisions", {})]
 
 
-def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_pairs(raw: Frame) -> Frame:
     """A row per pair, and the variants in which it collides."""
     names = [*PAIR_COLUMNS, "variant", "collides"]
     pairs = raw[raw["kind"] == "pair"].reindex(columns=[name for name in names if name != "where"])
@@ -45,7 +39,7 @@ def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, PAIR_COLUMNS).astype({"size_bytes": int})
 
 
-def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_searches(raw: Frame) -> Frame:
     """A row per size and protection: tries against theory, with the exact interval that its distribution gives.
 
     Tries over 2^(n/2) follow Rayleigh's distribution, so the sum of their halved squares is gamma distributed.  The
@@ -70,7 +64,7 @@ def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, SEARCH_COLUMNS)
 
 
-def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_fit(raw: Frame) -> Frame:
     """How tries grow with bits: slope of their logarithm to base 2, over all searches; 95 % for all intervals."""
     import numpy as np
     from scipy import stats
@@ -88,14 +82,14 @@ def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, FIT_COLUMNS)
 
 
-def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_costs(raw: Frame) -> Frame:
     """The literature beside the generic bound of the suite's digest."""
     frame = select_rows(raw, "cost", COST_COLUMNS)
     generic = {"md5": 64.0, "sha1": 80.0, "sha256": 128.0}
     return frame.assign(generic=frame["suite"].map(generic), with_prefix=frame["log2"])
 
 
-def draw_pairs(tables: Tables) -> "MplFigure":
+def draw_pairs(tables: Tables) -> MplFigure:
     """What each pair does, by suite; checks of a record that only compare its digest stand together."""
     import pandas as pd
 
@@ -119,7 +113,7 @@ def answer(tables: Tables) -> list[str]:
     return lines
 
 
-def _summarise(frame: "pd.DataFrame") -> list[str]:
+def _summarise(frame: Frame) -> list[str]:
     """The first lines of `answer_attacks`, and by variant how many of the attacks succeeded."""
     lines = [line for line in answer_attacks(frame) if not line.startswith("Succeeded")]
     for variant, part in frame.groupby("variant", sort=False):

@@ -28,10 +28,7 @@ VARIANT_COLUMNS: Final = {
 QUORUM_COLUMNS: Final = {
     f"latency_quorum_{name}_ms": Column(f"Latency {name}", "ms", ".1f") for name in ("p50", "p95", "p99")
 }
-LATENCY_NOTES: Final = {
-    "latency_status": Column("Latency is"),
-    "latency_quorum_bounds": Column("Lower bounds"),
-}
+LATENCY_NOTES: Final = {"latency_status": Column("Latency is"), "latency_quorum_bounds": Column("Lower bounds")}
 #: Where a message goes, and how many do.
 LEG_COLUMNS: Final = {
     "sender": Column("From"),

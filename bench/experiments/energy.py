@@ -1,25 +1,30 @@
 """What hashing and signing cost in energy: processor time first, joules between bounds, measured or estimated."""
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.paired import AMOUNT, compare
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
+from bench.experiments.base import (
+    Case,
+    Column,
+    Comparison,
+    Experiment,
+    Figure,
+    Frame,
+    MplFigure,
+    Scenario,
+    Table,
+    Tables,
+)
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import BOUNDS, with_bounds, with_ends
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
 
 #: Group -> the operation that the others in it are compared with.
 BASES: Final = {"hash": "sha256", "signature": "sign"}
 _KEYS: Final = ["group", "operation", "is_control"]
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per repeat.  Where nothing counts energy, short windows serve as well, and leave time for repeats."""
     from bench.measure.energy import Meter
 
@@ -29,7 +34,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [Case(f"repeat-{repeat:02}", "energy", {"repeat": repeat, **settings}) for repeat in range(plan.repeats)]
 
 
-def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_energy(raw: Frame) -> Frame:
     """A row per operation: medians over windows, and processor time over the base's, repeat by repeat."""
     import pandas as pd
 
@@ -50,7 +55,7 @@ def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(rows)[list(COLUMNS)]
 
 
-def _describe_amounts(found: "pd.DataFrame") -> dict[str, Any]:
+def _describe_amounts(found: Frame) -> dict[str, Any]:
     """Per call: processor time of all windows; joules of the measured ones, of all if none is."""
     import pandas as pd
 
@@ -66,7 +71,7 @@ def _describe_amounts(found: "pd.DataFrame") -> dict[str, Any]:
     return row | {"energy_status": used["energy_status"].iloc[0], "energy_reason": reason, "windows": len(used)}
 
 
-def _compare(found: "pd.DataFrame", base: "pd.DataFrame | None", family: int) -> dict[str, Any]:
+def _compare(found: Frame, base: "Frame | None", family: int) -> dict[str, Any]:
     """Processor time over the base's; a repeat, with its two windows of each, is a cluster."""
     ours = _log_times(found)
     if base is None:
@@ -78,12 +83,12 @@ def _compare(found: "pd.DataFrame", base: "pd.DataFrame | None", family: int) ->
     return compare(clusters, family, is_control=is_control, words=AMOUNT).as_columns() | {"repeats": len(clusters)}
 
 
-def _log_times(found: "pd.DataFrame") -> dict[Any, float]:
+def _log_times(found: Frame) -> dict[Any, float]:
     """By repeat, the mean of the logarithms: what doubles one window and not the other counts half."""
     return {key: sum(map(math.log, times)) / len(times) for key, times in found.groupby("repeat")["cpu_s_per_call"]}
 
 
-def draw_energy(tables: Tables) -> "MplFigure":
+def draw_energy(tables: Tables) -> MplFigure:
     """The range of joules of each operation, on a logarithmic axis."""
     from bench.report.style import new_figure, palette
 

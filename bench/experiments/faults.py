@@ -8,22 +8,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from bench.experiments.base import Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Column, Experiment, Figure, Frame, Row, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.faults_cells import declare_cases
 from bench.experiments.faults_figures import REAL, SIMULATED, draw_course, draw_limit
-from bench.experiments.faults_judge import (
-    CLAIM_COLUMNS,
-    answer,
-    build_claims,
-    is_expected,
-    summarise_outcomes,
-)
+from bench.experiments.faults_judge import CLAIM_COLUMNS, answer, build_claims, is_expected, summarise_outcomes
 from bench.experiments.rows import list_rows, select_rows, to_frame
 from ehrcore.types import SECOND
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 #: Columns that are the same in all runs of a cell.
 _KEYS: Final = ("engine", "cell", "group", "rule", "administrators", "fault", "count", "when", "expected")
@@ -35,18 +29,18 @@ _MEDIANS: Final = (
 _SUMS: Final = ("uncommitted", "waiting", "lost", "taken")
 
 
-def _select(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+def _select(raw: Frame, kind: str) -> Frame:
     """The rows of a kind; what is counted is a whole number again, which it is not beside rows that lack it."""
     rows = raw[raw["kind"] == kind]
     return rows.astype({name: int for name in ("administrators", "count") if rows[name].notna().all()})
 
 
-def _group(runs: "pd.DataFrame") -> Iterator[tuple[Row, "pd.DataFrame"]]:
+def _group(runs: Frame) -> Iterator[tuple[Row, Frame]]:
     for _, part in runs.groupby(["engine", "cell"], sort=False):
         yield {name: part[name].iloc[0] for name in _KEYS}, part
 
 
-def _describe(runs: "pd.DataFrame") -> Row:
+def _describe(runs: Frame) -> Row:
     """What came of the runs of one cell: verdicts of all, medians, and what is counted over all."""
     numbers = runs.reindex(columns=[*_MEDIANS, *_SUMS]).astype(float)
     asked = numbers["before_per_s"].notna()  # of a fault that was there from the start nobody recovers
@@ -63,7 +57,7 @@ def _describe(runs: "pd.DataFrame") -> Row:
     return row | {"bounds": ", ".join(name for name in _PERCENTILES if name in bounds)}
 
 
-def build_cells(raw: "pd.DataFrame", engine: str, columns: Mapping[str, Column]) -> "pd.DataFrame":
+def build_cells(raw: Frame, engine: str, columns: Mapping[str, Column]) -> Frame:
     """A row per cell of an engine; none if nothing was measured with it."""
     import pandas as pd
 
@@ -77,7 +71,7 @@ def build_cells(raw: "pd.DataFrame", engine: str, columns: Mapping[str, Column])
     return to_frame(rows, columns)
 
 
-def build_size(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_size(raw: Frame) -> Frame:
     """Claim C11: one faulty administrator of three and of four, side by side."""
     runs = _select(raw, "cell")
     is_asked = runs["administrators"].isin([3, 4]) & (runs["count"] == 1) & runs["group"].isin(["limit", "rules"])
@@ -86,14 +80,14 @@ def build_size(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, SIZE_COLUMNS).sort_values(order, ignore_index=True)
 
 
-def build_controls(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_controls(raw: Frame) -> Frame:
     """A row per negative control."""
     checks = raw.reindex(columns=[*raw.columns, *({"mutant", "holds"} - {*raw.columns})])
     checks = checks[checks["mutant"].notna()].assign(is_caught=checks["holds"])
     return select_rows(checks, "check", CONTROL_COLUMNS, {"is_caught": bool})
 
 
-def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_course(raw: Frame) -> Frame:
     """Throughput over time of every cell: the median of its runs, and the least and the most."""
     bins = _select(raw, "course").assign(**{f"{name}_s": raw[f"{name}_ns"] / SECOND for name in ("fault", "heal")})
     keys = ["engine", "cell", "offered_per_s", "load_s", "fault_s", "heal_s", "at_s"]
@@ -121,11 +115,7 @@ _NUMBERS: Final = {
     "runs": Column("Runs"),
     "not_run": Column("Runs void or missing"),
 }
-_VERDICTS: Final = {
-    "expected": Column("Expected"),
-    "found": Column("Found"),
-    "is_expected": Column("As expected"),
-}
+_VERDICTS: Final = {"expected": Column("Expected"), "found": Column("Found"), "is_expected": Column("As expected")}
 _WHAT: Final = {
     "rule": Column("Rule"),
     "administrators": Column("Administrators"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bench.analysis.recovery import HALTED, LIVE, STALLED
-from bench.experiments.base import Case
+from bench.experiments.base import Case, Scenario
 from ehrcore.faults.mutants import MUTANTS
 from ehrcore.faults.plan import (
     Behaviour,
@@ -33,7 +33,6 @@ from ehrcore.types import MILLISECOND, SECOND, Role, node_id
 
 if TYPE_CHECKING:
     from bench.net.sections import Faults
-    from bench.scenario import Scenario
 
 #: Nodes of each role where administrators fail, and where others do; policies are majorities.
 GRID: Final = {"agents": 1, "coordinators": 1, "contributors": 2}
@@ -241,7 +240,7 @@ def declare_roles(times: Times) -> Iterator[Cell]:
     )  # fmt: skip
 
 
-def declare_cells(scenario: "Scenario") -> list[Cell]:
+def declare_cells(scenario: Scenario) -> list[Cell]:
     """Every cell that is simulated."""
     plan, times = scenario.faults, read_times(scenario.faults)
     limit = declare_limit(plan.administrators, times)
@@ -249,7 +248,7 @@ def declare_cells(scenario: "Scenario") -> list[Cell]:
     return [cell for cell in every if cell.group in plan.groups]
 
 
-def declare_real(scenario: "Scenario") -> dict[str, Cell]:
+def declare_real(scenario: Scenario) -> dict[str, Cell]:
     """The cells that real nodes can be given, by name: those whose faults are crashes, pauses and cuts alone.
 
     What is down for good for the simulator is so here, too: it is started again after the measurement.
@@ -263,7 +262,7 @@ def _is_real(fault: Fault) -> bool:
     return isinstance(fault, Crash | Pause | Cut) and not getattr(fault, "is_torn", False)
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Controls, each cell once, real networks, the other seeds: a run that is cut short has something of all."""
     plan, cells, real = scenario.faults, declare_cells(scenario), declare_real(scenario)
     simulated = [

@@ -2,15 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.recovery import LIVE
-from bench.experiments.base import Column, Tables
+from bench.experiments.base import Column, Frame, Tables
 from bench.experiments.faults_cells import MAY_STALL, OPEN, SAFE
 from bench.experiments.rows import list_rows, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HELD: Final = "held"
 
@@ -31,7 +28,7 @@ def is_expected(run: Mapping[str, Any]) -> bool:
     return run["expected"] in {MAY_STALL, name_outcome(run)}
 
 
-def summarise_outcomes(runs: "pd.DataFrame") -> str:
+def summarise_outcomes(runs: Frame) -> str:
     """The outcomes of several runs, the commonest first, with how many each if they differ."""
     counts = Counter(name_outcome(run) for run in list_rows(runs))
     if len(counts) == 1:
@@ -52,7 +49,7 @@ CLAIM_COLUMNS: Final = {
 }
 
 
-def build_claims(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_claims(raw: Frame) -> Frame:
     """A row per claim: the runs that bear on it, and what they say, in a sentence of their own numbers."""
     runs = raw[raw["kind"] == "cell"]
     rows = []
@@ -70,7 +67,7 @@ def build_claims(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, CLAIM_COLUMNS)
 
 
-def _is_live(runs: "pd.DataFrame") -> str:
+def _is_live(runs: Frame) -> str:
     """'yes' if every run was safe and live, 'no' if none was."""
     good = sum(name_outcome(run) == SAFE + LIVE for run in list_rows(runs))
     if runs.empty:
@@ -78,7 +75,7 @@ def _is_live(runs: "pd.DataFrame") -> str:
     return "yes" if good == len(runs) else f"in {good} of {len(runs)}" if good else "no"
 
 
-def _answer_harm(runs: "pd.DataFrame") -> str:
+def _answer_harm(runs: Frame) -> str:
     within = runs[runs["expected"].str.startswith(SAFE)]
     beyond = runs[runs["expected"] == OPEN]
     return (
@@ -88,7 +85,7 @@ def _answer_harm(runs: "pd.DataFrame") -> str:
     )
 
 
-def _answer_centre(runs: "pd.DataFrame") -> str:
+def _answer_centre(runs: Frame) -> str:
     one = runs[runs["rule"] == "single"]
     ledgers = runs[runs["fault"] == "crash of contributors"]
     some = ledgers[ledgers["count"] < ledgers["contributors"]]
@@ -99,7 +96,7 @@ def _answer_centre(runs: "pd.DataFrame") -> str:
     )
 
 
-def _answer_size(runs: "pd.DataFrame") -> str:
+def _answer_size(runs: Frame) -> str:
     grid = runs[(runs["group"] == "limit") & (runs["count"] == 1)]
     words = []
     for size in (3, 4):
@@ -112,13 +109,13 @@ def _answer_size(runs: "pd.DataFrame") -> str:
     return "safe and live? " + "; ".join(words)
 
 
-def _answer_ledger(runs: "pd.DataFrame") -> str:
+def _answer_ledger(runs: Frame) -> str:
     down = runs[runs["fault"] == "crash of contributors"]
     lost, taken = (int(down[name].sum()) for name in ("lost", "taken"))
     return f"with up to all contributors down and back: {lost} of {taken} transactions lost"
 
 
-def _answer_tree(runs: "pd.DataFrame") -> str:
+def _answer_tree(runs: Frame) -> str:
     words = [
         f"{fault}: longest stall {part['stall_s'].median():.1f} s, {summarise_outcomes(part)}"
         for fault, part in runs.groupby("fault", sort=False)
@@ -126,7 +123,7 @@ def _answer_tree(runs: "pd.DataFrame") -> str:
     return "; ".join(words)
 
 
-_ANSWERS: Final[dict[str, Callable[["pd.DataFrame"], str]]] = {
+_ANSWERS: Final[dict[str, Callable[[Frame], str]]] = {
     "C09": _answer_harm,
     "C10": _answer_centre,
     "C11": _answer_size,

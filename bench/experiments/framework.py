@@ -1,29 +1,24 @@
 """End to end: records through all five roles into ledgers on disk, which are opened again and checked."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Case, Column, Experiment, Table
+from bench.experiments.base import Case, Column, Experiment, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import select_rows
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """One run, which the engine repeats once to compare."""
     del scenario
     return [Case("end-to-end", "framework")]
 
 
-def build_checks(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_checks(raw: Frame) -> Frame:
     """Every check with both sides."""
     return select_rows(raw, "check", CHECK_COLUMNS, {"holds": bool})
 
 
-def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_roles(raw: Frame) -> Frame:
     """Counted work by role."""
     return select_rows(raw, "role", ROLE_COLUMNS, dict.fromkeys(("nodes", "ledgers", "kept_bytes"), int))
 

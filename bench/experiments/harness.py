@@ -1,26 +1,31 @@
 """Whether the measuring engine finds what is planted, and nothing else; and what it adds to what it measures."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
 from bench.analysis.paired import HOLDS
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
+from bench.experiments.base import (
+    Case,
+    Column,
+    Comparison,
+    Experiment,
+    Figure,
+    Frame,
+    MplFigure,
+    Scenario,
+    Table,
+    Tables,
+)
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import METHOD, declare_processes, reach_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Fresh processes, each with all that is planted."""
     return declare_processes(scenario, "harness", {}, share=6)
 
 
-def build_harness(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_harness(raw: Frame) -> Frame:
     """What was planted, what had to come out and what came out; and the loop around no call at all."""
     frame = compare_blocks(raw, with_harness=True)
     control = frame["is_control"]
@@ -34,7 +39,7 @@ def build_harness(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame.reindex(columns=list(COLUMNS))
 
 
-def draw_harness(tables: Tables) -> "MplFigure":
+def draw_harness(tables: Tables) -> MplFigure:
     """What was found, with its interval, beside what was planted."""
     from bench.analysis.paired import MIN_EFFECT
     from bench.report.style import COLOURS, new_figure

@@ -1,32 +1,27 @@
 """What a hash costs, by function, message size and library; and what the processor's SHA instructions change."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import with_ends
 from bench.experiments.hashes_figures import draw_ratios, draw_throughput, nearest_size
 from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes
 from bench.experiments.rows import select_rows
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
-
 #: Libraries whose OpenSSL can be told to leave SHA-NI alone; the others have code of their own.
 MASKABLE: Final = ["hashlib", "cryptography"]
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """All libraries as they are; beside each such process one in which OpenSSL leaves SHA-NI alone."""
     plan = scenario.hashes
     options = {"suites": plan.suites, "sizes_bytes": plan.sizes_bytes}
     return declare_processes(scenario, "hashes", options, {**options, "libraries": MASKABLE}, share=0.75)
 
 
-def build_hashes(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_hashes(raw: Frame) -> Frame:
     """Every function beside SHA-256 of the same library, at the same size, with the same instructions.
 
     The paper's block comes first, SHA-NI on and masked together.
@@ -39,12 +34,12 @@ def build_hashes(raw: "pd.DataFrame") -> "pd.DataFrame":
     return order[list(COLUMNS)].reset_index(drop=True)
 
 
-def build_libraries(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_libraries(raw: Frame) -> Frame:
     """SHA-256 of every library beside that of `hashlib`; BLAKE3, which has a library of its own, with them."""
     return _with_rates(raw, "libraries", LIBRARIES_COLUMNS)
 
 
-def _with_rates(raw: "pd.DataFrame", kind: str, columns: dict[str, Column]) -> "pd.DataFrame":
+def _with_rates(raw: Frame, kind: str, columns: dict[str, Column]) -> Frame:
     frame = compare_blocks(raw)
     for rate, time in (("", ""), ("_low", "_high"), ("_high", "_low")):  # the longest time is the lowest rate
         frame[f"gigabyte_per_s{rate}"] = frame["size_bytes"] / frame[f"median_ns{time}"]
@@ -52,7 +47,7 @@ def _with_rates(raw: "pd.DataFrame", kind: str, columns: dict[str, Column]) -> "
     return found.astype({name: kind for name, kind in {"is_weak": bool, "size_bytes": int}.items() if name in found})
 
 
-def build_overhead(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_overhead(raw: Frame) -> Frame:
     """Time per call apart from time per byte, by function and library."""
     from bench.analysis.overhead import estimate_overhead
 

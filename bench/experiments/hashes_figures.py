@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Tables
+from bench.experiments.base import Frame, MplFigure, Tables
 from bench.experiments.processes import reach_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MplFigure
 
 #: The paper's block of fifteen transactions, in bytes.
 BLOCK_BYTES: Final = 30_720
@@ -18,7 +17,7 @@ DEFAULT: Final = "hashlib"
 GREY: Final = "#7f7f7f"
 
 
-def draw_throughput(tables: Tables) -> "MplFigure":
+def draw_throughput(tables: Tables) -> MplFigure:
     """Throughput by message size in `hashlib` (BLAKE3 in its own package), a line per function."""
     import pandas as pd
 
@@ -45,7 +44,7 @@ def draw_throughput(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_line(axes: "Axes", line: "pd.DataFrame", suite: str, **style: Any) -> None:
+def _draw_line(axes: "Axes", line: Frame, suite: str, **style: Any) -> None:
     if line.empty:
         return
     is_weak = bool(line["is_weak"].iloc[0])
@@ -66,7 +65,7 @@ def label_of(suite: str, *, is_weak: bool) -> str:
     return f"{suite} (broken)" if is_weak else suite
 
 
-def draw_ratios(tables: Tables) -> "MplFigure":
+def draw_ratios(tables: Tables) -> MplFigure:
     """Time over SHA-256's at the size nearest to the paper's block: a panel per set of instructions."""
     from bench.report.style import markers, new_figure, palette
 
@@ -102,7 +101,7 @@ def draw_ratios(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_point(axes: "Axes", row: "pd.DataFrame", height: float, **style: Any) -> None:
+def _draw_point(axes: "Axes", row: Frame, height: float, **style: Any) -> None:
     """One ratio with its interval; nothing where it was not measured."""
     if not row.empty:
         axes.errorbar(row["ratio"], [height], xerr=reach_of(row, "ratio"), linestyle="none", **style)

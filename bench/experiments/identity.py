@@ -5,18 +5,15 @@ weakened variant is the same with one protection taken out (`bench.engines.impos
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.experiments.attacks import UNGROUPED, answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Row, Table, Tables
+from bench.experiments.base import Case, Column, Experiment, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import select_rows
 
-if TYPE_CHECKING:
-    from bench.scenario import Scenario
 
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per part and protection; parts that a protection does not bear on are left out."""
     from bench.engines.impostor import FULL, NO_REGISTRY, NO_SIGNATURES, PROTECTIONS
 

@@ -3,17 +3,12 @@
 Simulated with fixed example costs: a demonstration of method, not of this machine.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.latency_figures import CLOSED, CONTRIBUTOR, COORDINATORS, OPEN, UNDISTURBED, draw_stall
 from bench.experiments.rows import select_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
 
 #: Which curves are drawn: stall, method, stage.
 _DRAWN: Final = (
@@ -23,7 +18,7 @@ _DRAWN: Final = (
 )
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Undisturbed; all coordinators stall; one contributor stalls."""
     stalls = ((UNDISTURBED, "", 0), (COORDINATORS, "coordinator", scenario.latency.topology[1]),
               (CONTRIBUTOR, "contributor", 1))  # fmt: skip
@@ -33,7 +28,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     ]
 
 
-def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_main(raw: Frame) -> Frame:
     """A row per stall and stage, what both methods saw side by side."""
     import pandas as pd
 
@@ -78,7 +73,7 @@ COLUMNS: Final = {
 }
 
 
-def build_curves(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_curves(raw: Frame) -> Frame:
     """Percentile curves of the figure, in long form."""
     curves = raw[raw["kind"] == "curve"]
     names = zip(curves["stall"], curves["method"], curves["stage"], strict=True)
@@ -95,7 +90,7 @@ CURVE_COLUMNS: Final = {
 }
 
 
-def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_course(raw: Frame) -> Frame:
     """Latency over time while the coordinators stall, in long form."""
     return select_rows(raw[raw["stall"] == COORDINATORS], "course", COURSE_COLUMNS)
 

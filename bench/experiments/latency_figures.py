@@ -1,13 +1,9 @@
 """The figure of experiment latency, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Tables
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Frame, MplFigure, Tables
 
 #: Methods and stalls, as tables call them.
 OPEN: Final = "open loop"
@@ -18,7 +14,7 @@ CONTRIBUTOR: Final = "one contributor"
 _STAGES: Final = {"everyone": "all contributors", "quorum": "a quorum", "first": "the first"}
 
 
-def draw_stall(tables: Tables) -> "MplFigure":
+def draw_stall(tables: Tables) -> MplFigure:
     """Percentile curves of both methods, their course, and percentile curves by stage."""
     from bench.report.style import new_figure, palette
 
@@ -44,11 +40,11 @@ def draw_stall(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_curve(axis: Any, curve: "pd.DataFrame", label: str, colour: str, style: str) -> None:
+def _draw_curve(axis: Any, curve: Frame, label: str, colour: str, style: str) -> None:
     axis.plot(curve["inverse"], curve["latency_ms"], color=colour, linestyle=style, label=label)
 
 
-def _draw_course(axis: Any, course: "pd.DataFrame", main: "pd.DataFrame", colours: Mapping[str, str]) -> None:
+def _draw_course(axis: Any, course: Frame, main: Frame, colours: Mapping[str, str]) -> None:
     given = main[main["stall"] == COORDINATORS].iloc[0]
     begin = given["stall_from_s"]
     axis.axvspan(begin, begin + given["stall_s"], color="#d9d9d9", linewidth=0, zorder=0)

@@ -1,17 +1,12 @@
 """How near this implementation comes to what the machine could do: each part beside its limit or a peer."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Case, Column, Experiment, Table
+from bench.experiments.base import Case, Column, Experiment, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per part."""
     del scenario
     from bench.limits import PARTS
@@ -19,7 +14,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [Case(name, "limit", {"limit": name}) for name in PARTS]
 
 
-def build_limits(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_limits(raw: Frame) -> Frame:
     """Every metric with its peer, as recorded."""
     from bench.limits.base import NUMBERS
 

@@ -5,10 +5,10 @@ do; the rungs of the ladder are shares of that, offered on a schedule whatever t
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.knee import SHORTFALL, find_crossing, find_knee, middle_of_networks
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Row, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import PER_TX, list_costs, with_ends
 from bench.experiments.load_figures import draw_load
@@ -25,21 +25,16 @@ from bench.experiments.load_processes import (
 )
 from bench.experiments.rows import describe_medians, to_frame
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
-
 _STAGES: Final = {"first": "the first", "quorum": "a quorum", "everyone": "all"}
 _PERCENTILES: Final = ("p50", "p95", "p99")
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """The first network of each configuration, whose closed loop says where the rungs are."""
     return [_declare(topology, 0, None, scenario) for topology in scenario.load.topologies]
 
 
-def declare_others(scenario: "Scenario", rows: list[Row]) -> list[Case]:
+def declare_others(scenario: Scenario, rows: list[Row]) -> list[Case]:
     """The other networks of each configuration, on the rungs of the first."""
     cases = []
     for topology in scenario.load.topologies:
@@ -50,14 +45,14 @@ def declare_others(scenario: "Scenario", rows: list[Row]) -> list[Case]:
     return cases
 
 
-def _declare(topology: Sequence[int], network: int, rates: list[float] | None, scenario: "Scenario") -> Case:
+def _declare(topology: Sequence[int], network: int, rates: list[float] | None, scenario: Scenario) -> Case:
     plan, counts = scenario.load, dict(zip(COUNTS, topology, strict=True))
     settings = {**counts, "network": network, "rates_per_s": rates, "planned": plan.networks * plan.rounds}
     label = f"{'-'.join(map(str, topology))}-network-{network}"
     return Case(label, "ladder", settings | {"planned_networks": plan.networks, "cap_ms": plan.cap_ms})
 
 
-def build_ladder(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_ladder(raw: Frame) -> Frame:
     """A row per configuration and rung: medians over its repeats."""
     rows = []
     for counts, part in select(raw, "rung"):
@@ -76,7 +71,7 @@ def build_ladder(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, LADDER_COLUMNS)
 
 
-def _describe_rung(rung: "pd.DataFrame") -> Row:
+def _describe_rung(rung: Frame) -> Row:
     committed = rung["committed_per_s"].astype(float).fillna(0.0)
     shortfall = (1 - committed / rung["offered_per_s"]).median()
     bounds = dict.fromkeys(name for names in rung["latency_quorum_bounds"] for name in names.split(", ") if name)
@@ -118,7 +113,7 @@ LADDER_COLUMNS: Final = {
 }
 
 
-def build_capacity(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_capacity(raw: Frame) -> Frame:
     """A row per configuration: closed loop, knee, throughput under the latency cap, and what limits it."""
     rungs = {tuple(counts.values()): part for counts, part in select(raw, "rung")}
     rows = []
@@ -144,13 +139,13 @@ def build_capacity(raw: "pd.DataFrame") -> "pd.DataFrame":
 _SATURATED: Final = ("saturated_per_s", "saturated_per_s_low", "saturated_per_s_high")
 
 
-def _points(part: "pd.DataFrame", name: str) -> list[tuple[float, float | None]]:
+def _points(part: Frame, name: str) -> list[tuple[float, float | None]]:
     """What was offered on each rung, and the column ``name`` there; None where it is missing."""
     values = (None if value is None or value != value else float(value) for value in part[name])  # noqa: PLR0124 - NaN
     return list(zip(part["offered_per_s"].astype(float), values, strict=True))
 
 
-def _latencies(part: "pd.DataFrame") -> list[tuple[float, float]]:
+def _latencies(part: Frame) -> list[tuple[float, float]]:
     points = _points(part, "latency_quorum_p95_ms")
     return [(offered, latency) for offered, latency in points if latency is not None]
 

@@ -1,19 +1,15 @@
 """The figure of experiment load, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.experiments.base import Tables
+from bench.experiments.base import Frame, MplFigure, Tables
 from bench.experiments.processes import reach_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 _NODES = ["agents", "coordinators", "administrators", "contributors"]
 
 
-def draw_load(tables: Tables) -> "MplFigure":
+def draw_load(tables: Tables) -> MplFigure:
     """Committed over offered, and latency over committed, a colour per configuration."""
     from bench.report.style import markers, new_figure, palette
 
@@ -41,7 +37,7 @@ def draw_load(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_latency(axis: Any, part: "pd.DataFrame", reach: list[Any], look: Mapping[str, Any]) -> None:
+def _draw_latency(axis: Any, part: Frame, reach: list[Any], look: Mapping[str, Any]) -> None:
     for name, style in (("quorum_p50_ms", "-"), ("quorum_p95_ms", ":")):
         reaches = {"xerr": reach, "yerr": reach_of(part, name)}
         axis.errorbar(part["committed_per_s"], part[name], linestyle=style, **reaches, **look)

@@ -2,22 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.knee import middle_of
 from bench.experiments import columns
-from bench.experiments.base import Column, Row
+from bench.experiments.base import Column, Frame, Row
 from bench.experiments.rows import list_legs, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COUNTS: Final = ("agents", "coordinators", "administrators", "contributors")
 NODE_COLUMNS: Final = {name: Column(letter) for name, letter in zip(COUNTS, "ACOK", strict=True)}
 ROLES: Final = ("visitor", "agent", "coordinator", "administrator", "contributor")
 
 
-def select(raw: "pd.DataFrame", kind: str) -> Iterator[tuple[Row, "pd.DataFrame"]]:
+def select(raw: Frame, kind: str) -> Iterator[tuple[Row, Frame]]:
     """The rows of a kind by configuration: the numbers of its nodes, and its rows."""
     chosen = raw[raw["kind"] == kind]
     for counts, part in chosen.groupby(list(COUNTS), sort=False):
@@ -30,7 +27,7 @@ def describe_middle(name: str, values: Sequence[float | None], scale: float = 1)
     return {name: middle, f"{name}_low": low, f"{name}_high": high}
 
 
-def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_roles(raw: Frame) -> Frame:
     """A row per configuration and role, saturated: what one transaction took of all its nodes."""
     saturated = {tuple(counts.values()): part for counts, part in select(raw, "saturated")}
     rows = []
@@ -79,7 +76,7 @@ ROLE_COLUMNS: Final = {
 }
 
 
-def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_legs(raw: Frame) -> Frame:
     """Messages and bytes per transaction by configuration and leg, saturated, in long form."""
     rows = []
     for counts, part in select(raw, "saturated"):
@@ -90,8 +87,4 @@ def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, LEG_COLUMNS)
 
 
-LEG_COLUMNS: Final = {
-    **NODE_COLUMNS,
-    **columns.LEG_COLUMNS,
-    "bytes_per_tx": Column("Traffic", "B/tx", ".0f"),
-}
+LEG_COLUMNS: Final = {**NODE_COLUMNS, **columns.LEG_COLUMNS, "bytes_per_tx": Column("Traffic", "B/tx", ".0f")}

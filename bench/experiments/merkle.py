@@ -1,37 +1,42 @@
 """What Merkle trees and their proofs cost, beside a flat hash and in other libraries; and how large proofs are."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
+from bench.experiments.base import (
+    Case,
+    Column,
+    Comparison,
+    Experiment,
+    Figure,
+    Frame,
+    MplFigure,
+    Scenario,
+    Table,
+    Tables,
+)
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import KEY_COLUMNS, METHOD, declare_processes, reach_of
 from bench.experiments.rows import select_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
 
 #: Operation -> how tables and figures name it.
 OPERATIONS: Final = {"root": "root", "proofs": "root and all proofs", "verify": "verify one proof"}
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Fresh processes, each with all trees."""
     return declare_processes(scenario, "merkle", {"leaves": scenario.merkle.leaves}, share=0.5)
 
 
-def build_times(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+def build_times(raw: Frame, kind: str) -> Frame:
     """Beside this implementation other libraries, or it beside a flat hash of the same leaves."""
     found = select_rows(compare_blocks(raw), kind, COLUMNS)
     found["operation"] = found["operation"].map(OPERATIONS)
     return found.astype({"leaves": int})
 
 
-def build_sizes(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_sizes(raw: Frame) -> Frame:
     """Sizes of the proofs of all leaves, which the leaves alone determine; every process says the same."""
     frame = compare_blocks(raw)
     frame = frame[frame["operation"].eq("verify") & ~frame["is_control"]]
@@ -40,7 +45,7 @@ def build_sizes(raw: "pd.DataFrame") -> "pd.DataFrame":
     return once[list(SIZE_COLUMNS)].astype(dict.fromkeys(whole, int)).reset_index(drop=True)
 
 
-def draw_merkle(tables: Tables) -> "MplFigure":
+def draw_merkle(tables: Tables) -> MplFigure:
     """Time over this implementation's, a panel per operation, a marker per number of leaves."""
     from bench.experiments.hashes_figures import style_ratio_axis
     from bench.report.style import markers, new_figure, palette

@@ -6,11 +6,11 @@ attackers, `ehrcore.pseudonyms` what they attack.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.experiments import privacy_tables as tables
 from bench.experiments.attacks import attack_table
-from bench.experiments.base import Case, Experiment, Figure, Table
+from bench.experiments.base import Case, Experiment, Figure, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.privacy_answer import answer, is_strong
 from bench.experiments.privacy_figures import draw_anonymity, draw_linkage, draw_spaces
@@ -18,11 +18,8 @@ from bench.experiments.rows import select_rows
 from bench.privacy.linkage import MODES
 from bench.privacy.spaces import CARD_SOURCE
 
-if TYPE_CHECKING:
-    from bench.scenario import Scenario
 
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Guesses, enumerations, documents, linkage by each reach of a pseudonym, and what remains."""
     digits = scenario.privacy.digits
     return [

@@ -1,15 +1,11 @@
 """What the tables of experiment `privacy` say of the paper's claims, in sentences of their own numbers."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from bench.experiments.attacks import answer_attacks
-from bench.experiments.base import Tables
+from bench.experiments.base import Frame, Tables
 from bench.privacy.anonymity import FINEST
 from bench.privacy.linkage import ONCE, STABLE, STUDY
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def answer(tables: Tables) -> list[str]:
@@ -63,7 +59,7 @@ def _answer_ids(tables: Tables) -> list[str]:
     return lines
 
 
-def _answer_linkage(linkage: "pd.DataFrame") -> list[str]:
+def _answer_linkage(linkage: Frame) -> list[str]:
     part = linkage[
         (linkage["knowledge"] == "time, hospital, kind") & (linkage["precision"] == "day") & (linkage["known"] == 2)
     ].set_index("mode")
@@ -78,7 +74,7 @@ def _answer_linkage(linkage: "pd.DataFrame") -> list[str]:
     return [f"C16: of {people:,} people, by whoever knows two visits of each (day, hospital, kind): {said}."]
 
 
-def _answer_anonymity(anonymity: "pd.DataFrame") -> list[str]:
+def _answer_anonymity(anonymity: Frame) -> list[str]:
     finest = anonymity[(anonymity["level"] == FINEST) & (anonymity["data"] == "population")]
     if finest.empty:
         return []

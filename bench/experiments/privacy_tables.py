@@ -1,16 +1,13 @@
 """The tables of experiment `privacy`, from its raw rows."""
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.paired import find_interval
-from bench.experiments.base import Column, Row
+from bench.experiments.base import Column, Frame, Row
 from bench.experiments.columns import with_ends
 from bench.experiments.rows import to_frame
 from bench.privacy.spaces import CARD_PER_S, SPACES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KEY_BITS: Final = 256
 _BASE: Final = ("bare", "sha256")
@@ -25,7 +22,7 @@ RULE_COLUMNS: Final = {
 }
 
 
-def build_guesses(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_guesses(raw: Frame) -> Frame:
     """A row per pseudonym and function: the time of one guess, and over that of the bare SHA-256."""
     rounds = raw[raw["kind"] == "guess"]
     base = rounds[(rounds["pseudonym"] == _BASE[0]) & (rounds["function"] == _BASE[1])].set_index("round")
@@ -65,7 +62,7 @@ ENUMERATION_COLUMNS: Final = {
 }
 
 
-def build_spaces(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_spaces(raw: Frame) -> Frame:
     """A row per id space and kind: seconds for all of it on one core as measured here, and on a card as published."""
     guesses = build_guesses(raw)
     rows: list[Row] = []

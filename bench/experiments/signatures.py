@@ -1,39 +1,44 @@
 """What signing, verifying and loading a key cost, by curve and library."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table, Tables
+from bench.experiments.base import (
+    Case,
+    Column,
+    Comparison,
+    Experiment,
+    Figure,
+    Frame,
+    MplFigure,
+    Scenario,
+    Table,
+    Tables,
+)
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes, reach_of
 from bench.experiments.rows import select_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
 
 #: Operation -> how a figure names it, in the order of a signature's life.
 OPERATIONS: Final = {"sign": "sign", "verify": "verify", "load": "load public key"}
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Fresh processes, each with all schemes."""
     return declare_processes(scenario, "signatures", {"libraries": scenario.signatures.libraries}, share=0.5)
 
 
-def build_signatures(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_signatures(raw: Frame) -> Frame:
     """Every library beside the default one, on the same curve."""
     return select_rows(compare_blocks(raw), "libraries", COLUMNS)
 
 
-def build_curves(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_curves(raw: Frame) -> Frame:
     """secp256k1 in the default library beside P-256 there, and beside the library that is made for it."""
     return select_rows(compare_blocks(raw), "curves", COLUMNS)
 
 
-def draw_signatures(tables: Tables) -> "MplFigure":
+def draw_signatures(tables: Tables) -> MplFigure:
     """Median time with its interval, a panel per operation, a row per library and curve."""
     import pandas as pd
 

@@ -5,20 +5,17 @@ fitted to chains of several lengths and fills; what it says of days and years is
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.experiments import storage_tables as tables
-from bench.experiments.base import Case, Experiment, Figure, Table
+from bench.experiments.base import Case, Experiment, Figure, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import select_rows
 from bench.experiments.storage_figures import draw_growth, draw_restart
 from bench.experiments.storage_rates import PAPER_DAY_BYTES, answer
 
-if TYPE_CHECKING:
-    from bench.scenario import Scenario
 
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Chains of each fill; administrators; restarts and pruning; proofs; packing and sealing."""
     fills = (Case(f"growth-{fill}", "storage-growth", {"fill": fill}) for fill in scenario.storage.fills)
     names = ("administrators", "restart", "proofs", "packing")

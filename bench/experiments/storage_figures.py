@@ -1,12 +1,8 @@
 """The figures of experiment `storage`, drawn from its tables."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Tables
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Frame, MplFigure, Tables
 
 _FILES: Final = {
     ("keeper", "ledger"): "keeper: ledger",
@@ -30,7 +26,7 @@ _GROUPS: Final = {
 _WAYS: Final = ("verify, whole", "restart, whole", "verify, pruned")
 
 
-def draw_growth(tables: Tables) -> "MplFigure":
+def draw_growth(tables: Tables) -> MplFigure:
     """Files over the chain's length; parts of a transaction, stacked."""
     from bench.report.style import new_figure
 
@@ -40,7 +36,7 @@ def draw_growth(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_files(axis: Any, files: "pd.DataFrame") -> None:
+def _draw_files(axis: Any, files: Frame) -> None:
     from bench.report.style import markers, palette
 
     full = files[files["fill"] == files["fill"].max()]
@@ -57,7 +53,7 @@ def _draw_files(axis: Any, files: "pd.DataFrame") -> None:
     axis.legend(loc="upper left")
 
 
-def _draw_parts(axis: Any, parts: "pd.DataFrame") -> None:
+def _draw_parts(axis: Any, parts: Frame) -> None:
     from bench.report.style import palette
 
     grouped = parts.assign(group=parts["part"].map(_GROUPS)).groupby(["fill", "group"], sort=False)["per_tx"].sum()
@@ -73,7 +69,7 @@ def _draw_parts(axis: Any, parts: "pd.DataFrame") -> None:
     axis.legend(loc="upper right")
 
 
-def draw_restart(tables: Tables) -> "MplFigure":
+def draw_restart(tables: Tables) -> MplFigure:
     """Time to load over length; bytes of a proof over the block's size."""
     from bench.report.style import markers, new_figure, palette
 
@@ -93,7 +89,7 @@ def draw_restart(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_proofs(axis: Any, proofs: "pd.DataFrame") -> None:
+def _draw_proofs(axis: Any, proofs: Frame) -> None:
     from bench.report.style import markers, palette
 
     lines = {"block_bytes": "whole block", "file_bytes": "proof file", "receipt_bytes": "receipt",

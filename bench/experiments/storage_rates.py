@@ -1,11 +1,8 @@
 """What measured growth means for days and years, and what experiment `storage` says of the paper's claims."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Tables
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.experiments.base import Frame, Tables
 
 #: Section 3: at most 30 KB in a block, which closes after 6 minutes: 240 a day.
 PAPER_BLOCKS: Final = 240
@@ -24,7 +21,7 @@ RATES: Final = {
 }
 
 
-def build_days(growth: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
+def build_days(growth: Frame, columns: list[str]) -> Frame:
     """A row per load; the first is the paper's limit in bytes, with what disks add to full blocks of them."""
     import pandas as pd
 
@@ -79,7 +76,7 @@ def answer(tables: Tables) -> list[str]:
     return lines
 
 
-def _answer_days(days: "pd.DataFrame") -> str:
+def _answer_days(days: Frame) -> str:
     limit, busy = days.iloc[0], days.iloc[-1]
     return (
         f"C45: 240 blocks of 30 KB a day are {limit['content_mb']:.2f} MB of content and {limit['disk_mb']:.2f} MB on "
@@ -88,7 +85,7 @@ def _answer_days(days: "pd.DataFrame") -> str:
     )
 
 
-def _answer_administrators(table: "pd.DataFrame") -> list[str]:
+def _answer_administrators(table: Frame) -> list[str]:
     full = table[table["is_full"].astype(bool)] if len(table) else table
     if len(full) < 2:
         return []
@@ -100,7 +97,7 @@ def _answer_administrators(table: "pd.DataFrame") -> list[str]:
     )]  # fmt: skip
 
 
-def _answer_proofs(proofs: "pd.DataFrame") -> list[str]:
+def _answer_proofs(proofs: Frame) -> list[str]:
     if proofs.empty:
         return []
     last = proofs.iloc[-1]

@@ -1,17 +1,14 @@
 """The tables of experiment `storage`, from its raw rows."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.linear import fit_linear
-from bench.experiments.base import Column
+from bench.experiments.base import Column, Frame
 from bench.experiments.rows import select_rows, to_frame
 from bench.experiments.storage_rates import build_days
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_files(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_files(raw: Frame) -> Frame:
     """A row per role, file, fill and length."""
     return select_rows(raw.assign(per_tx=raw["size_bytes"] / raw["transactions"]), "file", FILE_COLUMNS)
 
@@ -27,7 +24,7 @@ FILE_COLUMNS: Final = {
 }
 
 
-def build_growth(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_growth(raw: Frame) -> Frame:
     """A row per role and file: bytes for each block and each transaction, fitted over all chains."""
     rows = []
     files = raw[raw["kind"] == "file"]
@@ -57,7 +54,7 @@ GROWTH_COLUMNS: Final = {
 }
 
 
-def build_parts(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_parts(raw: Frame) -> Frame:
     """A row per part of a block's entry in the ledger, per transaction of a block of each fill."""
     parts = raw[raw["kind"] == "part"].sort_values("fill", kind="stable")
     sizes = parts["size_bytes"]
@@ -84,7 +81,7 @@ ADMINISTRATOR_COLUMNS: Final = {
 }
 
 
-def build_restart(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_restart(raw: Frame) -> Frame:
     """A row per way to load a ledger: seconds at the longest chain, and the time of a transaction, fitted."""
     rows = []
     for what, part in raw[raw["kind"] == "time"].groupby("what", sort=False):
@@ -123,7 +120,7 @@ TIME_COLUMNS: Final = {
 }
 
 
-def build_pruned(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_pruned(raw: Frame) -> Frame:
     """A row per chain length: what pruning leaves, and the memory that verifying it whole takes."""
     peaks = raw[raw["kind"] == "memory"].set_index("blocks")["peak_bytes"]
     rows = raw.assign(share=raw["pruned_bytes"] / raw["whole_bytes"], peak_mb=raw["blocks"].map(peaks) / 1e6)
@@ -153,7 +150,7 @@ PROOF_COLUMNS: Final = {
 }
 
 
-def build_packing(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_packing(raw: Frame) -> Frame:
     """A row per way of packing blocks, and per size of a sealed object."""
     packed, sealed = (raw[raw["kind"] == kind].to_dict("records") for kind in ("packed", "sealed"))
     rows = [(f"ledger: {row['what']}", row["size_bytes"], row["packed_bytes"], row["mb_per_s"]) for row in packed]
@@ -183,6 +180,6 @@ DAY_COLUMNS: Final = {
 }
 
 
-def build_keepers_days(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_keepers_days(raw: Frame) -> Frame:
     """A row per load: what a keeper takes in a day and a year, from the fitted growth."""
     return build_days(build_growth(raw), list(DAY_COLUMNS))

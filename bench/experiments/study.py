@@ -1,18 +1,12 @@
 """How often the measuring engine's intervals and verdicts are right where the truth is known: on synthetic machines."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table, Tables
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per synthetic machine."""
     from bench.analysis.study import MACHINES
 
@@ -32,7 +26,7 @@ SHARES: Final = {
 }
 
 
-def build_study(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_study(raw: Frame) -> Frame:
     """Shares of the replicated tables, each with its standard error."""
     frame, tables = raw.copy(), raw["replications"]
     for name in SHARES:
@@ -43,7 +37,7 @@ def build_study(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame[list(COLUMNS)].reset_index(drop=True)
 
 
-def draw_study(tables: Tables) -> "MplFigure":
+def draw_study(tables: Tables) -> MplFigure:
     """Coverage, false alarms and what was found, machine by machine, with two standard errors."""
     from bench.report.style import markers, new_figure, palette
 

@@ -7,12 +7,12 @@ each message taking a delay fitted to the printed numbers; it shows whether mess
 """
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.paper_table import LEAST_ROWS, OUTLIER_ROW, REPEATED_ROW, fit_delays, read_paper_table
 from bench.analysis.regression import FACTORS
 from bench.experiments import columns, table1_agreement, table1_models, table1_printed, table1_regression
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Row, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import LATENCY_NOTES, PER_TX, QUORUM_COLUMNS, list_costs
 from bench.experiments.rows import list_legs, to_frame
@@ -22,16 +22,11 @@ from bench.experiments.table1_figures import draw_cost, draw_kinds, draw_main
 from bench.experiments.table1_net import NET_COLUMNS
 from bench.experiments.table1_rows import FLAGS, LETTERS, configurations
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
-
 CONFIGURATION: Final = "configuration"
 CALIBRATED: Final = "paper-calibrated"
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """One case per printed row, and one more for each repeat of those that are measured over real networks."""
     cases = []
     for paper in read_paper_table():
@@ -44,7 +39,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return cases + [Case(f"net-{row:02d}-{repeat}", "configuration-net", rows[row]) for row, repeat in nets]
 
 
-def declare_calibrated(scenario: "Scenario", rows: list[Row]) -> list[Case]:
+def declare_calibrated(scenario: Scenario, rows: list[Row]) -> list[Case]:
     """The paper-calibrated mode of each row, with delays fitted to all rows but the outlier and the repetition."""
     del scenario
     rows = [row for row in rows if row["case"].startswith("row-")]
@@ -59,7 +54,7 @@ def declare_calibrated(scenario: "Scenario", rows: list[Row]) -> list[Case]:
     ]
 
 
-def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_main(raw: Frame) -> Frame:
     """The table itself."""
     frame = configurations(raw)
     frame = frame.assign(
@@ -89,7 +84,7 @@ MAIN_COLUMNS: Final = {
 }
 
 
-def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_legs(raw: Frame) -> Frame:
     """Messages and bytes per transaction, by row and leg (sending role, receiving role), in long form."""
     frame = configurations(raw)
     rows = [
@@ -101,11 +96,7 @@ def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, LEG_COLUMNS)
 
 
-LEG_COLUMNS: Final = {
-    "row": Column("Row"),
-    **columns.LEG_COLUMNS,
-    "bytes_per_tx": Column("Traffic", "B/tx", ".0f"),
-}
+LEG_COLUMNS: Final = {"row": Column("Row"), **columns.LEG_COLUMNS, "bytes_per_tx": Column("Traffic", "B/tx", ".0f")}
 
 
 #: What the captions of figures that take up the paper's own have to say.

@@ -1,11 +1,11 @@
 """Tables of `table1` that hold other throughputs against the printed ones, and the fit behind one of them."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.message_models import Point, leave_out
 from bench.analysis.paper_table import agree, fit_delays
 from bench.analysis.regression import FACTORS
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
 from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import (
     ALONE,
@@ -18,11 +18,8 @@ from bench.experiments.table1_rows import (
     configurations,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_agreement(raw: Frame) -> Frame:
     """Agreement of each mode with the printed table, with row 1, without it, and without rows 1 and 16."""
     frame = configurations(raw)
     rows = []
@@ -44,7 +41,7 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, AGREEMENT_COLUMNS)
 
 
-def _leave_one_out(chosen: "pd.DataFrame") -> list[float]:
+def _leave_one_out(chosen: Frame) -> list[float]:
     """Each row's printed throughput as a fit to the message counts of the others predicts it."""
     rows = chosen[[*FACTORS, "single_messages_per_tx"]].astype(float).itertuples(index=False, name=None)
     return list(
@@ -62,7 +59,7 @@ AGREEMENT_COLUMNS: Final = {
 }
 
 
-def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_fit(raw: Frame) -> Frame:
     """The fitted pause and delay, and what they explain."""
     frame = configurations(raw)
     rows = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, ORDERING
-from bench.experiments.base import Tables
+from bench.experiments.base import Frame, Tables
 from bench.experiments.table1_rows import (
     ALONE,
     CALIBRATED,
@@ -184,7 +184,7 @@ def _rank(tables: Tables) -> Iterator[str]:
         yield f"Ours ranks as the paper's, with row 1 and without, by Spearman's ρ: {'; '.join(told)}."
 
 
-def _only(frame: "pd.DataFrame", **keys: Any) -> "pd.Series[Any]":
+def _only(frame: Frame, **keys: Any) -> "pd.Series[Any]":
     for name, value in keys.items():
         frame = frame[frame[name] == value]
     return frame.iloc[0]

@@ -1,17 +1,13 @@
 """The figures of experiment table1 that show what its numbers depend on, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.message_models import MODELS
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, TERMS
-from bench.experiments.base import Tables
+from bench.experiments.base import Frame, MplFigure, Tables
 from bench.experiments.table1_rows import ALONE, CALIBRATED, PAPER, PRINTED, REAL, SHARED, SOURCES, SUBSETS, WITHOUT_1
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 #: Source and reading -> what a figure calls it.
 _LINES: Final = {
@@ -25,7 +21,7 @@ _LINES: Final = {
 _SHOWN: Final = [name for name in MODELS if name != "mean"]
 
 
-def draw_shares(tables: Tables) -> "MplFigure":
+def draw_shares(tables: Tables) -> MplFigure:
     """Shares of R^2 as bars, and what a node more of each kind changes."""
     from bench.report.style import new_figure, palette
 
@@ -50,7 +46,7 @@ def draw_shares(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_forest(axis: Any, frame: "pd.DataFrame", lines: Mapping[tuple[str, str], str], colours: Any) -> None:
+def _draw_forest(axis: Any, frame: Frame, lines: Mapping[tuple[str, str], str], colours: Any) -> None:
     """A group per kind of node, in its colour, an interval per source in it, by its marker."""
     from bench.report.style import markers
 
@@ -71,7 +67,7 @@ def _draw_forest(axis: Any, frame: "pd.DataFrame", lines: Mapping[tuple[str, str
     axis.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def draw_influence(tables: Tables) -> "MplFigure":
+def draw_influence(tables: Tables) -> MplFigure:
     """Studentised residuals over leverage, as printed and without row 1."""
     from scipy import stats
 
@@ -103,7 +99,7 @@ def draw_influence(tables: Tables) -> "MplFigure":
     return figure
 
 
-def draw_models(tables: Tables) -> "MplFigure":
+def draw_models(tables: Tables) -> MplFigure:
     """Predictions of unseen rows against the printed ones, their errors, and the models' errors in each reading."""
     from bench.report.style import markers, new_figure, palette
 
@@ -130,7 +126,7 @@ def draw_models(tables: Tables) -> "MplFigure":
     return figure
 
 
-def _draw_errors(axis: Any, models: "pd.DataFrame") -> None:
+def _draw_errors(axis: Any, models: Frame) -> None:
     from bench.report.style import markers, palette
 
     readings = palette(list(SUBSETS))

@@ -3,25 +3,22 @@
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.regression import FACTORS, describe_influence, find_pairs, fit_counts
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
 from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import FLAGS, LETTERS, PAPER, SOURCES, SUBSETS, configurations, paper_frame
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_influence(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_influence(raw: Frame) -> Frame:
     """What each printed row does to the fit of the printed throughputs, in each reading."""
     del raw  # the table as printed is the same in every run
     return _find_influence().copy()
 
 
 @cache
-def _find_influence() -> "pd.DataFrame":
+def _find_influence() -> Frame:
     frame = paper_frame()
     frame["flag"] = frame["row"].map(FLAGS).fillna("")
     for subset, left_out in SUBSETS.items():
@@ -52,7 +49,7 @@ INFLUENCE_COLUMNS: Final = {
 }
 
 
-def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_pairs(raw: Frame) -> Frame:
     """A row per reading and kind: pairs of printed rows that differ by one node of it alone, and what that changes."""
     frame = configurations(raw).set_index("row")
     rows = []

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.regression import (
     FACTORS,
@@ -15,16 +15,13 @@ from bench.analysis.regression import (
     leave_one_out,
     weigh,
 )
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
 from bench.experiments.columns import with_ends
 from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import LETTERS, PAPER, PRINTED, Sample, read_samples
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_shares(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_shares(raw: Frame) -> Frame:
     """A row per source and reading: how much the counts explain, and how much of that each kind."""
     return to_frame([_summarize(sample) for sample in read_samples(raw)], SHARE_COLUMNS)
 
@@ -73,13 +70,13 @@ SHARE_COLUMNS: Final = {
 }
 
 
-def build_regression(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_regression(raw: Frame) -> Frame:
     """A row per source, reading and term: the coefficient, what it is of the mean, and its share of R^2."""
     rows = [row for sample, fit in _fit_samples(raw) for row in _regress(sample, fit)]
     return to_frame(rows, REGRESSION_COLUMNS)
 
 
-def _fit_samples(raw: "pd.DataFrame") -> Iterator[tuple[Sample, Any]]:
+def _fit_samples(raw: Frame) -> Iterator[tuple[Sample, Any]]:
     """Samples that can be fitted: the paper's in every reading, and of ours those of all rows."""
     for sample in read_samples(raw):
         fit = fit_counts(sample.counts, sample.throughputs)
@@ -122,7 +119,7 @@ REGRESSION_COLUMNS: Final = {
 }
 
 
-def build_contrasts(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_contrasts(raw: Frame) -> Frame:
     """A row per source, reading and kind but the ordering nodes: its slope beside theirs, and beside half of theirs."""
     rows = []
     for sample, fit in _fit_samples(raw):

@@ -5,25 +5,19 @@ Attacks are made on real SQLite ledgers and files and judged by the product's ow
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_matrix
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table, Tables
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import select_rows, to_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
 
 #: Layers of protection, as `bench.attacks.ledgers` has them, by their place.
 LAYERS: Final = ("hashes alone", "hashes + ECDSA", "hashes + ECDSA + PoS")
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per group of attacks and hash suite, and of those on a ledger per layer of protection."""
     cases = []
     for suite in scenario.tamper.suites:
@@ -39,7 +33,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [*cases, Case("throughput", "tamper", {"group": "throughput", "suite": first})]
 
 
-def build_fields(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_fields(raw: Frame) -> Frame:
     """A row per field: what finds a change of it in place, and with hashes recomputed under each layer."""
     fields = raw.reindex(columns=[*raw.columns, *({"field", "way"} - {*raw.columns})])
     rows = []
@@ -64,7 +58,7 @@ def _shorten(name: str) -> str:
     return name.replace("transactions.", "endorsed.")
 
 
-def _summarise(part: "pd.DataFrame") -> str:
+def _summarise(part: Frame) -> str:
     """What found the changes of some rows, the commonest first; '(accepted)' for those that nothing found."""
     words = [str(where).partition(" (and")[0] for where in part["where"][part["detected"] > 0]]
     found = list(dict.fromkeys(words))
@@ -73,13 +67,13 @@ def _summarise(part: "pd.DataFrame") -> str:
     return ", ".join(found) or "–"
 
 
-def draw_tamper(tables: Tables) -> "MplFigure":
+def draw_tamper(tables: Tables) -> MplFigure:
     """Attacks on one ledger, by layer of protection."""
     frame = tables["tamper"]
     return draw_matrix(frame[frame["protection"].isin(LAYERS)])
 
 
-def draw_replicas(tables: Tables) -> "MplFigure":
+def draw_replicas(tables: Tables) -> MplFigure:
     """Rewritten suffixes, by replicas rewritten and keys stolen."""
     frame = tables["tamper_replicas"]
     frame = frame[frame["attack"].str.startswith("rewrite") & ~frame["protection"].str.contains(" stake ")]

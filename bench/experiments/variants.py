@@ -8,16 +8,9 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from bench.analysis.paired import AMOUNT, RATE, TIME, UNRESOLVED, compare
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
-from bench.experiments.columns import (
-    LATENCY_NOTES,
-    PER_TX,
-    QUORUM_COLUMNS,
-    VARIANT_COLUMNS,
-    list_costs,
-    with_ends,
-)
+from bench.experiments.columns import LATENCY_NOTES, PER_TX, QUORUM_COLUMNS, VARIANT_COLUMNS, list_costs, with_ends
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_answer import answer
 from bench.experiments.variants_break_even import BREAK_EVEN
@@ -41,10 +34,8 @@ from bench.experiments.variants_traffic import TRAFFIC_TABLES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.scenario import Scenario
 
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Every rule with every suite, the base variant again as the A/A control, and the designs; real networks last.
 
     Each repeat has all of its cases before the next, so that a slow hour hits all alike.
@@ -72,7 +63,7 @@ _FIRST: Final = ("confirmations", "busiest_role", "energy_status")
 _NOT_NUMBERS: Final = (*_FIRST, "is_overloaded", "latency_status", "latency_quorum_bounds")
 
 
-def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_main(raw: Frame) -> Frame:
     """Medians over repeats, one row per variant."""
     raw = in_order(raw)
     measured = raw.assign(**{name: raw[source] * scale for name, (source, scale) in PER_TX.items()})
@@ -118,7 +109,7 @@ MAIN_COLUMNS: Final = {
 }
 
 
-def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_ratios(raw: Frame) -> Frame:
     """Each variant over proof of stake with SHA-256, repeat by repeat, with simultaneous intervals."""
     raw = in_order(raw)
     is_base = (raw["rule"] == BASE_RULE) & (raw["suite"] == BASE_SUITE) & ~raw["is_control"].astype(bool)

@@ -3,15 +3,12 @@
 import math
 import statistics
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.paired import FAMILY_ERROR, find_interval
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import in_order
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def find_break_even(bits: list[float], costs: list[float], level: float) -> float:
@@ -29,7 +26,7 @@ def find_break_even(bits: list[float], costs: list[float], level: float) -> floa
     return math.inf
 
 
-def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_break_even(raw: Frame) -> Frame:
     """Per suite, the difficulty above which proof of work takes more CPU than proof of stake, in three readings."""
     raw = in_order(raw)
     usable = raw[~raw["is_control"].astype(bool)]
@@ -53,13 +50,13 @@ def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, BREAK_EVEN_COLUMNS)
 
 
-def _collect(group: "pd.DataFrame") -> list[dict[str, float]]:
+def _collect(group: Frame) -> list[dict[str, float]]:
     """All readings of each repeat that has stake, work and the single orderer."""
     repeats = (_break_even_of(repeat) for _, repeat in group.groupby("repeat"))
     return [found for found in repeats if found is not None]
 
 
-def _break_even_of(repeat: "pd.DataFrame") -> dict[str, float] | None:
+def _break_even_of(repeat: Frame) -> dict[str, float] | None:
     """Break-even difficulties (bits) of one repeat, by reading; NaN where one has none."""
     by_rule = {rule: part for rule, part in repeat.groupby("rule")}  # noqa: C416 - pandas groups are not a mapping
     if not {"pos", "pow", "single"} <= set(by_rule):

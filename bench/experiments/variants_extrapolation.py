@@ -3,15 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Column, Figure, Table, Tables
+from bench.experiments.base import Column, Figure, Frame, MplFigure, Table, Tables
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, in_order, name_rules
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 #: Fewer points leave nothing to see whether the model is right.
 _LEAST_POINTS: Final = 3
@@ -68,7 +64,7 @@ def fit(bits: Sequence[float], values: Sequence[float]) -> Model:
     return Model(math.exp(scale), math.exp(scale) * 2.0**best, residual)
 
 
-def build_extrapolation(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_extrapolation(raw: Frame) -> Frame:
     """A row per quantity and difficulty: simulated ones with the model's error, then modelled ones."""
     rows = in_order(raw)
     rows = rows[
@@ -120,7 +116,7 @@ COLUMNS: Final = {
 }
 
 
-def draw_extrapolation(tables: Tables) -> "MplFigure":
+def draw_extrapolation(tables: Tables) -> MplFigure:
     """Simulated points, the model dashed through and beyond them, and the level of proof of stake."""
     from bench.report.style import COLOURS, new_figure
 

@@ -5,16 +5,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.factorial import HIGHER, REPEATS, RESIDUAL, decompose, keep_balanced, to_array
-from bench.experiments.base import Case, Column, Figure, Table, Tables
+from bench.experiments.base import Case, Column, Figure, Frame, MplFigure, Scenario, Table, Tables
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import CELL, describe_rule, list_rules, name_rule, rows_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
 
 #: Factors in the order of the tables.
 FACTORS: Final = ("consensus rule", "hash", "curve", "block size", "nodes")
@@ -28,7 +25,7 @@ RESPONSES: Final = {
 EVERYTHING, WITHOUT_WORK = "all rules", "without proof of work"
 
 
-def declare_cells(scenario: "Scenario", repeat: int) -> list[Case]:
+def declare_cells(scenario: Scenario, repeat: int) -> list[Case]:
     """All cells of one repeat; none after the design's last one."""
     plan = scenario.variants.factors
     if repeat >= plan.repeats:
@@ -46,7 +43,7 @@ def declare_cells(scenario: "Scenario", repeat: int) -> list[Case]:
     return cases
 
 
-def read_cells(raw: "pd.DataFrame") -> "pd.DataFrame":
+def read_cells(raw: Frame) -> Frame:
     """The cells' rows with a column of words per factor, and the energy with idle power (J per transaction)."""
     rows = rows_of(raw, CELL).copy()
     if rows.empty:
@@ -62,13 +59,13 @@ def read_cells(raw: "pd.DataFrame") -> "pd.DataFrame":
     return rows
 
 
-def _levels(rows: "pd.DataFrame") -> dict[str, list[Any]]:
+def _levels(rows: Frame) -> dict[str, list[Any]]:
     """The planned levels of each factor, as far as any row has them, and the planned repeats."""
     levels = {name: list(dict.fromkeys(rows[name])) for name in FACTORS}
     return levels | {"repeat": list(range(int(rows["planned_repeats"].iloc[0])))}
 
 
-def build_factors(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_factors(raw: Frame) -> Frame:
     """A row per scope, response and term of the decomposition."""
     cells, rows = read_cells(raw), []
     for scope in (EVERYTHING, WITHOUT_WORK) if len(cells) else ():
@@ -103,7 +100,7 @@ def _range(values: "np.ndarray[Any, Any]", axis: int) -> float:
     return float(np.exp(means.max() - means.min()))
 
 
-def build_levels(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_levels(raw: Frame) -> Frame:
     """A row per factor and level: the geometric means over everything else."""
     import numpy as np
 
@@ -144,7 +141,7 @@ LEVEL_COLUMNS: Final = {
 }
 
 
-def draw_factors(tables: Tables) -> "MplFigure":
+def draw_factors(tables: Tables) -> MplFigure:
     """Stacked bars: of each response's variance, what each factor, the interactions and chance explain."""
     from bench.report.style import COLOURS, new_figure
 

@@ -1,22 +1,17 @@
 """Consensus rules and hash suites over real networks: the cases and the table beside the simulated ones."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Case, Column, Row, Table
+from bench.experiments.base import Case, Column, Frame, Row, Scenario, Table
 from bench.experiments.columns import PER_TX, VARIANT_COLUMNS, list_costs
 from bench.experiments.rows import describe_medians, to_frame
 from bench.experiments.variants_rows import NET, describe_rule, name_rules
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
 
 _KEYS: Final = tuple(VARIANT_COLUMNS)
 _PERCENTILES: Final = ("p50", "p95", "p99")
 
 
-def declare_networks(scenario: "Scenario") -> list[Case]:
+def declare_networks(scenario: Scenario) -> list[Case]:
     """The variants that are measured over real networks, each repeat of all before the next."""
     cases = []
     for repeat in range(scenario.net.repeats):
@@ -29,7 +24,7 @@ def declare_networks(scenario: "Scenario") -> list[Case]:
     return cases
 
 
-def build_networks(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_networks(raw: Frame) -> Frame:
     """A row per variant that was measured: medians over its networks."""
     rows = []
     for keys, part in raw[raw["case"].str.startswith(NET)].groupby(list(_KEYS), dropna=False, sort=False):

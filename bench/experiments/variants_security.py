@@ -1,18 +1,13 @@
 """What 'final' is worth under each rule, and what proof of work takes where it is worth as much."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Case, Column, Table
+from bench.experiments.base import Case, Column, Frame, Scenario, Table
 from bench.experiments.columns import PER_TX
 from bench.experiments.rows import describe_medians
 from bench.experiments.variants_rows import BASE_SUITE, RISK, describe_rule, in_order, name_rules, rows_of
 from ehrcore.consensus.reversal import confirmations_for, rule_risk
 from ehrcore.params import WorkRule, family_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
 
 #: The attacker's parts of all work or stake that tables speak of, and the probability of a reversal that they equal.
 ATTACKERS: Final = (0.1, 0.3)
@@ -27,7 +22,7 @@ _GUARANTEES: Final = {
 }
 
 
-def declare_risks(scenario: "Scenario", repeat: int) -> list[Case]:
+def declare_risks(scenario: Scenario, repeat: int) -> list[Case]:
     """Proof of work as run and with the confirmations that an equal risk takes; none after the last such repeat."""
     plan = scenario.variants
     if repeat >= plan.risk_repeats:
@@ -74,7 +69,7 @@ def describe_finality(rule: str, confirmations: float) -> dict[str, Any]:
     return row
 
 
-def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_security(raw: Frame) -> Frame:
     """The rules with SHA-256 in the same repeats: what their finality is worth, and what it takes."""
     import pandas as pd
 

@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.experiments import columns
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
 from bench.experiments.columns import BOUNDS, VARIANT_COLUMNS, with_bounds
 from bench.experiments.rows import list_legs, to_frame
 from bench.experiments.variants_rows import BASE_SUITE, KEYS, SIGNING, in_order, name_rules, rows_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 _ROLES: Final = ("visitor", "agent", "coordinator", "administrator", "contributor")
 
 
-def _base_variants(raw: "pd.DataFrame") -> "list[tuple[dict[str, Any], pd.DataFrame]]":
+def _base_variants(raw: Frame) -> list[tuple[dict[str, Any], Frame]]:
     """Every rule and difficulty with SHA-256, and its rows."""
     rows = in_order(raw)
     rows = rows[(rows["suite"] == BASE_SUITE) & ~rows["is_control"].astype(bool)]
@@ -22,7 +22,7 @@ def _base_variants(raw: "pd.DataFrame") -> "list[tuple[dict[str, Any], pd.DataFr
     return [({"rule": name_rules()[str(rule)], "difficulty_bits": bits}, part) for (rule, bits), part in groups]
 
 
-def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_legs(raw: Frame) -> Frame:
     """A row per rule and leg that it uses: medians over repeats."""
     rows: list[dict[str, Any]] = []
     for keys, part in _base_variants(raw):
@@ -35,12 +35,12 @@ def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, LEG_COLUMNS).astype({"difficulty_bits": float})
 
 
-def _median(part: "pd.DataFrame", name: str) -> float:
+def _median(part: Frame, name: str) -> float:
     """The median over repeats; a leg that a repeat did not use counts as 0."""
     return float(part[name].astype(float).fillna(0.0).median())
 
 
-def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_roles(raw: Frame) -> Frame:
     """A row per rule and role: what all its nodes send, receive and compute."""
     import pandas as pd
 
@@ -61,7 +61,7 @@ def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(rows, ROLE_COLUMNS).astype({"difficulty_bits": float})
 
 
-def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_energy(raw: Frame) -> Frame:
     """A row per variant: joules per committed transaction at the offered load, idle power apart."""
     rows = in_order(raw)
     rows = rows[~rows["is_control"].astype(bool)]
@@ -78,7 +78,7 @@ def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
     return to_frame(found, ENERGY_COLUMNS)
 
 
-def build_signing(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_signing(raw: Frame) -> Frame:
     """A row per curve and library: unit costs, medians over repeats, over the fastest library of the curve."""
     import pandas as pd
 
