@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Row, Scenario, Table, Tables
+from bench.experiments.base import Case, Column, Drawing, Experiment, Figure, Frame, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import list_rows, select_rows, to_frame
 
@@ -80,7 +80,7 @@ def build_course(raw: Frame) -> Frame:
     return select_rows(raw, "course", COURSE_COLUMNS).fillna({"under": ""})
 
 
-def draw_course(tables: Tables) -> MplFigure:
+def draw_course(tables: Tables) -> Drawing:
     """Throughput of the bounded network, each attack shaded and named."""
     from bench.report.style import COLOURS, new_figure
 

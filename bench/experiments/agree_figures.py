@@ -3,7 +3,7 @@
 from typing import Final
 
 from bench.analysis.agreement import MEDIAN_ERROR
-from bench.experiments.base import MplFigure, Tables
+from bench.experiments.base import Drawing, Tables
 from bench.experiments.processes import reach_of
 
 #: What the costs were fitted on, and what they were not: as tables and cases call it.
@@ -11,7 +11,7 @@ FITTED: Final = "fitted"
 PREDICTED: Final = "predicted"
 
 
-def draw_agreement(tables: Tables) -> MplFigure:
+def draw_agreement(tables: Tables) -> Drawing:
     """Predicted over measured, throughput and latency."""
     from bench.report.style import markers, new_figure, palette
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from bench.attacks.birthday import MEAN_FACTOR
-from bench.experiments.base import Frame, MplFigure, Tables
+from bench.experiments.base import Drawing, Frame, Tables
 from bench.experiments.processes import reach_of
 
 #: Outcome -> fill and text: Okabe and Ito's orange and blue, which colour-blind readers tell apart, and a light grey.
@@ -15,7 +15,7 @@ _LOOKS: Final = {
 }
 
 
-def draw_matrix(frame: Frame, row_height_in: float = 0.17) -> MplFigure:
+def draw_matrix(frame: Frame, row_height_in: float = 0.17) -> Drawing:
     """Rows are attacks, columns protections, cells what came of the tries under all variants, worst first.
 
     A cell that is not as theory says is black.
@@ -67,7 +67,7 @@ def _rectangle(x: int, y: int, fill: str) -> Any:
     return Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, facecolor=fill, edgecolor="none")
 
 
-def draw_birthday(tables: Tables) -> MplFigure:
+def draw_birthday(tables: Tables) -> Drawing:
     """Mean tries of the searches by bits and protection with intervals, over theory below."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 #: Types by name alone: to import pandas or matplotlib takes a second, and scenarios know of experiments.
 Frame: TypeAlias = "pd.DataFrame"
-MplFigure: TypeAlias = "figure.Figure"
+Drawing: TypeAlias = "figure.Figure"
 Scenario: TypeAlias = "scenario.Scenario"
 #: Tables as `tabulate` has built them, by name.
 Tables = Mapping[str, Frame]
@@ -106,7 +106,7 @@ class Figure:
 
     name: str
     caption: str
-    draw: Callable[[Tables], MplFigure]
+    draw: Callable[[Tables], Drawing]
 
 
 @dataclass(frozen=True, slots=True)

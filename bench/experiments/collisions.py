@@ -9,7 +9,7 @@ from typing import Any, Final
 from bench.attacks.birthday import MEAN_FACTOR
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_birthday, draw_matrix
-from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Row, Scenario, Table, Tables
+from bench.experiments.base import Case, Column, Drawing, Experiment, Figure, Frame, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import with_ends
 from bench.experiments.rows import select_rows, to_frame
@@ -89,7 +89,7 @@ def build_costs(raw: Frame) -> Frame:
     return frame.assign(generic=frame["suite"].map(generic), with_prefix=frame["log2"])
 
 
-def draw_pairs(tables: Tables) -> MplFigure:
+def draw_pairs(tables: Tables) -> Drawing:
     """What each pair does, by suite; checks of a record that only compare its digest stand together."""
     import pandas as pd
 

@@ -4,18 +4,7 @@ import math
 from typing import Any, Final
 
 from bench.analysis.paired import AMOUNT, compare
-from bench.experiments.base import (
-    Case,
-    Column,
-    Comparison,
-    Experiment,
-    Figure,
-    Frame,
-    MplFigure,
-    Scenario,
-    Table,
-    Tables,
-)
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.columns import BOUNDS, with_bounds, with_ends
 
@@ -88,7 +77,7 @@ def _log_times(found: Frame) -> dict[Any, float]:
     return {key: sum(map(math.log, times)) / len(times) for key, times in found.groupby("repeat")["cpu_s_per_call"]}
 
 
-def draw_energy(tables: Tables) -> MplFigure:
+def draw_energy(tables: Tables) -> Drawing:
     """The range of joules of each operation, on a logarithmic axis."""
     from bench.report.style import new_figure, palette
 

@@ -6,7 +6,7 @@ the cells that the scenario names (all with ``--engine net``).  `bench.experimen
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.experiments.base import Column, Experiment, Figure, Frame, Row, Table
 from bench.experiments.catalogue import QUESTIONS
@@ -15,9 +15,6 @@ from bench.experiments.faults_figures import REAL, SIMULATED, draw_course, draw_
 from bench.experiments.faults_judge import CLAIM_COLUMNS, answer, build_claims, is_expected, summarise_outcomes
 from bench.experiments.rows import list_rows, select_rows, to_frame
 from ehrcore.types import SECOND
-
-if TYPE_CHECKING:
-    pass
 
 #: Columns that are the same in all runs of a cell.
 _KEYS: Final = ("engine", "cell", "group", "rule", "administrators", "fault", "count", "when", "expected")

@@ -4,18 +4,7 @@ from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
 from bench.analysis.paired import HOLDS
-from bench.experiments.base import (
-    Case,
-    Column,
-    Comparison,
-    Experiment,
-    Figure,
-    Frame,
-    MplFigure,
-    Scenario,
-    Table,
-    Tables,
-)
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import METHOD, declare_processes, reach_of
 
@@ -39,7 +28,7 @@ def build_harness(raw: Frame) -> Frame:
     return frame.reindex(columns=list(COLUMNS))
 
 
-def draw_harness(tables: Tables) -> MplFigure:
+def draw_harness(tables: Tables) -> Drawing:
     """What was found, with its interval, beside what was planted."""
     from bench.analysis.paired import MIN_EFFECT
     from bench.report.style import COLOURS, new_figure

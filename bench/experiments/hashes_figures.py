@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Frame, MplFigure, Tables
+from bench.experiments.base import Drawing, Frame, Tables
 from bench.experiments.processes import reach_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ DEFAULT: Final = "hashlib"
 GREY: Final = "#7f7f7f"
 
 
-def draw_throughput(tables: Tables) -> MplFigure:
+def draw_throughput(tables: Tables) -> Drawing:
     """Throughput by message size in `hashlib` (BLAKE3 in its own package), a line per function."""
     import pandas as pd
 
@@ -65,7 +65,7 @@ def label_of(suite: str, *, is_weak: bool) -> str:
     return f"{suite} (broken)" if is_weak else suite
 
 
-def draw_ratios(tables: Tables) -> MplFigure:
+def draw_ratios(tables: Tables) -> Drawing:
     """Time over SHA-256's at the size nearest to the paper's block: a panel per set of instructions."""
     from bench.report.style import markers, new_figure, palette
 

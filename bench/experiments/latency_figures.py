@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bench.experiments.base import Frame, MplFigure, Tables
+from bench.experiments.base import Drawing, Frame, Tables
 
 #: Methods and stalls, as tables call them.
 OPEN: Final = "open loop"
@@ -14,7 +14,7 @@ CONTRIBUTOR: Final = "one contributor"
 _STAGES: Final = {"everyone": "all contributors", "quorum": "a quorum", "first": "the first"}
 
 
-def draw_stall(tables: Tables) -> MplFigure:
+def draw_stall(tables: Tables) -> Drawing:
     """Percentile curves of both methods, their course, and percentile curves by stage."""
     from bench.report.style import new_figure, palette
 

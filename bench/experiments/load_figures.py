@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bench.experiments.base import Frame, MplFigure, Tables
+from bench.experiments.base import Drawing, Frame, Tables
 from bench.experiments.processes import reach_of
 
 _NODES = ["agents", "coordinators", "administrators", "contributors"]
 
 
-def draw_load(tables: Tables) -> MplFigure:
+def draw_load(tables: Tables) -> Drawing:
     """Committed over offered, and latency over committed, a colour per configuration."""
     from bench.report.style import markers, new_figure, palette
 

@@ -4,18 +4,7 @@ from functools import partial
 from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import (
-    Case,
-    Column,
-    Comparison,
-    Experiment,
-    Figure,
-    Frame,
-    MplFigure,
-    Scenario,
-    Table,
-    Tables,
-)
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import KEY_COLUMNS, METHOD, declare_processes, reach_of
 from bench.experiments.rows import select_rows
@@ -45,7 +34,7 @@ def build_sizes(raw: Frame) -> Frame:
     return once[list(SIZE_COLUMNS)].astype(dict.fromkeys(whole, int)).reset_index(drop=True)
 
 
-def draw_merkle(tables: Tables) -> MplFigure:
+def draw_merkle(tables: Tables) -> Drawing:
     """Time over this implementation's, a panel per operation, a marker per number of leaves."""
     from bench.experiments.hashes_figures import style_ratio_axis
     from bench.report.style import markers, new_figure, palette

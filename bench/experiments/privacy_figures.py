@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from bench.experiments.base import MplFigure, Tables
+from bench.experiments.base import Drawing, Tables
 from bench.experiments.processes import reach_of
 from bench.privacy.linkage import MODES, ONCE, STABLE, STUDY
 
@@ -17,7 +17,7 @@ _KINDS: Final = ("bare", "salted", "keyed, the key leaked", "slow")
 _TITLES: Final = {STABLE: "One pseudonym", STUDY: "One per hospital", ONCE: "One per record"}
 
 
-def draw_spaces(tables: Tables) -> MplFigure:
+def draw_spaces(tables: Tables) -> Drawing:
     """Time over id spaces, a colour per kind; one core and one card."""
     from bench.report.style import markers, new_figure, palette
 
@@ -43,7 +43,7 @@ def draw_spaces(tables: Tables) -> MplFigure:
     return figure
 
 
-def draw_linkage(tables: Tables) -> MplFigure:
+def draw_linkage(tables: Tables) -> Drawing:
     """A column per reach of the pseudonym: who is singled out, and what else is learnt."""
     from bench.report.style import markers, new_figure, palette
 
@@ -68,7 +68,7 @@ def draw_linkage(tables: Tables) -> MplFigure:
     return figure
 
 
-def draw_anonymity(tables: Tables) -> MplFigure:
+def draw_anonymity(tables: Tables) -> Drawing:
     """Bars per level: alone, and among fewer than 11."""
     from bench.report.style import new_figure, palette
 

@@ -3,18 +3,7 @@
 from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import (
-    Case,
-    Column,
-    Comparison,
-    Experiment,
-    Figure,
-    Frame,
-    MplFigure,
-    Scenario,
-    Table,
-    Tables,
-)
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes, reach_of
 from bench.experiments.rows import select_rows
@@ -38,7 +27,7 @@ def build_curves(raw: Frame) -> Frame:
     return select_rows(compare_blocks(raw), "curves", COLUMNS)
 
 
-def draw_signatures(tables: Tables) -> MplFigure:
+def draw_signatures(tables: Tables) -> Drawing:
     """Median time with its interval, a panel per operation, a row per library and curve."""
     import pandas as pd
 

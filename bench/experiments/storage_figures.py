@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from bench.experiments.base import Frame, MplFigure, Tables
+from bench.experiments.base import Drawing, Frame, Tables
 
 _FILES: Final = {
     ("keeper", "ledger"): "keeper: ledger",
@@ -26,7 +26,7 @@ _GROUPS: Final = {
 _WAYS: Final = ("verify, whole", "restart, whole", "verify, pruned")
 
 
-def draw_growth(tables: Tables) -> MplFigure:
+def draw_growth(tables: Tables) -> Drawing:
     """Files over the chain's length; parts of a transaction, stacked."""
     from bench.report.style import new_figure
 
@@ -69,7 +69,7 @@ def _draw_parts(axis: Any, parts: Frame) -> None:
     axis.legend(loc="upper right")
 
 
-def draw_restart(tables: Tables) -> MplFigure:
+def draw_restart(tables: Tables) -> Drawing:
     """Time to load over length; bytes of a proof over the block's size."""
     from bench.report.style import markers, new_figure, palette
 

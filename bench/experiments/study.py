@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Scenario, Table, Tables
+from bench.experiments.base import Case, Column, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 
 
@@ -37,7 +37,7 @@ def build_study(raw: Frame) -> Frame:
     return frame[list(COLUMNS)].reset_index(drop=True)
 
 
-def draw_study(tables: Tables) -> MplFigure:
+def draw_study(tables: Tables) -> Drawing:
     """Coverage, false alarms and what was found, machine by machine, with two standard errors."""
     from bench.report.style import markers, new_figure, palette
 

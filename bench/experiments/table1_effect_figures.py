@@ -6,7 +6,7 @@ from typing import Any, Final
 from bench.analysis.message_models import MODELS
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, TERMS
-from bench.experiments.base import Frame, MplFigure, Tables
+from bench.experiments.base import Drawing, Frame, Tables
 from bench.experiments.table1_rows import ALONE, CALIBRATED, PAPER, PRINTED, REAL, SHARED, SOURCES, SUBSETS, WITHOUT_1
 
 #: Source and reading -> what a figure calls it.
@@ -21,7 +21,7 @@ _LINES: Final = {
 _SHOWN: Final = [name for name in MODELS if name != "mean"]
 
 
-def draw_shares(tables: Tables) -> MplFigure:
+def draw_shares(tables: Tables) -> Drawing:
     """Shares of R^2 as bars, and what a node more of each kind changes."""
     from bench.report.style import new_figure, palette
 
@@ -67,7 +67,7 @@ def _draw_forest(axis: Any, frame: Frame, lines: Mapping[tuple[str, str], str], 
     axis.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def draw_influence(tables: Tables) -> MplFigure:
+def draw_influence(tables: Tables) -> Drawing:
     """Studentised residuals over leverage, as printed and without row 1."""
     from scipy import stats
 
@@ -99,7 +99,7 @@ def draw_influence(tables: Tables) -> MplFigure:
     return figure
 
 
-def draw_models(tables: Tables) -> MplFigure:
+def draw_models(tables: Tables) -> Drawing:
     """Predictions of unseen rows against the printed ones, their errors, and the models' errors in each reading."""
     from bench.report.style import markers, new_figure, palette
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, find_pairs
-from bench.experiments.base import MplFigure, Tables
+from bench.experiments.base import Drawing, Tables
 
 #: Ours in transactions per second: column -> what the legend calls it.
 _OURS: Final = {"tx_per_s": "A machine per node", "shared_tx_per_s": "Shared cores", "net_tx_per_s": "Real networks"}
@@ -12,7 +12,7 @@ _NAMES: Final = ("paper", "calibrated", *_OURS)
 _PAPER: Final = "paper_tx_per_6min"
 
 
-def draw_main(tables: Tables) -> MplFigure:
+def draw_main(tables: Tables) -> Drawing:
     """The paper's throughput beside the calibrated one; what was computed and measured, on an axis of its own."""
     from bench.report.style import markers, new_figure, palette
 
@@ -41,7 +41,7 @@ def draw_main(tables: Tables) -> MplFigure:
     return figure
 
 
-def draw_kinds(tables: Tables) -> MplFigure:
+def draw_kinds(tables: Tables) -> Drawing:
     """Throughput over the number of nodes of each kind, as printed and ours."""
     from bench.report.style import new_figure, palette
 
@@ -77,7 +77,7 @@ def _draw_kind(axis: Any, counts: Any, values: Any, pairs: Any, colour: str, lab
     axis.plot(counts, values, "o", color=colour, markersize=3.5, label=label or None, alpha=0.8)
 
 
-def draw_cost(tables: Tables) -> MplFigure:
+def draw_cost(tables: Tables) -> Drawing:
     """CPU time and traffic per transaction by number of administrators."""
     from bench.report.style import new_figure, palette
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_matrix
-from bench.experiments.base import Case, Column, Experiment, Figure, Frame, MplFigure, Row, Scenario, Table, Tables
+from bench.experiments.base import Case, Column, Drawing, Experiment, Figure, Frame, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.rows import select_rows, to_frame
 
@@ -67,13 +67,13 @@ def _summarise(part: Frame) -> str:
     return ", ".join(found) or "–"
 
 
-def draw_tamper(tables: Tables) -> MplFigure:
+def draw_tamper(tables: Tables) -> Drawing:
     """Attacks on one ledger, by layer of protection."""
     frame = tables["tamper"]
     return draw_matrix(frame[frame["protection"].isin(LAYERS)])
 
 
-def draw_replicas(tables: Tables) -> MplFigure:
+def draw_replicas(tables: Tables) -> Drawing:
     """Rewritten suffixes, by replicas rewritten and keys stolen."""
     frame = tables["tamper_replicas"]
     frame = frame[frame["attack"].str.startswith("rewrite") & ~frame["protection"].str.contains(" stake ")]

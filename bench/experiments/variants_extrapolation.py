@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bench.experiments.base import Column, Figure, Frame, MplFigure, Table, Tables
+from bench.experiments.base import Column, Drawing, Figure, Frame, Table, Tables
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, in_order, name_rules
 
@@ -116,7 +116,7 @@ COLUMNS: Final = {
 }
 
 
-def draw_extrapolation(tables: Tables) -> MplFigure:
+def draw_extrapolation(tables: Tables) -> Drawing:
     """Simulated points, the model dashed through and beyond them, and the level of proof of stake."""
     from bench.report.style import COLOURS, new_figure
 

@@ -5,7 +5,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.factorial import HIGHER, REPEATS, RESIDUAL, decompose, keep_balanced, to_array
-from bench.experiments.base import Case, Column, Figure, Frame, MplFigure, Scenario, Table, Tables
+from bench.experiments.base import Case, Column, Drawing, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import CELL, describe_rule, list_rules, name_rule, rows_of
 
@@ -141,7 +141,7 @@ LEVEL_COLUMNS: Final = {
 }
 
 
-def draw_factors(tables: Tables) -> MplFigure:
+def draw_factors(tables: Tables) -> Drawing:
     """Stacked bars: of each response's variance, what each factor, the interactions and chance explain."""
     from bench.report.style import COLOURS, new_figure
 

@@ -3,14 +3,14 @@
 from itertools import cycle
 from typing import Final
 
-from bench.experiments.base import MplFigure, Tables
+from bench.experiments.base import Drawing, Tables
 from bench.experiments.variants_rows import BASE_SUITE, name_rules
 
 #: Line styles of the other rules, in their order: wide and pale below, or who lies below could not be seen.
 _LEVELS: Final = (("--", "black", 1.2), ("-", "#b0b0b0", 2.6), ("-.", "black", 0.9), (":", "black", 1.6))
 
 
-def draw_difficulty(tables: Tables) -> MplFigure:
+def draw_difficulty(tables: Tables) -> Drawing:
     """Throughput, latency and CPU over difficulty, with the other rules as levels."""
     from bench.report.style import markers, new_figure, palette
 
