@@ -216,6 +216,5 @@ EXPERIMENT: Final = Experiment(
             draw_course,
         ),
     ),
-    answer=answer,
-    weight=4.6,
+    answer=answer, weight=4.6,
 )  # fmt: skip

@@ -222,6 +222,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     declare_predictions,
-    needs_records=True,
-    weight=14.0,
+    needs_records=True, weight=14.0,
 )  # fmt: skip

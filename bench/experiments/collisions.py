@@ -233,6 +233,5 @@ EXPERIMENT: Final = Experiment(
             draw_birthday,
         ),
     ),
-    answer=answer,
-    weight=1.2,
+    answer=answer, weight=1.2,
 )  # fmt: skip

@@ -234,6 +234,5 @@ EXPERIMENT: Final = Experiment(
             draw_limit,
         ),
     ),
-    answer=answer,
-    weight=13.0,
+    answer=answer, weight=13.0,
 )  # fmt: skip

@@ -163,13 +163,8 @@ def declare_rules(times: Times) -> Iterator[Cell]:
 
 def declare_stakes(times: Times) -> Iterator[Cell]:
     """Which share of the stake fails counts, not how many administrators."""
-    for stakes, count in (
-        ((1, 1, 1, 2), 1),
-        ((2, 1, 1, 1), 1),
-        ((1, 3, 3, 3), 1),
-        ((1, 1, 1, 1, 1, 1, 4), 1),
-        ((4, 4, 4, 1, 1), 2),
-    ):
+    ones = ((1, 1, 1, 2), (2, 1, 1, 1), (1, 3, 3, 3), (1, 1, 1, 1, 1, 1, 4))
+    for stakes, count in (*((stakes, 1) for stakes in ones), ((4, 4, 4, 1, 1), 2)):
         size = len(stakes)
         is_tolerated = 3 * sum(stakes[size - count :]) < sum(stakes)
         yield Cell(
@@ -226,17 +221,16 @@ def declare_roles(times: Times) -> Iterator[Cell]:
                 counts=EVERYBODY, start=times.fault, end=times.heal, faults=faults,
                 expected=expect_crash(is_tolerated=2 * count < of, end=times.heal), claims=claims,
             )  # fmt: skip
-    first = node_id(Role.CONTRIBUTOR, 0)
-    yield Cell(
-        name="tree-root-crash", group="roles", fault="crash of the tree's root", count=1, counts=EVERYBODY,
-        dissemination=Dissemination.TREE, start=times.fault, end=times.heal, claims="C22, C23",
-        faults=crash((first,), times.fault, times.heal, times), expected=SAFE + LIVE,
+    first, others = (node_id(Role.CONTRIBUTOR, 0),), last_nodes(Role.CONTRIBUTOR, 3, 2)
+    tree = partial(Cell, group="roles", count=1, counts=EVERYBODY, dissemination=Dissemination.TREE,
+                   start=times.fault, end=times.heal, expected=SAFE + LIVE)  # fmt: skip
+    yield tree(
+        name="tree-root-crash", fault="crash of the tree's root", claims="C22, C23",
+        faults=crash(first, times.fault, times.heal, times),
     )  # fmt: skip
-    others = last_nodes(Role.CONTRIBUTOR, 3, 2)
-    yield Cell(
-        name="tree-root-cut-off", group="roles", fault="the tree's root cannot forward", count=1, counts=EVERYBODY,
-        dissemination=Dissemination.TREE, start=times.fault, end=times.heal, claims="C23",
-        faults=partition((first,), others, times.fault, times.heal), expected=SAFE + LIVE,
+    yield tree(
+        name="tree-root-cut-off", fault="the tree's root cannot forward", claims="C23",
+        faults=partition(first, others, times.fault, times.heal),
     )  # fmt: skip
 
 

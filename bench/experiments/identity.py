@@ -123,6 +123,5 @@ EXPERIMENT: Final = Experiment(
             keys=("name", "asker"), exact=("told", "answer_bytes"),
         ),
     ),
-    answer=answer,
-    weight=2.8,
+    answer=answer, weight=2.8,
 )  # fmt: skip

@@ -225,6 +225,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     declare_others,
-    needs_records=True,
-    weight=12.0,
+    needs_records=True, weight=12.0,
 )  # fmt: skip

@@ -95,16 +95,14 @@ EXPERIMENT: Final = Experiment(
             f"Time in each library, used as its documentation says, over this implementation's. {_WHAT} To check a "
             f"proof, ehrcore hashes the leaf, pymerkle is given its hash, merkletools needs none. {METHOD}",
             COLUMNS, partial(build_times, kind="libraries"),
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
         Table(
             "merkle_flat",
             "Time of this implementation's Merkle tree over that of one hash of all leaves. A tree costs more to "
             f"build; to check one leaf, a flat hash needs all others, a tree a few digests. {METHOD}",
             COLUMNS, partial(build_times, kind="flat"),
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
         Table(
             "merkle_sizes",

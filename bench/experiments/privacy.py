@@ -122,7 +122,5 @@ EXPERIMENT: Final = Experiment(
             draw_anonymity,
         ),
     ),
-    answer=answer,
-    needs_records=True,
-    weight=1.8,
+    answer=answer, needs_records=True, weight=1.8,
 )  # fmt: skip

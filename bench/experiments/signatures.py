@@ -1,5 +1,6 @@
 """What signing, verifying and loading a key cost, by curve and library."""
 
+from functools import partial
 from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
@@ -17,14 +18,9 @@ def declare_cases(scenario: Scenario) -> list[Case]:
     return declare_processes(scenario, "signatures", {"libraries": scenario.signatures.libraries}, share=0.5)
 
 
-def build_signatures(raw: Frame) -> Frame:
-    """Every library beside the default one, on the same curve."""
-    return select_rows(compare_blocks(raw), "libraries", COLUMNS)
-
-
-def build_curves(raw: Frame) -> Frame:
-    """secp256k1 in the default library beside P-256 there, and beside the library that is made for it."""
-    return select_rows(compare_blocks(raw), "curves", COLUMNS)
+def build_times(raw: Frame, kind: str) -> Frame:
+    """Every library beside the default one on the same curve; or secp256k1 there beside P-256 and a library for it."""
+    return select_rows(compare_blocks(raw), kind, COLUMNS)
 
 
 def draw_signatures(tables: Tables) -> Drawing:
@@ -77,17 +73,15 @@ EXPERIMENT: Final = Experiment(
             "signatures",
             f"Time in each library over that in the default library, on the same curve. {_WHAT} ecdsa is pure Python: "
             f"its version says whether it found faster integers. {METHOD}",
-            COLUMNS, build_signatures,
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            COLUMNS, partial(build_times, kind="libraries"),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
         Table(
             "signatures_curves",
             "Time on P-256 in the default library, and on secp256k1 in coincurve, which has no other curve, over that "
             f"on secp256k1 in the default library. {_WHAT} {METHOD}",
-            COLUMNS, build_curves,
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            COLUMNS, partial(build_times, kind="curves"),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
     ),
     (

@@ -122,7 +122,5 @@ EXPERIMENT: Final = Experiment(
             draw_restart,
         ),
     ),
-    answer=answer,
-    needs_records=True,
-    weight=2.0,
+    answer=answer, needs_records=True, weight=2.0,
 )  # fmt: skip

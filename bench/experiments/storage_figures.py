@@ -18,10 +18,7 @@ _GROUPS: Final = {
     "endorsements": "endorsements",
     "contracts' outcome": "approvals and outcome",
     "approvals": "approvals and outcome",
-    "header": "block: header, certificate, rest",
-    "certificate": "block: header, certificate, rest",
-    "verdicts and state": "block: header, certificate, rest",
-    "framing": "block: header, certificate, rest",
+    **dict.fromkeys(("header", "certificate", "verdicts and state", "framing"), "block: header, certificate, rest"),
 }
 _WAYS: Final = ("verify, whole", "restart, whole", "verify, pruned")
 

@@ -172,6 +172,5 @@ EXPERIMENT: Final = Experiment(
     ),
     declare_calibrated,
     answer,
-    needs_records=True,
-    weight=12.0,
+    needs_records=True, weight=12.0,
 )  # fmt: skip

@@ -240,6 +240,5 @@ EXPERIMENT: Final = Experiment(
             draw_replicas,
         ),
     ),
-    answer=answer,
-    weight=1.8,
+    answer=answer, weight=1.8,
 )  # fmt: skip

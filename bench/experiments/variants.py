@@ -202,7 +202,5 @@ EXPERIMENT: Final = Experiment(
         FACTORS_FIGURE,
         EXTRAPOLATION_FIGURE,
     ),
-    answer=answer,
-    needs_records=True,
-    weight=24.0,
+    answer=answer, needs_records=True, weight=24.0,
 )  # fmt: skip

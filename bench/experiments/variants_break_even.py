@@ -30,7 +30,10 @@ def build_break_even(raw: Frame) -> Frame:
     """Per suite, the difficulty above which proof of work takes more CPU than proof of stake, in three readings."""
     raw = in_order(raw)
     usable = raw[~raw["is_control"].astype(bool)]
-    found = {suite: _collect(group) for suite, group in usable.groupby("suite", sort=False)}
+    found = {
+        suite: [one for _, repeat in group.groupby("repeat") if (one := _break_even_of(repeat)) is not None]
+        for suite, group in usable.groupby("suite", sort=False)
+    }
     family = len(_READINGS) * sum(bool(repeats) for repeats in found.values())
     rows = []
     for suite, repeats in found.items():
@@ -50,14 +53,8 @@ def build_break_even(raw: Frame) -> Frame:
     return to_frame(rows, BREAK_EVEN_COLUMNS)
 
 
-def _collect(group: Frame) -> list[dict[str, float]]:
-    """All readings of each repeat that has stake, work and the single orderer."""
-    repeats = (_break_even_of(repeat) for _, repeat in group.groupby("repeat"))
-    return [found for found in repeats if found is not None]
-
-
 def _break_even_of(repeat: Frame) -> dict[str, float] | None:
-    """Break-even difficulties (bits) of one repeat, by reading; NaN where one has none."""
+    """Break-even difficulties (bits) of a repeat that has stake, work and the single orderer; NaN for no such bits."""
     by_rule = {rule: part for rule, part in repeat.groupby("rule")}  # noqa: C416 - pandas groups are not a mapping
     if not {"pos", "pow", "single"} <= set(by_rule):
         return None
