@@ -4,23 +4,18 @@ Bounds were fixed before (`bench.net.assault`); a node without its bounds is att
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.experiments.attacks import answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Drawing, Experiment, Figure, Frame, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
+from bench.experiments.rows import list_rows, select_rows, to_frame
 
 BOUNDED, UNBOUNDED = "bounded", "no bounds"
 FULL: Final = "all protections"
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """One network with bounds under all attacks, and one without under those that only bounds hold back."""
     from bench.net.assault import ASSAULTS
 
@@ -70,31 +65,22 @@ def describe_expected(attack: str, variant: str) -> str:
     )
 
 
-def build_abuse(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_abuse(raw: Frame) -> Frame:
     """A row per attack and variant."""
-    import pandas as pd
-
-    if "kind" not in raw:
-        return pd.DataFrame(columns=list(COLUMNS))
-    rows = [{str(key): value for key, value in row.items()} for row in raw[raw["kind"] == "abuse"].to_dict("records")]
     found = [
-        row | {"expected": describe_expected(row["attack"], row["variant"]), "holds": is_held(row)} for row in rows
+        row | {"expected": describe_expected(row["attack"], row["variant"]), "holds": is_held(row)}
+        for row in list_rows(raw[raw["kind"] == "abuse"] if "kind" in raw else raw)
     ]
-    frame = pd.DataFrame(found, columns=list(COLUMNS))
-    return frame.astype(dict.fromkeys(("tries", "answered", "throttled", "taken", "due", "lost"), int))
+    counted = ("tries", "answered", "throttled", "taken", "due", "lost")
+    return to_frame(found, COLUMNS).astype(dict.fromkeys(counted, int))
 
 
-def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_course(raw: Frame) -> Frame:
     """The honest visitor's throughput over time."""
-    import pandas as pd
-
-    if "kind" not in raw:
-        return pd.DataFrame(columns=list(COURSE_COLUMNS))
-    rows = raw[raw["kind"] == "course"].reindex(columns=list(COURSE_COLUMNS))
-    return rows.fillna({"under": ""}).reset_index(drop=True)
+    return select_rows(raw, "course", COURSE_COLUMNS).fillna({"under": ""})
 
 
-def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_course(tables: Tables) -> Drawing:
     """Throughput of the bounded network, each attack shaded and named."""
     from bench.report.style import COLOURS, new_figure
 
@@ -119,7 +105,7 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """Who was held back and how, and what the honest visitor kept."""
     frame = tables["abuse"]
     attacks = frame[(frame["attack"] != "none") & (frame["variant"] == BOUNDED)]
@@ -136,10 +122,8 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
         f"{slowest['latency_p50_ms']:.0f} ms ({slowest['attack']}), {before:.0f} ms before. The node's memory grew by "
         f"at most {attacks['rss_growth_mib'].max():.0f} MiB."
     )
-    lines = [
-        f"{int(attacks['holds'].sum())} of {len(attacks)} attacks stayed within the bounds that were fixed before.",
-        kept,
-    ]
+    held = int(attacks["holds"].sum())
+    lines = [f"{held} of {len(attacks)} attacks stayed within the bounds that were fixed before.", kept]
     weak = frame[(frame["variant"] == UNBOUNDED) & (frame["attack"] != "none")]
     if not weak.empty:
         free = ", ".join(weak.loc[weak["throttled"] == 0, "attack"])
@@ -155,14 +139,11 @@ _REASONS: Final = {
 }
 
 
-def list_bounded(frame: "pd.DataFrame") -> list[Row]:
+def list_bounded(frame: Frame) -> list[Row]:
     """Attacks on the bounded node; all tries of one that exceeds its bound succeed."""
-    rows = frame[(frame["variant"] == BOUNDED) & (frame["attack"] != "none")].to_dict("records")
-    return [
-        {"attack": row["attack"], "variant": row["variant"], "expected": "refused", "tries": row["tries"],
-         "succeeded": 0 if row["holds"] else row["tries"]}
-        for row in rows
-    ]  # fmt: skip
+    rows = frame[(frame["variant"] == BOUNDED) & (frame["attack"] != "none")].assign(expected="refused")
+    rows["succeeded"] = rows["tries"].where(~rows["holds"], 0)
+    return list_rows(rows[["attack", "variant", "expected", "tries", "succeeded"]])
 
 
 COLUMNS: Final = {
@@ -194,10 +175,7 @@ COURSE_COLUMNS: Final = {
     "commits_per_s": Column("Honest commits", "tx/s", ".0f"),
 }
 EXPERIMENT: Final = Experiment(
-    "abuse",
-    QUESTIONS["abuse"],
-    ("C14", "C18", "C26"),
-    declare_cases,
+    "abuse", QUESTIONS["abuse"], ("C14", "C18", "C26"), declare_cases,
     (
         Table(
             "abuse",
@@ -207,12 +185,10 @@ EXPERIMENT: Final = Experiment(
             "most 256 connections from an address, 512 in all, 0.2 s for headers and for a body "
             "(usual: 1,024, 4,096 and 10 s; small here, for attacks are short). No bounds: none of these; 'within its "
             "bound' is there that nothing holds the attack back. Memory: largest so far over that before all attacks.",
-            COLUMNS,
-            build_abuse,
+            COLUMNS, build_abuse,
             ("attack", "variant", "tries", "throttled", "how", "throughput_ratio", "latency_p50_ms", "rss_growth_mib",
              "holds"),
-            keys=("attack", "variant"),
-            exact=("holds",),
+            keys=("attack", "variant"), exact=("holds",),
             strongest=list_bounded,
         ),
         attack_table(
@@ -230,8 +206,7 @@ EXPERIMENT: Final = Experiment(
         Table(
             "abuse_course",
             "Honest commits per second over time, by quarter seconds, and the attack under way.",
-            COURSE_COLUMNS,
-            build_course,
+            COURSE_COLUMNS, build_course,
         ),
     ),
     (
@@ -241,6 +216,5 @@ EXPERIMENT: Final = Experiment(
             draw_course,
         ),
     ),
-    answer=answer,
-    weight=4.6,
+    answer=answer, weight=4.6,
 )  # fmt: skip

@@ -8,23 +8,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.agreement import LEAST_RHO, MEDIAN_ERROR, Factors, Summary, explain, fit_factors, summarise_errors
 from bench.analysis.knee import middle_of_networks
 from bench.experiments.agree_figures import FITTED, PREDICTED, draw_agreement
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Row, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import with_ends
 from bench.experiments.load_processes import COUNTS, NODE_COLUMNS
+from bench.experiments.rows import to_frame
 from ehrcore.drive.cost import CostModel
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """The real networks that costs are fitted on."""
     plan = scenario.agree
     return [
@@ -42,7 +39,7 @@ def _settings(topology: Sequence[int], repeat: int) -> Row:
     return {**dict(zip(COUNTS, topology, strict=True)), "repeat": repeat}
 
 
-def declare_predictions(scenario: "Scenario", rows: list[Row]) -> list[Case]:
+def declare_predictions(scenario: Scenario, rows: list[Row]) -> list[Case]:
     """Every other configuration, with costs fitted to the calibration's alone; and the calibration's own, for show."""
     measured = [row for row in rows if row["kind"] == "measured"]
     processes = [row for row in rows if row["kind"] == "process"]
@@ -50,17 +47,16 @@ def declare_predictions(scenario: "Scenario", rows: list[Row]) -> list[Case]:
         return []  # without one of them the fit would be another
     costs = CostModel(**measured[0]["costs"])
     fitted = {"factors": asdict(fit_factors(processes, costs)), "costs": asdict(costs)}
-    cases = []
+    cases: list[tuple[str, list[int], int, Row | None]] = []
     for row in measured:
-        topology = [row[name] for name in COUNTS]
-        held = {key: row[key] for key in _HELD}
-        settings = _settings(topology, row["repeat"]) | fitted | {"measured": held}
-        cases.append(Case(_label(FITTED, topology, row["repeat"]), "agree", settings))
+        topology, held = [row[name] for name in COUNTS], {key: row[key] for key in _HELD}
+        cases.append((FITTED, topology, row["repeat"], held))
     for repeat in range(scenario.agree.repeats):
-        for topology in scenario.agree.topologies:
-            settings = _settings(topology, repeat) | fitted | {"measured": None}
-            cases.append(Case(_label(PREDICTED, topology, repeat), "agree", settings))
-    return cases
+        cases += [(PREDICTED, topology, repeat, None) for topology in scenario.agree.topologies]
+    return [
+        Case(_label(use, topology, repeat), "agree", _settings(topology, repeat) | fitted | {"measured": held})
+        for use, topology, repeat, held in cases
+    ]
 
 
 #: What was measured of a network that is compared later.
@@ -68,10 +64,8 @@ _HELD: Final = ("net_per_s", "net_per_s_parts", "net_cpu_s_per_tx", "bottleneck"
                 "net_p50_ms", "net_p50_ms_parts")  # fmt: skip
 
 
-def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_agreement(raw: Frame) -> Frame:
     """A row per configuration, fitted ones first."""
-    import pandas as pd
-
     compared = raw[raw["kind"] == "compared"]
     compared = compared.assign(use=compared["case"].str.split("-").str[0])
     rows = []
@@ -85,10 +79,10 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
         row |= {"bottleneck": part["bottleneck"].iloc[0], "networks": len(part)}
         row["others_share"] = part["others_share"].max()
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return to_frame(rows, COLUMNS)
 
 
-def _compare(name: str, part: "pd.DataFrame") -> Row:
+def _compare(name: str, part: Frame) -> Row:
     """Both sides with the measured one's interval, and the error; it is the lowest for the highest measured value."""
     found, low, high = middle_of_networks(part[f"net_{name}"].astype(float).tolist(), part[f"net_{name}_parts"])
     predicted = part[f"predicted_{name}"].astype(float).median()
@@ -101,13 +95,9 @@ def _compare(name: str, part: "pd.DataFrame") -> Row:
 
 def _columns(name: str, title: str, unit: str, form: str) -> dict[str, Column]:
     return {
-        f"net_{name}": Column(f"{title}, measured", unit, form),
-        f"net_{name}_low": Column(f"{title}, measured, low", unit, form),
-        f"net_{name}_high": Column(f"{title}, measured, high", unit, form),
+        **with_ends(f"net_{name}", f"{title}, measured", unit, form),
         f"predicted_{name}": Column(f"{title}, predicted", unit, form),
-        f"{name}_error": Column(f"{title}, error", "", "+.0%"),
-        f"{name}_error_low": Column(f"{title}, error, low", "", "+.0%"),
-        f"{name}_error_high": Column(f"{title}, error, high", "", "+.0%"),
+        **with_ends(f"{name}_error", f"{title}, error", "", "+.0%"),
     }
 
 
@@ -126,10 +116,8 @@ COLUMNS: Final = {
 }
 
 
-def build_summary(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_summary(raw: Frame) -> Frame:
     """Median error and rank correlation over the predicted configurations, beside what is aimed at."""
-    import pandas as pd
-
     frame = build_agreement(raw)
     frame = frame[frame["use"] == PREDICTED]
     rows = []
@@ -141,7 +129,7 @@ def build_summary(raw: "pd.DataFrame") -> "pd.DataFrame":
         row: Row = {"quantity": quantity, "configurations": found.count, "error": found.error}
         row |= {"error_low": found.low, "error_high": found.high, "error_aim": aims[0], "rho": found.rho}
         rows.append(row | {"rho_aim": aims[1], "aim": _judge(found, *aims)})
-    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+    return to_frame(rows, SUMMARY_COLUMNS)
 
 
 def _judge(found: Summary, most_error: float, least_rho: float) -> str:
@@ -156,9 +144,7 @@ def _judge(found: Summary, most_error: float, least_rho: float) -> str:
 SUMMARY_COLUMNS: Final = {
     "quantity": Column("Quantity"),
     "configurations": Column("Configurations"),
-    "error": Column("Median error", "", ".0%"),
-    "error_low": Column("Median error, low", "", ".0%"),
-    "error_high": Column("Median error, high", "", ".0%"),
+    **with_ends("error", "Median error", "", ".0%"),
     "error_aim": Column("Aim, at most", "", ".0%"),
     "rho": Column("Spearman rho", "", ".2f"),
     "rho_aim": Column("Aim, at least", "", ".2f"),
@@ -166,13 +152,11 @@ SUMMARY_COLUMNS: Final = {
 }
 
 
-def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_costs(raw: Frame) -> Frame:
     """The fitted costs, and how well they explain the processor time that they were fitted to, and that of others."""
-    import pandas as pd
-
     compared = raw[raw["kind"] == "compared"].to_dict("records")
     if not compared:
-        return pd.DataFrame(columns=list(COST_COLUMNS))
+        return to_frame([], COST_COLUMNS)
     factors, costs = Factors(**compared[0]["factors"]), CostModel(**compared[0]["costs"])
     rows: list[tuple[Any, ...]] = [
         ("signatures, hashes and encoding, over the same on an idle machine", factors.crypto, ""),
@@ -187,10 +171,9 @@ def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
         records = [_drop_missing(row) for row in part.to_dict("records")]
         errors = [abs(explain(row, factors, costs) / row["cpu_cores"] - 1) for row in records if row["cpu_cores"]]
         if errors:
-            rows.append(
-                (f"error of a process's CPU from its counts, median, {what} networks", median(errors) * 100, "%")
-            )
-    return pd.DataFrame(rows, columns=list(COST_COLUMNS))
+            name = f"error of a process's CPU from its counts, median, {what} networks"
+            rows.append((name, median(errors) * 100, "%"))
+    return to_frame(rows, COST_COLUMNS)
 
 
 def _drop_missing(row: Mapping[Any, Any]) -> Row:
@@ -204,17 +187,13 @@ _STRICT: Final = (
     "afterwards. "
 )
 EXPERIMENT: Final = Experiment(
-    "agree",
-    QUESTIONS["agree"],
-    (),
-    declare_cases,
+    "agree", QUESTIONS["agree"], (), declare_cases,
     (
         Table(
             "agree_summary",
             "Simulated against measured. " + _STRICT + "Absolute errors of the predicted configurations, their median "
             "with its sign-test interval of 95 % where there are enough, and whether their order is right.",
-            SUMMARY_COLUMNS,
-            build_summary,
+            SUMMARY_COLUMNS, build_summary,
             ("quantity", "configurations", "error", "error_aim", "rho", "rho_aim", "aim"),
         ),
         Table(
@@ -223,8 +202,7 @@ EXPERIMENT: Final = Experiment(
             "process per node on the same cores). " + _STRICT + "Latency to a quorum, at a share of the predicted "
             "throughput. Intervals of 95 %: of networks where there are at least six, else of consecutive parts of one "
             "run, which do not show how networks differ.",
-            COLUMNS,
-            build_agreement,
+            COLUMNS, build_agreement,
             (*COUNTS, "use", "net_per_s", "predicted_per_s", "per_s_error", "net_p50_ms", "predicted_p50_ms",
              "p50_ms_error"),
         ),
@@ -232,8 +210,7 @@ EXPERIMENT: Final = Experiment(
             "agree_costs",
             "Measured unit costs, made those of busy nodes by four numbers that are fitted to the processor time of "
             "real processes (least squares of relative errors).",
-            COST_COLUMNS,
-            build_costs,
+            COST_COLUMNS, build_costs,
         ),
     ),
     (
@@ -245,6 +222,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     declare_predictions,
-    needs_records=True,
-    weight=14.0,
+    needs_records=True, weight=14.0,
 )  # fmt: skip

@@ -1,21 +1,17 @@
 """The figure of experiment agree, drawn from its table."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.agreement import MEDIAN_ERROR
+from bench.experiments.base import Drawing, Tables
 from bench.experiments.processes import reach_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 #: What the costs were fitted on, and what they were not: as tables and cases call it.
 FITTED: Final = "fitted"
 PREDICTED: Final = "predicted"
 
 
-def draw_agreement(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_agreement(tables: Tables) -> Drawing:
     """Predicted over measured, throughput and latency."""
     from bench.report.style import markers, new_figure, palette
 

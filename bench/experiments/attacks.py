@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from bench.experiments.base import Column, Row, Table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.experiments.base import Column, Frame, Row, Table
+from bench.experiments.rows import list_rows, to_frame
 
 #: What theory says of an attack: it is refused before it has an effect; it is found afterwards; nothing stops it.
 Expected = Literal["refused", "detected", "succeeds"]
@@ -111,13 +109,11 @@ def check_attacks(rows: Iterable[Row]) -> list[Row]:
     return [*listed, {"kind": "check", "check": name, "holds": not wrong}]
 
 
-def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
+def build_attacks(raw: Frame, group: str = "") -> Frame:
     """A row per attack, variant and protection: over several cases, sums of counts and the median of medians.
 
     Of rows with ``group`` in the column of that name alone, if it is given; `UNGROUPED` is for those without.
     """
-    import pandas as pd
-
     found = raw.reindex(columns=[*raw.columns, *({"kind", "group", *KEYS} - {*raw.columns})])
     if group:
         groups = found["group"].astype(object)
@@ -133,7 +129,7 @@ def build_attacks(raw: "pd.DataFrame", group: str = "") -> "pd.DataFrame":
             "note": "; ".join(dict.fromkeys(note for note in part["note"] if note)),
         }  # fmt: skip
         rows.append(row | {"holds": is_as_expected(row)})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return to_frame(rows, COLUMNS)
 
 
 def attack_table(
@@ -161,22 +157,18 @@ def attack_table(
     )  # fmt: skip
 
 
-def _select(frame: "pd.DataFrame", is_strongest: Callable[[Row], bool]) -> list[Row]:
-    return [row for row in _list(frame) if is_strongest(row)]
+def _select(frame: Frame, is_strongest: Callable[[Row], bool]) -> list[Row]:
+    return [row for row in list_rows(frame) if is_strongest(row)]
 
 
-def _list(frame: "pd.DataFrame") -> list[Row]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def answer_attacks(frame: "pd.DataFrame", reasons: Mapping[str, str] | None = None) -> list[str]:
+def answer_attacks(frame: Frame, reasons: Mapping[str, str] | None = None) -> list[str]:
     """What a table of attacks says: how many ended as theory says, which did not, what succeeded under what, and why.
 
     ``reasons`` are sentences by a part of the protection's name.
     """
     if frame.empty:
         return []
-    rows = _list(frame)
+    rows = list_rows(frame)
     wrong = [row for row in rows if not row["holds"]]
     tries = sum(row["tries"] for row in rows)
     held = f"{len(rows) - len(wrong)} of {len(rows)} combinations of attack, variant and protection"

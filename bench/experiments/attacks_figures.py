@@ -1,13 +1,10 @@
 """A matrix of attacks and protections: what succeeded, in colour and in words."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.attacks.birthday import MEAN_FACTOR
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Drawing, Frame, Tables
+from bench.experiments.processes import reach_of
 
 #: Outcome -> fill and text: Okabe and Ito's orange and blue, which colour-blind readers tell apart, and a light grey.
 _LOOKS: Final = {
@@ -18,7 +15,7 @@ _LOOKS: Final = {
 }
 
 
-def draw_matrix(frame: "pd.DataFrame", row_height_in: float = 0.17) -> "MplFigure":
+def draw_matrix(frame: Frame, row_height_in: float = 0.17) -> Drawing:
     """Rows are attacks, columns protections, cells what came of the tries under all variants, worst first.
 
     A cell that is not as theory says is black.
@@ -50,7 +47,7 @@ def draw_matrix(frame: "pd.DataFrame", row_height_in: float = 0.17) -> "MplFigur
     return figure
 
 
-def describe_cell(part: "pd.DataFrame") -> tuple[str, str]:
+def describe_cell(part: Frame) -> tuple[str, str]:
     """The outcome of some rows, which says how a cell looks, and the words in it."""
     succeeded, detected, tries = (int(part[name].sum()) for name in ("succeeded", "detected", "tries"))
     where = next((str(name).partition(" (and")[0] for name in part["where"] if name), "")
@@ -70,7 +67,7 @@ def _rectangle(x: int, y: int, fill: str) -> Any:
     return Rectangle((x - 0.49, y - 0.46), 0.98, 0.92, facecolor=fill, edgecolor="none")
 
 
-def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_birthday(tables: Tables) -> Drawing:
     """Mean tries of the searches by bits and protection with intervals, over theory below."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -87,8 +84,7 @@ def draw_birthday(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         style: dict[str, Any] = {"color": colours[name], "marker": shapes[name], "linestyle": "none"}
         # Beside each other only below, where the line is level: above, a place is a number of bits.
         upper.plot(part["bits"], part["ratio"] * part["theory"], label=name, alpha=0.8, **style)
-        reach = [part["ratio"] - part["ratio_low"], part["ratio_high"] - part["ratio"]]
-        lower.errorbar(spots, part["ratio"], yerr=reach, **style)
+        lower.errorbar(spots, part["ratio"], yerr=reach_of(part, "ratio"), **style)
     lower.axhline(1, color="black", linestyle="--", linewidth=0.8)
     upper.set(yscale="log", ylabel="Hashes until a collision")
     upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -6,16 +6,22 @@ tables; *draw* turns tables into figures.  The later stages never need the machi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+    from matplotlib import figure
 
-    from bench.scenario import Scenario
+    from bench import scenario
 
 #: One observation as it is written to ``raw/``: ``case``, ``status`` and whatever the engine measured.
 Row = dict[str, Any]
+#: Types by name alone: to import pandas or matplotlib takes a second, and scenarios know of experiments.
+Frame: TypeAlias = "pd.DataFrame"
+Drawing: TypeAlias = "figure.Figure"
+Scenario: TypeAlias = "scenario.Scenario"
+#: Tables as `tabulate` has built them, by name.
+Tables = Mapping[str, Frame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +91,13 @@ class Table:
     name: str
     caption: str
     columns: Mapping[str, Column]
-    build: Callable[["pd.DataFrame"], "pd.DataFrame"]
+    build: Callable[[Frame], Frame]
     highlights: tuple[str, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     keys: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     ordered: tuple[str, ...] = ()
-    strongest: "Callable[[pd.DataFrame], list[Row]] | None" = None
+    strongest: Callable[[Frame], list[Row]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Figure:
 
     name: str
     caption: str
-    draw: Callable[[Mapping[str, "pd.DataFrame"]], "MplFigure"]
+    draw: Callable[[Tables], Drawing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +123,10 @@ class Experiment:
     id: str
     question: str
     claims: tuple[str, ...]
-    cases: Callable[["Scenario"], list[Case]]
+    cases: Callable[[Scenario], list[Case]]
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...] = ()
-    follow_up: Callable[["Scenario", list[Row]], list[Case]] | None = None
-    answer: Callable[[Mapping[str, "pd.DataFrame"]], list[str]] | None = None
+    follow_up: Callable[[Scenario, list[Row]], list[Case]] | None = None
+    answer: Callable[[Tables], list[str]] | None = None
     needs_records: bool = False
     weight: float = 1.0

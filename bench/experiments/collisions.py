@@ -4,25 +4,20 @@ The pairs are data files that are checked by computation; a user's own come from
 ``collisions.pairs``).  What is beyond this machine is quoted from the literature, and scaled down on cut digests.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.attacks.birthday import MEAN_FACTOR
 from bench.experiments.attacks import answer_attacks, attack_table
 from bench.experiments.attacks_figures import draw_birthday, draw_matrix
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Drawing, Experiment, Figure, Frame, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
+from bench.experiments.columns import with_ends
+from bench.experiments.rows import select_rows, to_frame
 
 _LEAST_SEARCHES: Final = 2
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per variant with all pairs, one per size of the search, and the literature."""
     plan = scenario.collisions
     cases = [Case(f"pairs-{suite}", "collisions", {"suite": suite}) for suite in plan.suites]
@@ -33,31 +28,23 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [*cases, Case("costs", "collisions", {})]
 
 
-def _rows(raw: "pd.DataFrame", kind: str, columns: Mapping[str, Column]) -> "pd.DataFrame":
-    return raw[raw["kind"] == kind].reindex(columns=list(columns)).reset_index(drop=True)
-
-
-def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_pairs(raw: Frame) -> Frame:
     """A row per pair, and the variants in which it collides."""
-    import pandas as pd
-
     names = [*PAIR_COLUMNS, "variant", "collides"]
     pairs = raw[raw["kind"] == "pair"].reindex(columns=[name for name in names if name != "where"])
     rows = []
     for _, part in pairs.groupby("pair", sort=False):
         where = ", ".join(part["variant"][part["collides"].astype(bool)])
         rows.append({**part.iloc[0].to_dict(), "where": where or "none"})
-    frame = pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
-    return frame.astype({"size_bytes": int})
+    return to_frame(rows, PAIR_COLUMNS).astype({"size_bytes": int})
 
 
-def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_searches(raw: Frame) -> Frame:
     """A row per size and protection: tries against theory, with the exact interval that its distribution gives.
 
     Tries over 2^(n/2) follow Rayleigh's distribution, so the sum of their halved squares is gamma distributed.  The
     intervals of all rows hold together with 95 %.
     """
-    import pandas as pd
     from scipy import stats
 
     rows = []
@@ -68,20 +55,18 @@ def build_searches(raw: "pd.DataFrame") -> "pd.DataFrame":
         tries, count, bits = part["tries"].astype(float), len(part), int(part["bits"].iloc[0])
         total = float((tries**2).sum()) / 2 ** (bits + 1)
         low, high = (total / (stats.chi2.ppf(share, 2 * count) / 2) for share in (1 - tail, tail))
-        row: Row = {
+        rows.append({
             "bits": bits, "protection": protection, "searches": count, "tries": tries.mean(),
             "theory": MEAN_FACTOR * 2 ** (bits / 2), "ratio": (total / count) ** 0.5,
             "ratio_low": low**0.5, "ratio_high": high**0.5,
             "hashes_per_s": part["made"].sum() / part["seconds"].sum(),
-        }  # fmt: skip
-        rows.append(row)
-    return pd.DataFrame(rows, columns=list(SEARCH_COLUMNS))
+        })  # fmt: skip
+    return to_frame(rows, SEARCH_COLUMNS)
 
 
-def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_fit(raw: Frame) -> Frame:
     """How tries grow with bits: slope of their logarithm to base 2, over all searches; 95 % for all intervals."""
     import numpy as np
-    import pandas as pd
     from scipy import stats
 
     rows = []
@@ -94,17 +79,17 @@ def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
             "protection": protection, "searches": len(part), "exponent": fit.slope,
             "exponent_low": fit.slope - reach, "exponent_high": fit.slope + reach,
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(FIT_COLUMNS))
+    return to_frame(rows, FIT_COLUMNS)
 
 
-def build_costs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_costs(raw: Frame) -> Frame:
     """The literature beside the generic bound of the suite's digest."""
-    frame = _rows(raw, "cost", COST_COLUMNS)
+    frame = select_rows(raw, "cost", COST_COLUMNS)
     generic = {"md5": 64.0, "sha1": 80.0, "sha256": 128.0}
     return frame.assign(generic=frame["suite"].map(generic), with_prefix=frame["log2"])
 
 
-def draw_pairs(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_pairs(tables: Tables) -> Drawing:
     """What each pair does, by suite; checks of a record that only compare its digest stand together."""
     import pandas as pd
 
@@ -117,7 +102,7 @@ def draw_pairs(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return draw_matrix(frame.assign(protection=frame["variant"]).sort_values("attack", kind="stable"))
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """What the tables of attacks say, and how the search grows."""
     lines = [line for name in ("collisions", "collisions_ids") for line in _summarise(tables[name])]
     for _, row in tables["collisions_fit"].iterrows():
@@ -128,7 +113,7 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     return lines
 
 
-def _summarise(frame: "pd.DataFrame") -> list[str]:
+def _summarise(frame: Frame) -> list[str]:
     """The first lines of `answer_attacks`, and by variant how many of the attacks succeeded."""
     lines = [line for line in answer_attacks(frame) if not line.startswith("Succeeded")]
     for variant, part in frame.groupby("variant", sort=False):
@@ -162,17 +147,13 @@ SEARCH_COLUMNS: Final = {
     "searches": Column("Searches"),
     "tries": Column("Tries, mean", "", ".4g"),
     "theory": Column("Theory", "", ".4g"),
-    "ratio": Column("Over theory", "", ".3f"),
-    "ratio_low": Column("Over theory, low", "", ".3f"),
-    "ratio_high": Column("Over theory, high", "", ".3f"),
+    **with_ends("ratio", "Over theory", "", ".3f"),
     "hashes_per_s": Column("Hashes per second", "1/s", ".3g"),
 }
 FIT_COLUMNS: Final = {
     "protection": Column("Protection"),
     "searches": Column("Searches"),
-    "exponent": Column("Exponent", "1/bit", ".4f"),
-    "exponent_low": Column("Exponent, low", "1/bit", ".4f"),
-    "exponent_high": Column("Exponent, high", "1/bit", ".4f"),
+    **with_ends("exponent", "Exponent", "1/bit", ".4f"),
 }
 COST_COLUMNS: Final[dict[str, Any]] = {
     "suite": Column("Hash"),
@@ -183,10 +164,7 @@ COST_COLUMNS: Final[dict[str, Any]] = {
     "source": Column("Source"),
 }
 EXPERIMENT: Final = Experiment(
-    "collisions",
-    QUESTIONS["collisions"],
-    ("C04",),
-    declare_cases,
+    "collisions", QUESTIONS["collisions"], ("C04",), declare_cases,
     (
         attack_table(
             "collisions",
@@ -213,38 +191,31 @@ EXPERIMENT: Final = Experiment(
             "collisions_searches",
             "Measured: hashes tried until two digests of SHA-256, cut to so many bits, agree. Theory: "
             "sqrt(pi/2) 2^(n/2). Over theory: root mean squares, with exact intervals that hold together with 95 %.",
-            SEARCH_COLUMNS,
-            build_searches,
+            SEARCH_COLUMNS, build_searches,
             ("bits", "protection", "searches", "tries", "theory", "ratio", "ratio_low", "ratio_high"),
-            keys=("bits", "protection"),
-            exact=("tries",),
+            keys=("bits", "protection"), exact=("tries",),
         ),
         Table(
             "collisions_fit",
             "How the tries of all searches grow with the bits of the digest (least squares on their logarithms, with "
             "intervals that hold together with 95 %); theory says 0.5 per bit.",
-            FIT_COLUMNS,
-            build_fit,
+            FIT_COLUMNS, build_fit,
             tuple(FIT_COLUMNS),
-            keys=("protection",),
-            exact=("exponent",),
+            keys=("protection",), exact=("exponent",),
         ),
         Table(
             "collisions_costs",
             "From the literature, not measured: what a collision costs. A known prefix or key changes where the attack "
             "starts and not its cost; HMAC with a secret key is not attacked so, for its owner alone can search.",
-            COST_COLUMNS,
-            build_costs,
+            COST_COLUMNS, build_costs,
             ("suite", "attack", "log2", "with_prefix", "generic"),
         ),
         Table(
             "collisions_pairs",
             "The pairs: published ones, and those of the scenario's folder. All are checked by computation.",
-            PAIR_COLUMNS,
-            build_pairs,
+            PAIR_COLUMNS, build_pairs,
             ("pair", "pair_suite", "size_bytes", "is_extensible", "where"),
-            keys=("pair",),
-            exact=("where",),
+            keys=("pair",), exact=("where",),
         ),
     ),
     (
@@ -262,6 +233,5 @@ EXPERIMENT: Final = Experiment(
             draw_birthday,
         ),
     ),
-    answer=answer,
-    weight=1.2,
-)
+    answer=answer, weight=1.2,
+)  # fmt: skip

@@ -1,26 +1,19 @@
 """What hashing and signing cost in energy: processor time first, joules between bounds, measured or estimated."""
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.paired import AMOUNT, compare
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
+from bench.experiments.columns import BOUNDS, with_bounds, with_ends
 
 #: Group -> the operation that the others in it are compared with.
 BASES: Final = {"hash": "sha256", "signature": "sign"}
 _KEYS: Final = ["group", "operation", "is_control"]
-_BOUNDS: Final = ("low", "mid", "high")
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per repeat.  Where nothing counts energy, short windows serve as well, and leave time for repeats."""
     from bench.measure.energy import Meter
 
@@ -30,7 +23,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [Case(f"repeat-{repeat:02}", "energy", {"repeat": repeat, **settings}) for repeat in range(plan.repeats)]
 
 
-def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_energy(raw: Frame) -> Frame:
     """A row per operation: medians over windows, and processor time over the base's, repeat by repeat."""
     import pandas as pd
 
@@ -51,7 +44,7 @@ def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(rows)[list(COLUMNS)]
 
 
-def _describe_amounts(found: "pd.DataFrame") -> dict[str, Any]:
+def _describe_amounts(found: Frame) -> dict[str, Any]:
     """Per call: processor time of all windows; joules of the measured ones, of all if none is."""
     import pandas as pd
 
@@ -62,12 +55,12 @@ def _describe_amounts(found: "pd.DataFrame") -> dict[str, Any]:
     if is_measured.any() and reason:
         reason = f"{(~is_measured).sum()} of {len(found)} windows are left out: {reason}"
     row: dict[str, Any] = {"cpu_us": found["cpu_s_per_call"].median() * 1e6}
-    row |= {f"energy_uj_{bound}": (used[f"joules_{bound}"] / used["calls"]).median() * 1e6 for bound in _BOUNDS}
+    row |= {f"energy_uj_{bound}": (used[f"joules_{bound}"] / used["calls"]).median() * 1e6 for bound in BOUNDS}
     row["co2_ug"] = (pd.to_numeric(used["co2_g"]) / used["calls"]).median() * 1e6
     return row | {"energy_status": used["energy_status"].iloc[0], "energy_reason": reason, "windows": len(used)}
 
 
-def _compare(found: "pd.DataFrame", base: "pd.DataFrame | None", family: int) -> dict[str, Any]:
+def _compare(found: Frame, base: "Frame | None", family: int) -> dict[str, Any]:
     """Processor time over the base's; a repeat, with its two windows of each, is a cluster."""
     ours = _log_times(found)
     if base is None:
@@ -79,12 +72,12 @@ def _compare(found: "pd.DataFrame", base: "pd.DataFrame | None", family: int) ->
     return compare(clusters, family, is_control=is_control, words=AMOUNT).as_columns() | {"repeats": len(clusters)}
 
 
-def _log_times(found: "pd.DataFrame") -> dict[Any, float]:
+def _log_times(found: Frame) -> dict[Any, float]:
     """By repeat, the mean of the logarithms: what doubles one window and not the other counts half."""
     return {key: sum(map(math.log, times)) / len(times) for key, times in found.groupby("repeat")["cpu_s_per_call"]}
 
 
-def draw_energy(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_energy(tables: Tables) -> Drawing:
     """The range of joules of each operation, on a logarithmic axis."""
     from bench.report.style import new_figure, palette
 
@@ -108,13 +101,9 @@ COLUMNS: Final = {
     "operation": Column("Operation"),
     "is_control": Column("A/A control"),
     "cpu_us": Column("CPU", "µs/call", ".4g"),
-    "ratio": Column("CPU / base's", "", ".3f"),
-    "ratio_low": Column("CPU / base's, low", "", ".3f"),
-    "ratio_high": Column("CPU / base's, high", "", ".3f"),
+    **with_ends("ratio", "CPU / base's", "", ".3f"),
     "verdict": Column("CPU is"),
-    "energy_uj_low": Column("Energy, low", "µJ/call", ".3g"),
-    "energy_uj_mid": Column("Energy, mid", "µJ/call", ".3g"),
-    "energy_uj_high": Column("Energy, high", "µJ/call", ".3g"),
+    **with_bounds("energy_uj", "Energy,", "µJ/call", ".3g"),
     "energy_status": Column("Energy is"),
     "co2_ug": Column("CO2", "µg/call", ".3g"),
     "energy_reason": Column("Why not measured"),
@@ -124,10 +113,7 @@ COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "energy",
-    QUESTIONS["energy"],
-    ("C03",),
-    declare_cases,
+    "energy", QUESTIONS["energy"], ("C03",), declare_cases,
     (
         Table(
             "energy",
@@ -138,8 +124,7 @@ EXPERIMENT: Final = Experiment(
             "idle power, from low (highest idle power) to high (idle power included). Estimated: processor time "
             "times the scenario's range of watts for a busy core, so its ratios are those of processor time. CO2 only "
             "where the scenario states a factor for the grid.",
-            COLUMNS,
-            build_energy,
+            COLUMNS, build_energy,
             ("operation", "is_control", "cpu_us", "ratio", "verdict", "energy_uj_mid", "energy_status",
              "ratio_low", "ratio_high"),
             comparisons=(Comparison(("group", "operation")),),

@@ -4,80 +4,58 @@
 the cells that the scenario names (all with ``--engine net``).  `bench.experiments.faults_cells` says what a cell is.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Final
 
-from bench.experiments.base import Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Column, Experiment, Figure, Frame, Row, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.faults_cells import declare_cases
-from bench.experiments.faults_figures import draw_course, draw_limit
-from bench.experiments.faults_judge import (
-    CLAIM_COLUMNS,
-    answer,
-    build_claims,
-    is_expected,
-    list_runs,
-    summarise_outcomes,
-)
+from bench.experiments.faults_figures import REAL, SIMULATED, draw_course, draw_limit
+from bench.experiments.faults_judge import CLAIM_COLUMNS, answer, build_claims, is_expected, summarise_outcomes
+from bench.experiments.rows import list_rows, select_rows, to_frame
 from ehrcore.types import SECOND
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pandas as pd
-
-SIMULATED, REAL = "simulated", "real nodes"
 #: Columns that are the same in all runs of a cell.
 _KEYS: Final = ("engine", "cell", "group", "rule", "administrators", "fault", "count", "when", "expected")
+_PERCENTILES: Final = ("p50", "p95", "p99", "max")
 _MEDIANS: Final = (
     "before_per_s", "during_per_s", "dip_per_s", "late_per_s", "stall_s", "recovery_s", "settling_s",
-    "latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "latency_max_ms",
+    *(f"latency_{name}_ms" for name in _PERCENTILES),
 )  # fmt: skip
 _SUMS: Final = ("uncommitted", "waiting", "lost", "taken")
 
 
-def _select(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+def _select(raw: Frame, kind: str) -> Frame:
     """The rows of a kind; what is counted is a whole number again, which it is not beside rows that lack it."""
     rows = raw[raw["kind"] == kind]
     return rows.astype({name: int for name in ("administrators", "count") if rows[name].notna().all()})
 
 
-def _group(runs: "pd.DataFrame") -> "Iterator[tuple[Row, pd.DataFrame]]":
+def _group(runs: Frame) -> Iterator[tuple[Row, Frame]]:
     for _, part in runs.groupby(["engine", "cell"], sort=False):
         yield {name: part[name].iloc[0] for name in _KEYS}, part
 
 
-def _describe(runs: "pd.DataFrame") -> Row:
+def _describe(runs: Frame) -> Row:
     """What came of the runs of one cell: verdicts of all, medians, and what is counted over all."""
     numbers = runs.reindex(columns=[*_MEDIANS, *_SUMS]).astype(float)
     asked = numbers["before_per_s"].notna()  # of a fault that was there from the start nobody recovers
     row: Row = {
         "found": summarise_outcomes(runs),
-        "is_expected": all(map(is_expected, list_runs(runs))),
+        "is_expected": all(map(is_expected, list_rows(runs))),
         "runs": len(runs),
         "not_run": int(runs["planned"].iloc[0]) - len(runs),
         "not_recovered": int(numbers["recovery_s"][asked].isna().sum()) if asked.any() else None,
     }
     row |= {name: numbers[name].median() for name in _MEDIANS}
     row |= {name: int(numbers[name].sum()) if numbers[name].notna().any() else None for name in _SUMS}
-    bounds = {
-        name
-        for names in runs.reindex(columns=["latency_bounds"])["latency_bounds"].dropna()
-        for name in names.split(", ")
-    }
-    return row | {"bounds": ", ".join(name for name in ("p50", "p95", "p99", "max") if name in bounds)}
+    bounds = set(", ".join(runs.reindex(columns=["latency_bounds"])["latency_bounds"].dropna()).split(", "))
+    return row | {"bounds": ", ".join(name for name in _PERCENTILES if name in bounds)}
 
 
-def build_cells(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per simulated cell."""
-    return _build(raw, SIMULATED, COLUMNS)
-
-
-def build_real(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per cell of real nodes; none if nothing was measured."""
-    return _build(raw, REAL, REAL_COLUMNS)
-
-
-def _build(raw: "pd.DataFrame", engine: str, columns: dict[str, Column]) -> "pd.DataFrame":
+def build_cells(raw: Frame, engine: str, columns: Mapping[str, Column]) -> Frame:
+    """A row per cell of an engine; none if nothing was measured with it."""
     import pandas as pd
 
     runs = _select(raw, "cell")
@@ -87,28 +65,26 @@ def _build(raw: "pd.DataFrame", engine: str, columns: dict[str, Column]) -> "pd.
          "happened": part.get("happened", pd.Series([""])).iloc[0]}
         for keys, part in _group(runs)
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(columns))
+    return to_frame(rows, columns)
 
 
-def build_size(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_size(raw: Frame) -> Frame:
     """Claim C11: one faulty administrator of three and of four, side by side."""
-    import pandas as pd
-
     runs = _select(raw, "cell")
     is_asked = runs["administrators"].isin([3, 4]) & (runs["count"] == 1) & runs["group"].isin(["limit", "rules"])
     rows = [{**keys, **_describe(part)} for keys, part in _group(runs[is_asked & (runs["fault"] != "none")])]
-    frame = pd.DataFrame(rows, columns=list(SIZE_COLUMNS))
-    return frame.sort_values(["rule", "fault", "when", "administrators", "engine"], ignore_index=True)
+    order = ["rule", "fault", "when", "administrators", "engine"]
+    return to_frame(rows, SIZE_COLUMNS).sort_values(order, ignore_index=True)
 
 
-def build_controls(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_controls(raw: Frame) -> Frame:
     """A row per negative control."""
-    checks = _select(raw, "check").reindex(columns=[*CONTROL_COLUMNS, "holds"])
-    found = checks[checks["mutant"].notna()].assign(is_caught=checks["holds"].astype(bool))
-    return found[list(CONTROL_COLUMNS)].reset_index(drop=True)
+    checks = raw.reindex(columns=[*raw.columns, *({"mutant", "holds"} - {*raw.columns})])
+    checks = checks[checks["mutant"].notna()].assign(is_caught=checks["holds"])
+    return select_rows(checks, "check", CONTROL_COLUMNS, {"is_caught": bool})
 
 
-def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_course(raw: Frame) -> Frame:
     """Throughput over time of every cell: the median of its runs, and the least and the most."""
     bins = _select(raw, "course").assign(**{f"{name}_s": raw[f"{name}_ns"] / SECOND for name in ("fault", "heal")})
     keys = ["engine", "cell", "offered_per_s", "load_s", "fault_s", "heal_s", "at_s"]
@@ -126,10 +102,7 @@ _NUMBERS: Final = {
     "stall_s": Column("Longest stall", "s", ".2f"),
     "recovery_s": Column("Time to recover", "s", ".2f"),
     "not_recovered": Column("Not recovered", "runs", "d"),
-    "latency_p50_ms": Column("Latency p50", "ms", ".0f"),
-    "latency_p95_ms": Column("Latency p95", "ms", ".0f"),
-    "latency_p99_ms": Column("Latency p99", "ms", ".0f"),
-    "latency_max_ms": Column("Latency max", "ms", ".0f"),
+    **{f"latency_{name}_ms": Column(f"Latency {name}", "ms", ".0f") for name in _PERCENTILES},
     "bounds": Column("Lower bounds"),
     "uncommitted": Column("Censored", "tx", "d"),
     "settling_s": Column("Settled after all were back", "s", ".2f"),
@@ -139,11 +112,7 @@ _NUMBERS: Final = {
     "runs": Column("Runs"),
     "not_run": Column("Runs void or missing"),
 }
-_VERDICTS: Final = {
-    "expected": Column("Expected"),
-    "found": Column("Found"),
-    "is_expected": Column("As expected"),
-}
+_VERDICTS: Final = {"expected": Column("Expected"), "found": Column("Found"), "is_expected": Column("As expected")}
 _WHAT: Final = {
     "rule": Column("Rule"),
     "administrators": Column("Administrators"),
@@ -201,72 +170,52 @@ _TERMS: Final = (
     "(until then a stall counts that goes on). Afterwards all that was down or cut comes back; lost is what an agent "
     "had acknowledged (visitors' transactions and evidence), no agent keeps any more and some ledger lacks. "
 )
-_SHOWN: Final = (
-    "administrators",
-    "fault",
-    "count",
-    "found",
-    "is_expected",
-    "dip_per_s",
-    "stall_s",
-    "recovery_s",
-    "lost",
-)
+_SHOWN: Final = ("administrators", "fault", "count", "found", "is_expected", "dip_per_s", "stall_s", "recovery_s",
+                 "lost")  # fmt: skip
 EXPERIMENT: Final = Experiment(
-    "faults",
-    QUESTIONS["faults"],
-    ("C09", "C10", "C11", "C22", "C23"),
-    declare_cases,
+    "faults", QUESTIONS["faults"], ("C09", "C10", "C11", "C22", "C23"), declare_cases,
     (
         Table(
             "faults",
             _SIMULATED + _TERMS + "Expected of proof of stake with a quorum q of n: live if at most n - q fail, safe "
             "if fewer than 2 q - n lie, nothing beyond. A run ends at the first "
             "violation, and of one there are counts up to then alone. Medians over seeds; transactions are summed.",
-            COLUMNS,
-            build_cells,
+            COLUMNS, partial(build_cells, engine=SIMULATED, columns=COLUMNS),
             (*_SHOWN, "when"),
-            keys=("cell",),
-            exact=("found", "is_expected"),
+            keys=("cell",), exact=("found", "is_expected"),
         ),
         Table(
             "faults_c11",
             "One faulty administrator of three and of four (claim C11). " + _SIMULATED + _REAL + "Medians over runs.",
-            SIZE_COLUMNS,
-            build_size,
+            SIZE_COLUMNS, build_size,
         ),
         Table(
             "faults_net",
             _REAL + _TERMS + "Safe: after the run, the ledgers of all contributors and of the first coordinator hold "
             "the same blocks, one of them replayed from genesis, each transaction once. Medians over networks.",
-            REAL_COLUMNS,
-            build_real,
+            REAL_COLUMNS, partial(build_cells, engine=REAL, columns=REAL_COLUMNS),
             _SHOWN,
         ),
         Table(
             "faults_claims",
             "What the runs of all tables say of the paper's claims. Live: commits go on while the fault is there. "
             "Where nothing is promised, what is found counts as expected.",
-            CLAIM_COLUMNS,
-            build_claims,
+            CLAIM_COLUMNS, build_claims,
             ("claim", "runs", "as_expected", "violated", "lost"),
         ),
         Table(
             "faults_controls",
             "Negative controls: bugs planted in the rules, and one liar too many, under schedules made for them or "
             "found among random ones. Simulated. An experiment that misses one proves nothing.",
-            CONTROL_COLUMNS,
-            build_controls,
+            CONTROL_COLUMNS, build_controls,
             ("mutant", "found", "schedule", "is_caught"),
-            keys=("mutant",),
-            exact=("is_caught",),
+            keys=("mutant",), exact=("is_caught",),
         ),
         Table(
             "faults_course",
             "Throughput over time, by half seconds: the median of each cell's runs, the least and the most. "
             "The instants of fault and heal are those planned.",
-            COURSE_COLUMNS,
-            build_course,
+            COURSE_COLUMNS, build_course,
         ),
     ),
     (
@@ -285,6 +234,5 @@ EXPERIMENT: Final = Experiment(
             draw_limit,
         ),
     ),
-    answer=answer,
-    weight=13.0,
+    answer=answer, weight=13.0,
 )  # fmt: skip

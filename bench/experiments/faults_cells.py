@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bench.analysis.recovery import HALTED, LIVE, STALLED
-from bench.experiments.base import Case
+from bench.experiments.base import Case, Scenario
 from ehrcore.faults.mutants import MUTANTS
 from ehrcore.faults.plan import (
     Behaviour,
@@ -33,7 +33,6 @@ from ehrcore.types import MILLISECOND, SECOND, Role, node_id
 
 if TYPE_CHECKING:
     from bench.net.sections import Faults
-    from bench.scenario import Scenario
 
 #: Nodes of each role where administrators fail, and where others do; policies are majorities.
 GRID: Final = {"agents": 1, "coordinators": 1, "contributors": 2}
@@ -164,13 +163,8 @@ def declare_rules(times: Times) -> Iterator[Cell]:
 
 def declare_stakes(times: Times) -> Iterator[Cell]:
     """Which share of the stake fails counts, not how many administrators."""
-    for stakes, count in (
-        ((1, 1, 1, 2), 1),
-        ((2, 1, 1, 1), 1),
-        ((1, 3, 3, 3), 1),
-        ((1, 1, 1, 1, 1, 1, 4), 1),
-        ((4, 4, 4, 1, 1), 2),
-    ):
+    ones = ((1, 1, 1, 2), (2, 1, 1, 1), (1, 3, 3, 3), (1, 1, 1, 1, 1, 1, 4))
+    for stakes, count in (*((stakes, 1) for stakes in ones), ((4, 4, 4, 1, 1), 2)):
         size = len(stakes)
         is_tolerated = 3 * sum(stakes[size - count :]) < sum(stakes)
         yield Cell(
@@ -227,21 +221,20 @@ def declare_roles(times: Times) -> Iterator[Cell]:
                 counts=EVERYBODY, start=times.fault, end=times.heal, faults=faults,
                 expected=expect_crash(is_tolerated=2 * count < of, end=times.heal), claims=claims,
             )  # fmt: skip
-    first = node_id(Role.CONTRIBUTOR, 0)
-    yield Cell(
-        name="tree-root-crash", group="roles", fault="crash of the tree's root", count=1, counts=EVERYBODY,
-        dissemination=Dissemination.TREE, start=times.fault, end=times.heal, claims="C22, C23",
-        faults=crash((first,), times.fault, times.heal, times), expected=SAFE + LIVE,
+    first, others = (node_id(Role.CONTRIBUTOR, 0),), last_nodes(Role.CONTRIBUTOR, 3, 2)
+    tree = partial(Cell, group="roles", count=1, counts=EVERYBODY, dissemination=Dissemination.TREE,
+                   start=times.fault, end=times.heal, expected=SAFE + LIVE)  # fmt: skip
+    yield tree(
+        name="tree-root-crash", fault="crash of the tree's root", claims="C22, C23",
+        faults=crash(first, times.fault, times.heal, times),
     )  # fmt: skip
-    others = last_nodes(Role.CONTRIBUTOR, 3, 2)
-    yield Cell(
-        name="tree-root-cut-off", group="roles", fault="the tree's root cannot forward", count=1, counts=EVERYBODY,
-        dissemination=Dissemination.TREE, start=times.fault, end=times.heal, claims="C23",
-        faults=partition((first,), others, times.fault, times.heal), expected=SAFE + LIVE,
+    yield tree(
+        name="tree-root-cut-off", fault="the tree's root cannot forward", claims="C23",
+        faults=partition(first, others, times.fault, times.heal),
     )  # fmt: skip
 
 
-def declare_cells(scenario: "Scenario") -> list[Cell]:
+def declare_cells(scenario: Scenario) -> list[Cell]:
     """Every cell that is simulated."""
     plan, times = scenario.faults, read_times(scenario.faults)
     limit = declare_limit(plan.administrators, times)
@@ -249,7 +242,7 @@ def declare_cells(scenario: "Scenario") -> list[Cell]:
     return [cell for cell in every if cell.group in plan.groups]
 
 
-def declare_real(scenario: "Scenario") -> dict[str, Cell]:
+def declare_real(scenario: Scenario) -> dict[str, Cell]:
     """The cells that real nodes can be given, by name: those whose faults are crashes, pauses and cuts alone.
 
     What is down for good for the simulator is so here, too: it is started again after the measurement.
@@ -263,7 +256,7 @@ def _is_real(fault: Fault) -> bool:
     return isinstance(fault, Crash | Pause | Cut) and not getattr(fault, "is_torn", False)
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Controls, each cell once, real networks, the other seeds: a run that is cut short has something of all."""
     plan, cells, real = scenario.faults, declare_cells(scenario), declare_real(scenario)
     simulated = [

@@ -1,11 +1,8 @@
 """The figures of experiment faults, drawn from its tables."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Drawing, Frame, Tables
 
 SIMULATED, REAL = "simulated", "real nodes"
 #: The axis ends at so many times the offered load, or a peak of what had piled up would hide all else.
@@ -23,7 +20,7 @@ _LINES: Final = ("commits_per_s", "commits_per_s_low", "commits_per_s_high")
 _FAULTS: Final = {"crash": "crashed", "equivocate": "equivocating"}
 
 
-def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_course(tables: Tables) -> Drawing:
     """A panel for each of six cells, simulated and real; a cell that was not run has an empty one."""
     from bench.report.style import new_figure, palette
 
@@ -55,7 +52,7 @@ def draw_course(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def _draw_line(axis: Any, part: "pd.DataFrame", name: str, colour: str) -> None:
+def _draw_line(axis: Any, part: Frame, name: str, colour: str) -> None:
     if part.empty:
         return
     begins = part["at_s"].tolist()
@@ -67,7 +64,7 @@ def _draw_line(axis: Any, part: "pd.DataFrame", name: str, colour: str) -> None:
         axis.fill_between(edges, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
 
 
-def draw_limit(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_limit(tables: Tables) -> Drawing:
     """Throughput under the fault over the share of the faulty, a panel for when it began, a colour for each size."""
     from bench.report.style import markers, new_figure, palette
 

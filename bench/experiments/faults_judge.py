@@ -2,14 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.recovery import LIVE
-from bench.experiments.base import Column, Row
+from bench.experiments.base import Column, Frame, Tables
 from bench.experiments.faults_cells import MAY_STALL, OPEN, SAFE
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.experiments.rows import list_rows, to_frame
 
 HELD: Final = "held"
 
@@ -30,14 +28,9 @@ def is_expected(run: Mapping[str, Any]) -> bool:
     return run["expected"] in {MAY_STALL, name_outcome(run)}
 
 
-def list_runs(runs: "pd.DataFrame") -> list[Row]:
-    """The rows of a frame."""
-    return [{str(name): value for name, value in run.items()} for run in runs.to_dict("records")]
-
-
-def summarise_outcomes(runs: "pd.DataFrame") -> str:
+def summarise_outcomes(runs: Frame) -> str:
     """The outcomes of several runs, the commonest first, with how many each if they differ."""
-    counts = Counter(name_outcome(run) for run in list_runs(runs))
+    counts = Counter(name_outcome(run) for run in list_rows(runs))
     if len(counts) == 1:
         return next(iter(counts))
     return "; ".join(f"{outcome} ({count})" for outcome, count in counts.most_common())
@@ -56,10 +49,8 @@ CLAIM_COLUMNS: Final = {
 }
 
 
-def build_claims(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_claims(raw: Frame) -> Frame:
     """A row per claim: the runs that bear on it, and what they say, in a sentence of their own numbers."""
-    import pandas as pd
-
     runs = raw[raw["kind"] == "cell"]
     rows = []
     for claim, answer in _ANSWERS.items():
@@ -69,22 +60,22 @@ def build_claims(raw: "pd.DataFrame") -> "pd.DataFrame":
         promised = part[part["expected"] != OPEN]
         rows.append({
             "claim": claim, "cells": part["cell"].nunique(), "runs": len(part),
-            "as_expected": sum(is_expected(run) for run in list_runs(part)),
+            "as_expected": sum(is_expected(run) for run in list_rows(part)),
             "violated": int((promised["safety"] != HELD).sum()), "lost": int(promised["lost"].sum()),
             "answer": answer(part),
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
+    return to_frame(rows, CLAIM_COLUMNS)
 
 
-def _is_live(runs: "pd.DataFrame") -> str:
+def _is_live(runs: Frame) -> str:
     """'yes' if every run was safe and live, 'no' if none was."""
-    good = sum(name_outcome(run) == SAFE + LIVE for run in list_runs(runs))
-    return (
-        "not run" if runs.empty else "yes" if good == len(runs) else "no" if not good else f"in {good} of {len(runs)}"
-    )
+    good = sum(name_outcome(run) == SAFE + LIVE for run in list_rows(runs))
+    if runs.empty:
+        return "not run"
+    return "yes" if good == len(runs) else f"in {good} of {len(runs)}" if good else "no"
 
 
-def _answer_harm(runs: "pd.DataFrame") -> str:
+def _answer_harm(runs: Frame) -> str:
     within = runs[runs["expected"].str.startswith(SAFE)]
     beyond = runs[runs["expected"] == OPEN]
     return (
@@ -94,7 +85,7 @@ def _answer_harm(runs: "pd.DataFrame") -> str:
     )
 
 
-def _answer_centre(runs: "pd.DataFrame") -> str:
+def _answer_centre(runs: Frame) -> str:
     one = runs[runs["rule"] == "single"]
     ledgers = runs[runs["fault"] == "crash of contributors"]
     some = ledgers[ledgers["count"] < ledgers["contributors"]]
@@ -105,7 +96,7 @@ def _answer_centre(runs: "pd.DataFrame") -> str:
     )
 
 
-def _answer_size(runs: "pd.DataFrame") -> str:
+def _answer_size(runs: Frame) -> str:
     grid = runs[(runs["group"] == "limit") & (runs["count"] == 1)]
     words = []
     for size in (3, 4):
@@ -118,15 +109,13 @@ def _answer_size(runs: "pd.DataFrame") -> str:
     return "safe and live? " + "; ".join(words)
 
 
-def _answer_ledger(runs: "pd.DataFrame") -> str:
+def _answer_ledger(runs: Frame) -> str:
     down = runs[runs["fault"] == "crash of contributors"]
-    return (
-        f"with up to all contributors down and back: {int(down['lost'].sum())} of {int(down['taken'].sum())} "
-        f"transactions lost"
-    )
+    lost, taken = (int(down[name].sum()) for name in ("lost", "taken"))
+    return f"with up to all contributors down and back: {lost} of {taken} transactions lost"
 
 
-def _answer_tree(runs: "pd.DataFrame") -> str:
+def _answer_tree(runs: Frame) -> str:
     words = [
         f"{fault}: longest stall {part['stall_s'].median():.1f} s, {summarise_outcomes(part)}"
         for fault, part in runs.groupby("fault", sort=False)
@@ -134,7 +123,7 @@ def _answer_tree(runs: "pd.DataFrame") -> str:
     return "; ".join(words)
 
 
-_ANSWERS: Final[dict[str, Callable[["pd.DataFrame"], str]]] = {
+_ANSWERS: Final[dict[str, Callable[[Frame], str]]] = {
     "C09": _answer_harm,
     "C10": _answer_centre,
     "C11": _answer_size,
@@ -143,15 +132,15 @@ _ANSWERS: Final[dict[str, Callable[["pd.DataFrame"], str]]] = {
 }
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """The claims' answers, the cells that ended otherwise than they had to, and whether the controls were caught."""
     cells = [tables[name] for name in ("faults", "faults_net")]
     others = [
         f"{row['cell']} ({row['found']})"
         for frame in cells
-        for row in list_runs(frame[~frame["is_expected"].astype(bool)])
+        for row in list_rows(frame[~frame["is_expected"].astype(bool)])
     ]
-    lines = [f"{row['claim']}: {row['answer']}." for row in list_runs(tables["faults_claims"])]
+    lines = [f"{row['claim']}: {row['answer']}." for row in list_rows(tables["faults_claims"])]
     lines += [f"Not as expected: {', '.join(others)}."] if others else []
     caught = tables["faults_controls"]["is_caught"]
     return lines + ([f"Negative controls: {caught.sum()} of {len(caught)} caught."] if len(caught) else [])

@@ -1,31 +1,26 @@
 """End to end: records through all five roles into ledgers on disk, which are opened again and checked."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Case, Column, Experiment, Table
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
+from bench.experiments.base import Case, Column, Experiment, Frame, Scenario, Table
+from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.rows import select_rows
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """One run, which the engine repeats once to compare."""
     del scenario
     return [Case("end-to-end", "framework")]
 
 
-def build_checks(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_checks(raw: Frame) -> Frame:
     """Every check with both sides."""
-    frame = raw[raw["kind"] == "check"][list(CHECK_COLUMNS)].reset_index(drop=True)
-    return frame.astype({"holds": bool})
+    return select_rows(raw, "check", CHECK_COLUMNS, {"holds": bool})
 
 
-def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_roles(raw: Frame) -> Frame:
     """Counted work by role."""
-    frame = raw[raw["kind"] == "role"][list(ROLE_COLUMNS)].reset_index(drop=True)
-    return frame.astype({"nodes": int, "ledgers": int, "kept_bytes": int})
+    return select_rows(raw, "role", ROLE_COLUMNS, dict.fromkeys(("nodes", "ledgers", "kept_bytes"), int))
 
 
 CHECK_COLUMNS: Final = {
@@ -46,31 +41,25 @@ ROLE_COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "framework",
-    "Do records go through all five roles into a ledger that verifies, the same way twice?",
-    ("C13", "C14", "C21", "C24", "C27", "C31", "C38", "C42"),
-    declare_cases,
+    "framework", QUESTIONS["framework"], ("C13", "C14", "C21", "C24", "C27", "C31", "C38", "C42"), declare_cases,
     (
         Table(
             "framework_checks",
             "The framework end to end with real signatures, unequal stakes, SQLite ledgers and every message through "
             "its bytes; simulated network and time. Each line compares what must be with what was found in "
             "the run or, for ledgers and proofs, in the ledger files.",
-            CHECK_COLUMNS,
-            build_checks,
+            CHECK_COLUMNS, build_checks,
             ("check", "found", "holds"),
-            keys=("check",),
-            exact=("holds",),
+            keys=("check",), exact=("holds",),
         ),
         Table(
             "framework_roles",
             "Counted operations of one node per transaction, by role, and the size of what it keeps on disk. "
             "Signatures that a node has verified before count once. An administrator is asked to keep the last "
             "hash alone.",
-            ROLE_COLUMNS,
-            build_roles,
+            ROLE_COLUMNS, build_roles,
             ("role", "nodes", "signs_per_tx", "verifies_per_tx", "hashes_per_tx", "kept_bytes"),
         ),
     ),
     needs_records=True,
-)
+)  # fmt: skip

@@ -1,27 +1,20 @@
 """Whether the measuring engine finds what is planted, and nothing else; and what it adds to what it measures."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
 from bench.analysis.paired import HOLDS
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.processes import METHOD, declare_processes, reach_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Fresh processes, each with all that is planted."""
     return declare_processes(scenario, "harness", {}, share=6)
 
 
-def build_harness(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_harness(raw: Frame) -> Frame:
     """What was planted, what had to come out and what came out; and the loop around no call at all."""
     frame = compare_blocks(raw, with_harness=True)
     control = frame["is_control"]
@@ -35,7 +28,7 @@ def build_harness(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame.reindex(columns=list(COLUMNS))
 
 
-def draw_harness(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_harness(tables: Tables) -> Drawing:
     """What was found, with its interval, beside what was planted."""
     from bench.analysis.paired import MIN_EFFECT
     from bench.report.style import COLOURS, new_figure
@@ -49,11 +42,8 @@ def draw_harness(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     reach = [100 * part for part in reach_of(frame, "ratio")]
     axes.errorbar(100 * (frame["ratio"] - 1), spots, xerr=reach, fmt="o", color=COLOURS[0], label="found")
     axes.plot(100 * (frame["planted"] - 1), spots, "x", color=COLOURS[1], label="planted (work)")
-    axes.set_yticks(
-        spots, [f"{name}\n({verdict})" for name, verdict in zip(frame["variant"], frame["verdict"], strict=True)]
-    )
-    axes.set(xlabel="Change of the time [%]")
-    axes.set_ylim(len(frame) - 0.5, -0.5)
+    axes.set_yticks(spots, frame["variant"] + "\n(" + frame["verdict"] + ")")
+    axes.set(xlabel="Change of the time [%]", ylim=(len(frame) - 0.5, -0.5))
     figure.legend(loc="outside upper right", ncols=2)
     return figure
 
@@ -71,30 +61,16 @@ COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "harness",
-    QUESTIONS["harness"],
-    (),
-    declare_cases,
+    "harness", QUESTIONS["harness"], (), declare_cases,
     (
         Table(
             "harness",
             "SHA-256 of the paper's block (30,720 bytes) beside messages whose work differs by a known number of "
             "compressions: the engine has to call 3.1 % slower and faster, and 0.4 % and nothing at all 'unresolved'. "
             f"'nothing' is the engine's loop around no call: what it adds to each call that it times. {METHOD}",
-            COLUMNS,
-            build_harness,
-            (
-                "variant",
-                "planted",
-                "ratio",
-                "ratio_low",
-                "ratio_high",
-                "verdict",
-                "expected",
-                "is_right",
-                "covers_planted",
-                "harness_share",
-            ),
+            COLUMNS, build_harness,
+            ("variant", "planted", "ratio", "ratio_low", "ratio_high", "verdict", "expected", "is_right",
+             "covers_planted", "harness_share"),
             comparisons=(Comparison(("variant", "size_bytes")),),
         ),
     ),
@@ -107,4 +83,4 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     weight=4.5,
-)
+)  # fmt: skip

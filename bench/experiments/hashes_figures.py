@@ -1,14 +1,13 @@
 """Figures of the experiment `hashes`: throughput by size, and times over SHA-256's, a panel per set of instructions."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.experiments.base import Drawing, Frame, Tables
 from bench.experiments.processes import reach_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as MplFigure
 
 #: The paper's block of fifteen transactions, in bytes.
 BLOCK_BYTES: Final = 30_720
@@ -18,7 +17,7 @@ DEFAULT: Final = "hashlib"
 GREY: Final = "#7f7f7f"
 
 
-def draw_throughput(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_throughput(tables: Tables) -> Drawing:
     """Throughput by message size in `hashlib` (BLAKE3 in its own package), a line per function."""
     import pandas as pd
 
@@ -41,23 +40,16 @@ def draw_throughput(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axes.set_xticks(sizes, [name_size(size) for size in sizes])
         axes.set_xticks([], minor=True)
     panels[0][0].set_ylabel("Throughput [GB/s]")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(suites))
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(suites))
     return figure
 
 
-def _draw_line(axes: "Axes", line: "pd.DataFrame", suite: str, **style: Any) -> None:
+def _draw_line(axes: "Axes", line: Frame, suite: str, **style: Any) -> None:
     if line.empty:
         return
     is_weak = bool(line["is_weak"].iloc[0])
-    axes.errorbar(
-        line["size_bytes"],
-        line["gigabyte_per_s"],
-        yerr=reach_of(line, "gigabyte_per_s"),
-        linestyle="--" if is_weak else "-",
-        label=label_of(suite, is_weak=is_weak),
-        **style,
-    )
+    style |= {"linestyle": "--" if is_weak else "-", "label": label_of(suite, is_weak=is_weak)}
+    axes.errorbar(line["size_bytes"], line["gigabyte_per_s"], yerr=reach_of(line, "gigabyte_per_s"), **style)
 
 
 def name_size(size_bytes: int) -> str:
@@ -73,7 +65,7 @@ def label_of(suite: str, *, is_weak: bool) -> str:
     return f"{suite} (broken)" if is_weak else suite
 
 
-def draw_ratios(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_ratios(tables: Tables) -> Drawing:
     """Time over SHA-256's at the size nearest to the paper's block: a panel per set of instructions."""
     from bench.report.style import markers, new_figure, palette
 
@@ -109,7 +101,7 @@ def draw_ratios(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def _draw_point(axes: "Axes", row: "pd.DataFrame", height: float, **style: Any) -> None:
+def _draw_point(axes: "Axes", row: Frame, height: float, **style: Any) -> None:
     """One ratio with its interval; nothing where it was not measured."""
     if not row.empty:
         axes.errorbar(row["ratio"], [height], xerr=reach_of(row, "ratio"), linestyle="none", **style)

@@ -4,20 +4,16 @@ Simulated networks of unchanged roles with real signatures, every message as byt
 weakened variant is the same with one protection taken out (`bench.engines.impostor`).
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 from bench.experiments.attacks import UNGROUPED, answer_attacks, attack_table
-from bench.experiments.base import Case, Column, Experiment, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Row, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
+from bench.experiments.rows import select_rows
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per part and protection; parts that a protection does not bear on are left out."""
     from bench.engines.impostor import FULL, NO_REGISTRY, NO_SIGNATURES, PROTECTIONS
 
@@ -33,13 +29,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [*cases, Case("custody", "custody"), Case("real nodes", "identity-net")] if plan.net else cases
 
 
-def build_denials(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per name and asker."""
-    rows = raw[raw["kind"] == "denial"].reindex(columns=list(DENIAL_COLUMNS))
-    return rows.astype({"answer_bytes": int, "tries": int}).reset_index(drop=True)
-
-
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """What came of the attacks, and how long strangers wait for a refusal."""
     frame, denials = tables["identity"], tables["identity_denials"]
     is_control = (frame["attack"] + frame["variant"]).str.contains("control")
@@ -94,10 +84,7 @@ DENIAL_COLUMNS: Final = {
     "tries": Column("Tries"),
 }
 EXPERIMENT: Final = Experiment(
-    "identity",
-    QUESTIONS["identity"],
-    ("C05", "C14", "C18", "C20", "C38", "C42"),
-    declare_cases,
+    "identity", QUESTIONS["identity"], ("C05", "C14", "C18", "C20", "C38", "C42"), declare_cases,
     (
         attack_table(
             "identity",
@@ -131,12 +118,10 @@ EXPERIMENT: Final = Experiment(
             "What an agent tells of a name to who signs with the name's key and to who cannot; measured on one bare "
             "agent, askers in turns. The answer's length is without HTTP's headers.",
             DENIAL_COLUMNS,
-            build_denials,
+            partial(select_rows, kind="denial", columns=DENIAL_COLUMNS, types={"answer_bytes": int, "tries": int}),
             ("name", "asker", "told", "answer_bytes", "spent_us", "over_accepted"),
-            keys=("name", "asker"),
-            exact=("told", "answer_bytes"),
+            keys=("name", "asker"), exact=("told", "answer_bytes"),
         ),
     ),
-    answer=answer,
-    weight=2.8,
-)
+    answer=answer, weight=2.8,
+)  # fmt: skip

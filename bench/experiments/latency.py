@@ -3,18 +3,13 @@
 Simulated with fixed example costs: a demonstration of method, not of this machine.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.latency_figures import CLOSED, CONTRIBUTOR, COORDINATORS, OPEN, UNDISTURBED, draw_stall
+from bench.experiments.rows import select_rows
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
-
-_VALUES: Final = ("p50", "p99", "p999", "max")
 #: Which curves are drawn: stall, method, stage.
 _DRAWN: Final = (
     (UNDISTURBED, OPEN, "quorum"),
@@ -23,7 +18,7 @@ _DRAWN: Final = (
 )
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Undisturbed; all coordinators stall; one contributor stalls."""
     stalls = ((UNDISTURBED, "", 0), (COORDINATORS, "coordinator", scenario.latency.topology[1]),
               (CONTRIBUTOR, "contributor", 1))  # fmt: skip
@@ -33,7 +28,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     ]
 
 
-def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_main(raw: Frame) -> Frame:
     """A row per stall and stage, what both methods saw side by side."""
     import pandas as pd
 
@@ -45,13 +40,11 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
             row = {"stall": stall, "stage": stage, **{name: seen[OPEN][name] for name in _GIVEN}}
             for prefix, method in (("open", OPEN), ("closed", CLOSED)):
                 found = seen[method]
-                row |= {f"{prefix}_{name}_ms": found[f"latency_{stage}_{name}_ms"] for name in _VALUES}
+                row |= {f"{prefix}_{name}_ms": found[f"latency_{stage}_{name}_ms"] for name in _TITLES}
                 row |= {f"{prefix}_{name}": found[f"latency_{name}"] for name in ("samples", "status")}
                 row[f"{prefix}_bounds"] = found[f"latency_{stage}_bounds"]
             rows.append(row)
-    frame = pd.DataFrame(rows)
-    numbers = [name for name in COLUMNS if name.endswith("_ms")]
-    frame[numbers] = frame[numbers].astype(float)
+    frame = pd.DataFrame(rows).astype({name: float for name in COLUMNS if name.endswith("_ms")})
     frame = frame.astype({name: int for name, column in COLUMNS.items() if column.form == "d"})
     frame["p99_ratio"] = frame["open_p99_ms"] / frame["closed_p99_ms"]
     return frame[list(COLUMNS)]
@@ -80,7 +73,7 @@ COLUMNS: Final = {
 }
 
 
-def build_curves(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_curves(raw: Frame) -> Frame:
     """Percentile curves of the figure, in long form."""
     curves = raw[raw["kind"] == "curve"]
     names = zip(curves["stall"], curves["method"], curves["stage"], strict=True)
@@ -97,10 +90,9 @@ CURVE_COLUMNS: Final = {
 }
 
 
-def build_course(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_course(raw: Frame) -> Frame:
     """Latency over time while the coordinators stall, in long form."""
-    chosen = raw[(raw["kind"] == "course") & (raw["stall"] == COORDINATORS)]
-    return chosen[list(COURSE_COLUMNS)].astype({"requests": int}).reset_index(drop=True)
+    return select_rows(raw[raw["stall"] == COORDINATORS], "course", COURSE_COLUMNS)
 
 
 COURSE_COLUMNS: Final = {
@@ -112,10 +104,7 @@ COURSE_COLUMNS: Final = {
 
 _MODE: Final = "Simulated with fixed example costs: a demonstration of method, not of this machine."
 EXPERIMENT: Final = Experiment(
-    "latency",
-    QUESTIONS["latency"],
-    (),
-    declare_cases,
+    "latency", QUESTIONS["latency"], (), declare_cases,
     (
         Table(
             "latency",
@@ -123,24 +112,20 @@ EXPERIMENT: Final = Experiment(
             "loop: requests come at a steady rate, latency counts from the intended instant. Closed loop, as in a "
             "naive load test: users share that rate for as long, but each waits for an answer before asking again, "
             "and latency counts from then: what was not asked while the system stood still is not in it. " + _MODE,
-            COLUMNS,
-            build_main,
+            COLUMNS, build_main,
             ("stall", "stage", "open_p50_ms", "closed_p50_ms", "open_p99_ms", "closed_p99_ms", "p99_ratio"),
-            keys=("stall", "stage"),
-            exact=tuple(name for name, column in COLUMNS.items() if column.form),
+            keys=("stall", "stage"), exact=tuple(name for name, column in COLUMNS.items() if column.form),
         ),
         Table(
             "latency_curves",
             "Percentile curves of the figure: so large a share of the requests took at most so long. " + _MODE,
-            CURVE_COLUMNS,
-            build_curves,
+            CURVE_COLUMNS, build_curves,
         ),
         Table(
             "latency_course",
             "The longest latency to a quorum in each of equal intervals while every coordinator stalls, and when that "
             "request was due (open loop) or made (closed loop). " + _MODE,
-            COURSE_COLUMNS,
-            build_course,
+            COURSE_COLUMNS, build_course,
         ),
     ),
     (

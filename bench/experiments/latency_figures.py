@@ -1,11 +1,9 @@
 """The figure of experiment latency, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Drawing, Frame, Tables
 
 #: Methods and stalls, as tables call them.
 OPEN: Final = "open loop"
@@ -16,7 +14,7 @@ CONTRIBUTOR: Final = "one contributor"
 _STAGES: Final = {"everyone": "all contributors", "quorum": "a quorum", "first": "the first"}
 
 
-def draw_stall(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_stall(tables: Tables) -> Drawing:
     """Percentile curves of both methods, their course, and percentile curves by stage."""
     from bench.report.style import new_figure, palette
 
@@ -35,30 +33,24 @@ def draw_stall(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         _draw_curve(right, curves.loc[[(CONTRIBUTOR, OPEN, stage)]], f"to {title}", colours[stage], style)
     right.set_title("One contributor stalls")
     for axis in (left, right):
-        axis.set_xscale("log")
-        axis.set_yscale("log")
+        axis.set(xscale="log", yscale="log", xlabel="Percentile [%]", ylabel="Latency [ms]")
         axis.set_xticks([1, 10, 100, 1000], ["0", "90", "99", "99.9"])
-        axis.set_xlabel("Percentile [%]")
-        axis.set_ylabel("Latency [ms]")
         axis.minorticks_off()
         axis.legend(loc="lower right")
     return figure
 
 
-def _draw_curve(axis: Any, curve: "pd.DataFrame", label: str, colour: str, style: str) -> None:
+def _draw_curve(axis: Any, curve: Frame, label: str, colour: str, style: str) -> None:
     axis.plot(curve["inverse"], curve["latency_ms"], color=colour, linestyle=style, label=label)
 
 
-def _draw_course(axis: Any, course: "pd.DataFrame", main: "pd.DataFrame", colours: Mapping[str, str]) -> None:
+def _draw_course(axis: Any, course: Frame, main: Frame, colours: Mapping[str, str]) -> None:
     given = main[main["stall"] == COORDINATORS].iloc[0]
-    axis.axvspan(
-        given["stall_from_s"], given["stall_from_s"] + given["stall_s"], color="#d9d9d9", linewidth=0, zorder=0
-    )
+    begin = given["stall_from_s"]
+    axis.axvspan(begin, begin + given["stall_s"], color="#d9d9d9", linewidth=0, zorder=0)
     for method, marker in ((OPEN, "o"), (CLOSED, "s")):
         part = course[course["method"] == method]
         axis.scatter(part["at_s"], part["latency_ms"] / 1e3, color=colours[method], marker=marker, s=6, label=method)
-    axis.set_title("Over time")
-    axis.set_xlabel("Time of the request [s]")
-    axis.set_ylabel("Longest latency [s]")
+    axis.set(title="Over time", xlabel="Time of the request [s]", ylabel="Longest latency [s]")
     axis.set_ylim(bottom=0)
     axis.legend(loc="center left")

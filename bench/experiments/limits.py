@@ -1,17 +1,12 @@
 """How near this implementation comes to what the machine could do: each part beside its limit or a peer."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Case, Column, Experiment, Table
+from bench.experiments.base import Case, Column, Experiment, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per part."""
     del scenario
     from bench.limits import PARTS
@@ -19,7 +14,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return [Case(name, "limit", {"limit": name}) for name in PARTS]
 
 
-def build_limits(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_limits(raw: Frame) -> Frame:
     """Every metric with its peer, as recorded."""
     from bench.limits.base import NUMBERS
 
@@ -45,19 +40,15 @@ COLUMNS: Final = {
 }
 
 EXPERIMENT: Final = Experiment(
-    "limits",
-    QUESTIONS["limits"],
-    (),
-    declare_cases,
+    "limits", QUESTIONS["limits"], (), declare_cases,
     (
         Table(
             "limits",
             "Measured: the speed of each part beside a limit or a peer that was measured in turns with it, block by "
             "block. Values and ratios (the part by its peer) are medians over blocks, with the least and the greatest. "
             "openssl speed is the C library in a loop, in processor time; 'unavailable' says what the machine lacks.",
-            COLUMNS,
-            build_limits,
+            COLUMNS, build_limits,
             ("metric", "measured", "unit", "peer_value", "ratio", "demanded", "met"),
         ),
     ),
-)
+)  # fmt: skip

@@ -5,11 +5,12 @@ do; the rungs of the ladder are shares of that, offered on a schedule whatever t
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.knee import SHORTFALL, find_crossing, find_knee, middle_of_networks
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Row, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import PER_TX, list_costs, with_ends
 from bench.experiments.load_figures import draw_load
 from bench.experiments.load_processes import (
     COUNTS,
@@ -22,22 +23,18 @@ from bench.experiments.load_processes import (
     describe_middle,
     select,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
+from bench.experiments.rows import describe_medians, to_frame
 
 _STAGES: Final = {"first": "the first", "quorum": "a quorum", "everyone": "all"}
 _PERCENTILES: Final = ("p50", "p95", "p99")
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """The first network of each configuration, whose closed loop says where the rungs are."""
     return [_declare(topology, 0, None, scenario) for topology in scenario.load.topologies]
 
 
-def declare_others(scenario: "Scenario", rows: list[Row]) -> list[Case]:
+def declare_others(scenario: Scenario, rows: list[Row]) -> list[Case]:
     """The other networks of each configuration, on the rungs of the first."""
     cases = []
     for topology in scenario.load.topologies:
@@ -48,17 +45,15 @@ def declare_others(scenario: "Scenario", rows: list[Row]) -> list[Case]:
     return cases
 
 
-def _declare(topology: Sequence[int], network: int, rates: list[float] | None, scenario: "Scenario") -> Case:
+def _declare(topology: Sequence[int], network: int, rates: list[float] | None, scenario: Scenario) -> Case:
     plan, counts = scenario.load, dict(zip(COUNTS, topology, strict=True))
     settings = {**counts, "network": network, "rates_per_s": rates, "planned": plan.networks * plan.rounds}
     label = f"{'-'.join(map(str, topology))}-network-{network}"
     return Case(label, "ladder", settings | {"planned_networks": plan.networks, "cap_ms": plan.cap_ms})
 
 
-def build_ladder(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_ladder(raw: Frame) -> Frame:
     """A row per configuration and rung: medians over its repeats."""
-    import pandas as pd
-
     rows = []
     for counts, part in select(raw, "rung"):
         for share, rung in part.groupby("share", sort=True):
@@ -73,18 +68,16 @@ def build_ladder(raw: "pd.DataFrame") -> "pd.DataFrame":
                     row |= found if stage == "quorum" else {f"{stage}_{name}_ms": found[f"{stage}_{name}_ms"]}
             row |= _describe_rung(rung)
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(LADDER_COLUMNS))
+    return to_frame(rows, LADDER_COLUMNS)
 
 
-def _describe_rung(rung: "pd.DataFrame") -> Row:
+def _describe_rung(rung: Frame) -> Row:
     committed = rung["committed_per_s"].astype(float).fillna(0.0)
     shortfall = (1 - committed / rung["offered_per_s"]).median()
     bounds = dict.fromkeys(name for names in rung["latency_quorum_bounds"] for name in names.split(", ") if name)
     return {
         **{f"cpu_ms_per_tx_{role}": rung[f"cpu_s_per_tx_{role}"].median() * 1e3 for role in ROLES},
-        "cores_busy": rung["cores_busy"].median(),
-        "queued": rung["queued"].median(),
-        "lateness_p99_ms": rung["lateness_p99_ms"].median(),
+        **{name: rung[name].median() for name in ("cores_busy", "queued", "lateness_p99_ms")},
         "unanswered": int(rung["unanswered_tx"].sum()),
         "bounds": ", ".join(bounds),
         "verdict": "keeps up" if shortfall <= SHORTFALL else "falls behind",
@@ -98,16 +91,12 @@ LADDER_COLUMNS: Final = {
     "share": Column("Share of closed loop", "", ".0%"),
     "offered_per_s": Column("Offered", "tx/s", ".0f"),
     "accepted_per_s": Column("Accepted", "tx/s", ".0f"),
-    "committed_per_s": Column("Committed", "tx/s", ".0f"),
-    "committed_per_s_low": Column("Committed, low", "tx/s", ".0f"),
-    "committed_per_s_high": Column("Committed, high", "tx/s", ".0f"),
+    **with_ends("committed_per_s", "Committed", "tx/s", ".0f"),
     "goodput_per_s": Column("Goodput", "tx/s", ".0f"),
     "verdict": Column("The network"),
-    **{
-        f"quorum_{name}_ms{end}": Column(f"Latency {name}{word}", "ms", ".1f")
-        for name in _PERCENTILES
-        for end, word in (("", ""), ("_low", ", low"), ("_high", ", high"))
-    },
+    **with_ends("quorum_p50_ms", "Latency p50", "ms", ".1f"),
+    **with_ends("quorum_p95_ms", "Latency p95", "ms", ".1f"),
+    **with_ends("quorum_p99_ms", "Latency p99", "ms", ".1f"),
     **{
         f"{stage}_{name}_ms": Column(f"Latency to {_STAGES[stage]}, {name}", "ms", ".1f")
         for stage in ("first", "everyone")
@@ -124,10 +113,8 @@ LADDER_COLUMNS: Final = {
 }
 
 
-def build_capacity(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_capacity(raw: Frame) -> Frame:
     """A row per configuration: closed loop, knee, throughput under the latency cap, and what limits it."""
-    import pandas as pd
-
     rungs = {tuple(counts.values()): part for counts, part in select(raw, "rung")}
     rows = []
     for counts, full in select(raw, "saturated"):
@@ -137,46 +124,36 @@ def build_capacity(raw: "pd.DataFrame") -> "pd.DataFrame":
         repeats = [] if ladder is None else [part for _, part in ladder.groupby(["network", "round"])]
         cap_ms = float(full["cap_ms"].iloc[0])
         row |= describe_middle("knee_per_s", [find_knee(_points(part, "committed_per_s")) for part in repeats])
-        row |= describe_middle(
-            "capped_per_s", [find_crossing(_latencies(part), cap_ms) for part in repeats]
-        ) | {"cap_ms": cap_ms}  # fmt: skip
+        row |= describe_middle("capped_per_s", [find_crossing(_latencies(part), cap_ms) for part in repeats])
+        row["cap_ms"] = cap_ms
         first = full.iloc[0]
         row |= {name: first[name] for name in ("bottleneck", "cores_busy", "busiest_share", "disk_share")}
         row |= {name: full[name].median() for name in ("messages_per_tx", "frames_per_tx", "commits_per_tx")}
-        row["cpu_ms_per_tx"] = full["cpu_s_per_tx"].median() * 1e3
-        row["kilobytes_per_tx"] = full["bytes_per_tx"].median() / 1e3
-        row["rss_megabytes"] = full["rss_bytes"].max() / 1e6
-        row |= {
-            f"energy_mj_{bound}": full[f"energy_j_per_tx_{bound}"].median() * 1e3 for bound in ("low", "mid", "high")
-        }
+        row |= describe_medians(full, PER_TX) | {"rss_megabytes": full["rss_bytes"].max() / 1e6}
         row |= {"energy_status": first["energy_status"], "audited_tx": int(full["audited_tx"].sum())}
         row |= {"networks": len(full), "repeats": len(repeats)}
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(CAPACITY_COLUMNS))
+    return to_frame(rows, CAPACITY_COLUMNS)
 
 
 _SATURATED: Final = ("saturated_per_s", "saturated_per_s_low", "saturated_per_s_high")
 
 
-def _points(part: "pd.DataFrame", name: str) -> list[tuple[float, float | None]]:
+def _points(part: Frame, name: str) -> list[tuple[float, float | None]]:
     """What was offered on each rung, and the column ``name`` there; None where it is missing."""
     values = (None if value is None or value != value else float(value) for value in part[name])  # noqa: PLR0124 - NaN
     return list(zip(part["offered_per_s"].astype(float), values, strict=True))
 
 
-def _latencies(part: "pd.DataFrame") -> list[tuple[float, float]]:
+def _latencies(part: Frame) -> list[tuple[float, float]]:
     points = _points(part, "latency_quorum_p95_ms")
     return [(offered, latency) for offered, latency in points if latency is not None]
 
 
 CAPACITY_COLUMNS: Final = {
     **NODE_COLUMNS,
-    "saturated_per_s": Column("Closed loop", "tx/s", ".0f"),
-    "saturated_per_s_low": Column("Closed loop, low", "tx/s", ".0f"),
-    "saturated_per_s_high": Column("Closed loop, high", "tx/s", ".0f"),
-    "knee_per_s": Column("Knee", "tx/s", ".0f"),
-    "knee_per_s_low": Column("Knee, low", "tx/s", ".0f"),
-    "knee_per_s_high": Column("Knee, high", "tx/s", ".0f"),
+    **with_ends("saturated_per_s", "Closed loop", "tx/s", ".0f"),
+    **with_ends("knee_per_s", "Knee", "tx/s", ".0f"),
     "capped_per_s": Column("Under the latency cap", "tx/s", ".0f"),
     "capped_per_s_low": Column("Under the cap, low", "tx/s", ".0f"),
     "capped_per_s_high": Column("Under the cap, high", "tx/s", ".0f"),
@@ -185,13 +162,7 @@ CAPACITY_COLUMNS: Final = {
     "cores_busy": Column("Cores busy", "", ".2f"),
     "busiest_share": Column("Busiest process", "cores", ".2f"),
     "disk_share": Column("Longest at its disk", "share", ".2f"),
-    "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
-    "energy_mj_low": Column("Energy, low", "mJ/tx", ".1f"),
-    "energy_mj_mid": Column("Energy, mid", "mJ/tx", ".1f"),
-    "energy_mj_high": Column("Energy, high", "mJ/tx", ".1f"),
-    "energy_status": Column("Energy is"),
-    "messages_per_tx": Column("Messages", "1/tx", ".1f"),
-    "kilobytes_per_tx": Column("Traffic", "kB/tx", ".1f"),
+    **list_costs("Energy,"),
     "frames_per_tx": Column("Frames", "1/tx", ".2f"),
     "commits_per_tx": Column("Durable commits", "1/tx", ".2f"),
     "rss_megabytes": Column("Memory of all", "MB", ".0f"),
@@ -206,10 +177,7 @@ _HOW: Final = (
     "generator on the same cores as a process of its own. "
 )
 EXPERIMENT: Final = Experiment(
-    "load",
-    QUESTIONS["load"],
-    ("C26", "C31", "C44"),
-    declare_cases,
+    "load", QUESTIONS["load"], ("C26", "C31", "C44"), declare_cases,
     (
         Table(
             "load_capacity",
@@ -220,8 +188,7 @@ EXPERIMENT: Final = Experiment(
             "with exact sign-test intervals of 95 % each. The bottleneck is named from what was busy in the closed "
             "loop. Every transaction that was acknowledged was found once in each contributor's ledger. Energy without "
             "idle power.",
-            CAPACITY_COLUMNS,
-            build_capacity,
+            CAPACITY_COLUMNS, build_capacity,
             (*COUNTS, "saturated_per_s", "knee_per_s", "capped_per_s", "cap_ms", "cpu_ms_per_tx", "bottleneck"),
         ),
         Table(
@@ -231,8 +198,7 @@ EXPERIMENT: Final = Experiment(
             "agents; committed: in the ledgers of all; goodput: valid, and in time. A rung whose generator lagged, or "
             "of which others took too much of the machine, is void. Medians over repeats with exact sign-test "
             "intervals of 95 % each.",
-            LADDER_COLUMNS,
-            build_ladder,
+            LADDER_COLUMNS, build_ladder,
             (*COUNTS, "share", "offered_per_s", "accepted_per_s", "committed_per_s", "goodput_per_s",
              "quorum_p50_ms", "quorum_p95_ms", "quorum_p99_ms", "verdict"),
         ),
@@ -240,15 +206,13 @@ EXPERIMENT: Final = Experiment(
             "load_roles",
             _HOW + "What one transaction took of all processes of a role, in the closed loop; the load generator "
             "stands for the visitors. Energy shared out by processor time.",
-            ROLE_COLUMNS,
-            build_roles,
+            ROLE_COLUMNS, build_roles,
             (*COUNTS, "role", "nodes", "cpu_ms_per_tx", "energy_mj_per_tx", "commits_per_tx", "rss_megabytes"),
         ),
         Table(
             "load_legs",
             _HOW + "Messages and their bytes (frames and HTTP not counted) per transaction by leg, in the closed loop.",
-            LEG_COLUMNS,
-            build_legs,
+            LEG_COLUMNS, build_legs,
         ),
     ),
     (
@@ -261,6 +225,5 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     declare_others,
-    needs_records=True,
-    weight=12.0,
+    needs_records=True, weight=12.0,
 )  # fmt: skip

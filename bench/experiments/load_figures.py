@@ -1,18 +1,15 @@
 """The figure of experiment load, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.experiments.base import Drawing, Frame, Tables
 from bench.experiments.processes import reach_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 _NODES = ["agents", "coordinators", "administrators", "contributors"]
 
 
-def draw_load(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_load(tables: Tables) -> Drawing:
     """Committed over offered, and latency over committed, a colour per configuration."""
     from bench.report.style import markers, new_figure, palette
 
@@ -32,8 +29,7 @@ def draw_load(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             left.axvline(knees[key], color=colours[name], linewidth=0.8, linestyle=":")
     left.set(xlabel="Offered [tx / s]", ylabel="Committed [tx / s]")
     right.axhline(float(capacity["cap_ms"].iloc[0]), color="#7f7f7f", linewidth=0.8)
-    right.set(xlabel="Committed [tx / s]", ylabel="Latency to a quorum [ms]")
-    right.set_yscale("log")
+    right.set(yscale="log", xlabel="Committed [tx / s]", ylabel="Latency to a quorum [ms]")
     for axis in (left, right):
         axis.set_xlim(left=0)
     left.set_ylim(bottom=0)
@@ -41,8 +37,7 @@ def draw_load(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def _draw_latency(axis: Any, part: "pd.DataFrame", reach: list[Any], look: Mapping[str, Any]) -> None:
+def _draw_latency(axis: Any, part: Frame, reach: list[Any], look: Mapping[str, Any]) -> None:
     for name, style in (("quorum_p50_ms", "-"), ("quorum_p95_ms", ":")):
-        axis.errorbar(
-            part["committed_per_s"], part[name], xerr=reach, yerr=reach_of(part, name), linestyle=style, **look
-        )
+        reaches = {"xerr": reach, "yerr": reach_of(part, name)}
+        axis.errorbar(part["committed_per_s"], part[name], linestyle=style, **reaches, **look)

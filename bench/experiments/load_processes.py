@@ -2,20 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from bench.analysis.knee import middle_of
-from bench.experiments.base import Column, Row
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.experiments import columns
+from bench.experiments.base import Column, Frame, Row
+from bench.experiments.rows import list_legs, to_frame
 
 COUNTS: Final = ("agents", "coordinators", "administrators", "contributors")
 NODE_COLUMNS: Final = {name: Column(letter) for name, letter in zip(COUNTS, "ACOK", strict=True)}
 ROLES: Final = ("visitor", "agent", "coordinator", "administrator", "contributor")
 
 
-def select(raw: "pd.DataFrame", kind: str) -> Iterator[tuple[Row, "pd.DataFrame"]]:
+def select(raw: Frame, kind: str) -> Iterator[tuple[Row, Frame]]:
     """The rows of a kind by configuration: the numbers of its nodes, and its rows."""
     chosen = raw[raw["kind"] == kind]
     for counts, part in chosen.groupby(list(COUNTS), sort=False):
@@ -28,10 +27,8 @@ def describe_middle(name: str, values: Sequence[float | None], scale: float = 1)
     return {name: middle, f"{name}_low": low, f"{name}_high": high}
 
 
-def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_roles(raw: Frame) -> Frame:
     """A row per configuration and role, saturated: what one transaction took of all its nodes."""
-    import pandas as pd
-
     saturated = {tuple(counts.values()): part for counts, part in select(raw, "saturated")}
     rows = []
     for counts, part in select(raw, "process"):
@@ -49,18 +46,22 @@ def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
             row["busiest_cores"] = nodes["cpu_cores"].max()
             row["rss_megabytes"] = nodes["rss_bytes"].max() / 1e6
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(ROLE_COLUMNS))
+    return to_frame(rows, ROLE_COLUMNS)
 
 
+_COUNTED: Final = {
+    "signs": Column("Signatures made", "1/tx", ".2f"),
+    "verifies": Column("Signatures verified", "1/tx", ".2f"),
+    "commits": Column("Durable commits", "1/tx", ".3f"),
+    "frames_in": Column("Frames in", "1/tx", ".3f"),
+    "frames_out": Column("Frames out", "1/tx", ".3f"),
+    "voluntary_switches": Column("Switches, waiting", "1/tx", ".2f"),
+    "involuntary_switches": Column("Switches, forced", "1/tx", ".2f"),
+}
+#: Raw column, in a second -> the one of a transaction, and the factor.
 _ROLE_RATES: Final = {
     "cpu_cores": ("cpu_ms_per_tx", 1e3),
-    "signs_per_s": ("signs_per_tx", 1),
-    "verifies_per_s": ("verifies_per_tx", 1),
-    "commits_per_s": ("commits_per_tx", 1),
-    "frames_in_per_s": ("frames_in_per_tx", 1),
-    "frames_out_per_s": ("frames_out_per_tx", 1),
-    "voluntary_switches_per_s": ("voluntary_switches_per_tx", 1),
-    "involuntary_switches_per_s": ("involuntary_switches_per_tx", 1),
+    **{f"{name}_per_s": (f"{name}_per_tx", 1.0) for name in _COUNTED},
 }
 ROLE_COLUMNS: Final = {
     **NODE_COLUMNS,
@@ -71,36 +72,19 @@ ROLE_COLUMNS: Final = {
     "energy_status": Column("Energy is"),
     "busiest_cores": Column("Busiest process", "cores", ".2f"),
     "rss_megabytes": Column("Memory, largest", "MB", ".0f"),
-    "signs_per_tx": Column("Signatures made", "1/tx", ".2f"),
-    "verifies_per_tx": Column("Signatures verified", "1/tx", ".2f"),
-    "commits_per_tx": Column("Durable commits", "1/tx", ".3f"),
-    "frames_in_per_tx": Column("Frames in", "1/tx", ".3f"),
-    "frames_out_per_tx": Column("Frames out", "1/tx", ".3f"),
-    "voluntary_switches_per_tx": Column("Switches, waiting", "1/tx", ".2f"),
-    "involuntary_switches_per_tx": Column("Switches, forced", "1/tx", ".2f"),
+    **{f"{name}_per_tx": column for name, column in _COUNTED.items()},
 }
 
 
-def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_legs(raw: Frame) -> Frame:
     """Messages and bytes per transaction by configuration and leg, saturated, in long form."""
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
+    rows = []
     for counts, part in select(raw, "saturated"):
-        legs = [name.partition(":")[2] for name in part.columns if str(name).startswith("messages:")]
-        for leg in legs:
-            values = {unit: part[f"{unit}:{leg}"].median() for unit in ("messages", "bytes")}
-            if values["messages"] == values["messages"]:
-                sender, receiver = leg.split(">")
-                flow = {"messages_per_tx": values["messages"], "bytes_per_tx": values["bytes"]}
-                rows.append({**counts, "sender": sender, "receiver": receiver, **flow})
-    return pd.DataFrame(rows, columns=list(LEG_COLUMNS))
+        for leg, sender, receiver in list_legs(part):
+            messages, size = (part[f"{unit}:{leg}"].median() for unit in ("messages", "bytes"))
+            if not math.isnan(messages):
+                rows.append((*counts.values(), sender, receiver, messages, size))
+    return to_frame(rows, LEG_COLUMNS)
 
 
-LEG_COLUMNS: Final = {
-    **NODE_COLUMNS,
-    "sender": Column("From"),
-    "receiver": Column("To"),
-    "messages_per_tx": Column("Messages", "1/tx", ".2f"),
-    "bytes_per_tx": Column("Traffic", "B/tx", ".0f"),
-}
+LEG_COLUMNS: Final = {**NODE_COLUMNS, **columns.LEG_COLUMNS, "bytes_per_tx": Column("Traffic", "B/tx", ".0f")}

@@ -1,45 +1,31 @@
 """What Merkle trees and their proofs cost, beside a flat hash and in other libraries; and how large proofs are."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
-from bench.experiments.processes import KEY_COLUMNS, METHOD, declare_processes, reach_of, select_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
+from bench.experiments.processes import KEY_COLUMNS, METHOD, declare_processes, reach_of
+from bench.experiments.rows import select_rows
 
 #: Operation -> how tables and figures name it.
 OPERATIONS: Final = {"root": "root", "proofs": "root and all proofs", "verify": "verify one proof"}
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Fresh processes, each with all trees."""
     return declare_processes(scenario, "merkle", {"leaves": scenario.merkle.leaves}, share=0.5)
 
 
-def build_flat(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """This implementation's tree beside a flat hash of the same leaves."""
-    return _build(raw, "flat")
-
-
-def build_merkle(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Other libraries beside this implementation."""
-    return _build(raw, "libraries")
-
-
-def _build(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+def build_times(raw: Frame, kind: str) -> Frame:
+    """Beside this implementation other libraries, or it beside a flat hash of the same leaves."""
     found = select_rows(compare_blocks(raw), kind, COLUMNS)
     found["operation"] = found["operation"].map(OPERATIONS)
     return found.astype({"leaves": int})
 
 
-def build_sizes(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_sizes(raw: Frame) -> Frame:
     """Sizes of the proofs of all leaves, which the leaves alone determine; every process says the same."""
     frame = compare_blocks(raw)
     frame = frame[frame["operation"].eq("verify") & ~frame["is_control"]]
@@ -48,7 +34,7 @@ def build_sizes(raw: "pd.DataFrame") -> "pd.DataFrame":
     return once[list(SIZE_COLUMNS)].astype(dict.fromkeys(whole, int)).reset_index(drop=True)
 
 
-def draw_merkle(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_merkle(tables: Tables) -> Drawing:
     """Time over this implementation's, a panel per operation, a marker per number of leaves."""
     from bench.experiments.hashes_figures import style_ratio_axis
     from bench.report.style import markers, new_figure, palette
@@ -70,8 +56,7 @@ def draw_merkle(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         style_ratio_axis(axes)
         axes.set_yticks(range(len(libraries)), libraries)
     panels[0].set_ylim(len(libraries) - 0.5, -0.5)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=len(counts))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(counts))
     return figure
 
 
@@ -103,36 +88,28 @@ _HIGHLIGHTS: Final = ("operation", "leaves", "variant", "median_ns", "ratio", "r
 _KEYS: Final = ("operation", "leaves", "variant")
 
 EXPERIMENT: Final = Experiment(
-    "merkle",
-    QUESTIONS["merkle"],
-    ("C39",),
-    declare_cases,
+    "merkle", QUESTIONS["merkle"], ("C39",), declare_cases,
     (
         Table(
             "merkle",
             f"Time in each library, used as its documentation says, over this implementation's. {_WHAT} To check a "
             f"proof, ehrcore hashes the leaf, pymerkle is given its hash, merkletools needs none. {METHOD}",
-            COLUMNS,
-            build_merkle,
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            COLUMNS, partial(build_times, kind="libraries"),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
         Table(
             "merkle_flat",
             "Time of this implementation's Merkle tree over that of one hash of all leaves. A tree costs more to "
             f"build; to check one leaf, a flat hash needs all others, a tree a few digests. {METHOD}",
-            COLUMNS,
-            build_flat,
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            COLUMNS, partial(build_times, kind="flat"),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
         Table(
             "merkle_sizes",
             "Exact: what shows that one leaf is among the others, over the proofs of all leaves. 'Its own form' is "
             "what the library gives: canonical MessagePack here and for the flat hash, JSON with hexadecimal digests "
             "in the others.",
-            SIZE_COLUMNS,
-            build_sizes,
+            SIZE_COLUMNS, build_sizes,
             tuple(SIZE_COLUMNS),
             keys=("leaves", "variant"),
             exact=("proof_digests_mean", "proof_digests_max", "proof_bytes_max", "own_form_bytes_max"),
@@ -147,4 +124,4 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     weight=12.0,
-)
+)  # fmt: skip

@@ -5,35 +5,21 @@ guess in this run, and for a graphics card from figures of the literature, which
 attackers, `ehrcore.pseudonyms` what they attack.
 """
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
+from bench.experiments import privacy_tables as tables
 from bench.experiments.attacks import attack_table
-from bench.experiments.base import Case, Experiment, Figure, Table
+from bench.experiments.base import Case, Experiment, Figure, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
 from bench.experiments.privacy_answer import answer, is_strong
 from bench.experiments.privacy_figures import draw_anonymity, draw_linkage, draw_spaces
-from bench.experiments.privacy_tables import (
-    ANONYMITY_COLUMNS,
-    ENUMERATION_COLUMNS,
-    GUESS_COLUMNS,
-    LINKAGE_COLUMNS,
-    RULE_COLUMNS,
-    SPACE_COLUMNS,
-    build_anonymity,
-    build_enumeration,
-    build_guesses,
-    build_linkage,
-    build_rules,
-    build_spaces,
-)
+from bench.experiments.rows import select_rows
 from bench.privacy.linkage import MODES
 from bench.privacy.spaces import CARD_SOURCE
 
-if TYPE_CHECKING:
-    from bench.scenario import Scenario
 
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Guesses, enumerations, documents, linkage by each reach of a pseudonym, and what remains."""
     digits = scenario.privacy.digits
     return [
@@ -51,10 +37,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
 
 _SEEDED: Final = "Made-up people and visits; the seed alone determines the numbers."
 EXPERIMENT: Final = Experiment(
-    "privacy",
-    QUESTIONS["privacy"],
-    ("C15", "C16", "C17"),
-    declare_cases,
+    "privacy", QUESTIONS["privacy"], ("C15", "C16", "C17"), declare_cases,
     (
         attack_table(
             "privacy_attacks",
@@ -67,19 +50,16 @@ EXPERIMENT: Final = Experiment(
             "privacy_rules",
             "What a patient is called, and the linkability of it, as `ehrcore.pseudonyms` states it. Weak kinds are "
             "measured variants; a network uses `keyed` unless its founder asks for another.",
-            RULE_COLUMNS,
-            build_rules,
+            tables.RULE_COLUMNS, partial(select_rows, kind="rule", columns=tables.RULE_COLUMNS),
             ("pseudonym", "formula", "linked_by"),
-            keys=("pseudonym",),
-            exact=("formula", "revealed_to", "linked_by", "linked_across", "is_weak"),
+            keys=("pseudonym",), exact=("formula", "revealed_to", "linked_by", "linked_across", "is_weak"),
         ),
         Table(
             "privacy_guesses",
             "Measured processor time of one guess of an id in Python, on one core, and over that of one at a bare "
             "SHA-256 in the same round; medians over rounds in which all take turns, with exact 95 % sign-test "
             "intervals each. Keyed: with the key, HMAC's two blocks hashed once for all.",
-            GUESS_COLUMNS,
-            build_guesses,
+            tables.GUESS_COLUMNS, tables.build_guesses,
             ("pseudonym", "function", "ns", "ns_low", "ns_high", "factor"),
             keys=("pseudonym", "function"),
         ),
@@ -88,33 +68,27 @@ EXPERIMENT: Final = Experiment(
             "Every id of a set was tried against pseudonyms of patients with such ids. Workload: the attacker has the "
             "list of its patients, as an insider would. Without the key, every kind that needs none was tried on the "
             "keyed ones, and keys that are easily guessed (none, a word, the public salt).",
-            ENUMERATION_COLUMNS,
-            build_enumeration,
+            tables.ENUMERATION_COLUMNS, partial(select_rows, kind="enumeration", columns=tables.ENUMERATION_COLUMNS),
             ("ids", "pseudonym", "function", "leak", "patients", "found", "elapsed_s"),
-            keys=("ids", "pseudonym", "function", "leak"),
-            exact=("patients", "found", "tried"),
+            keys=("ids", "pseudonym", "function", "leak"), exact=("patients", "found", "tried"),
         ),
         Table(
             "privacy_spaces",
             "What all ids of a scheme cost: its size (computed from its rule) times the time of a guess in this run, "
             f"on one core; and on one card ({CARD_SOURCE}). Extrapolated, none of it was run. Keyed without the key: "
             "2^256 keys, whatever the ids.",
-            SPACE_COLUMNS,
-            build_spaces,
+            tables.SPACE_COLUMNS, tables.build_spaces,
             ("space", "bits", "pseudonym", "core_s", "card_s"),
-            keys=("space", "pseudonym"),
-            exact=("bits", "guesses_bits"),
+            keys=("space", "pseudonym"), exact=("bits", "guesses_bits"),
         ),
         Table(
             "privacy_linkage",
             "An attacker with the ledger knows some visits of one person. Singled out: one pseudonym alone fits; "
             "learnt: the share of the person's other records that this gives away. Per study: each hospital has names "
             f"of its own. Intervals: Wilson, 95 % each, over targets drawn at random. {_SEEDED}",
-            LINKAGE_COLUMNS,
-            build_linkage,
+            tables.LINKAGE_COLUMNS, partial(select_rows, kind="linkage", columns=tables.LINKAGE_COLUMNS),
             ("mode", "knowledge", "precision", "known", "singled_share", "gained_share"),
-            keys=("mode", "knowledge", "precision", "known"),
-            exact=("targets", "singled_out"),
+            keys=("mode", "knowledge", "precision", "known"), exact=("targets", "singled_out"),
         ),
         Table(
             "privacy_anonymity",
@@ -122,11 +96,9 @@ EXPERIMENT: Final = Experiment(
             "last two columns say how often a match with somebody unique in the sample is right, as Skinner and Elliot "
             "(2002) estimate it from the sample, and in truth. The workload's own patients are too few for their "
             f"shares to mean anything, and have no diagnoses here. {_SEEDED}",
-            ANONYMITY_COLUMNS,
-            build_anonymity,
+            tables.ANONYMITY_COLUMNS, partial(select_rows, kind="anonymity", columns=tables.ANONYMITY_COLUMNS),
             ("level", "data", "people", "smallest_class", "unique_share", "least_diagnoses"),
-            keys=("level", "data"),
-            exact=("people", "classes", "smallest_class"),
+            keys=("level", "data"), exact=("people", "classes", "smallest_class"),
         ),
     ),
     (
@@ -150,7 +122,5 @@ EXPERIMENT: Final = Experiment(
             draw_anonymity,
         ),
     ),
-    answer=answer,
-    needs_records=True,
-    weight=1.8,
+    answer=answer, needs_records=True, weight=1.8,
 )  # fmt: skip

@@ -1,20 +1,18 @@
 """What the tables of experiment `privacy` say of the paper's claims, in sentences of their own numbers."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from bench.experiments.attacks import answer_attacks
+from bench.experiments.base import Frame, Tables
 from bench.privacy.anonymity import FINEST
 from bench.privacy.linkage import ONCE, STABLE, STUDY
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """C15, C16, C17, then what the attack table says."""
     lines = [*_answer_ids(tables), *_answer_linkage(tables["privacy_linkage"])]
-    return [*lines, *_answer_anonymity(tables["privacy_anonymity"]), *_answer_attacks(tables["privacy_attacks"])]
+    lines += _answer_anonymity(tables["privacy_anonymity"])
+    return lines + answer_attacks(tables["privacy_attacks"], _REASONS)
 
 
 #: Why theory lets an attack find somebody, by a part of the protection's name.
@@ -36,12 +34,7 @@ def is_strong(row: Mapping[str, object]) -> bool:
     return protection.startswith(_STRONG) and "leaked" not in protection and not variant.endswith(("sha1", "md5"))
 
 
-def _answer_attacks(attacks: "pd.DataFrame") -> list[str]:
-    """How many ended as theory says, which did not, and why those succeed that do."""
-    return answer_attacks(attacks, _REASONS)
-
-
-def _answer_ids(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def _answer_ids(tables: Tables) -> list[str]:
     lines, tried, guesses = list[str](), tables["privacy_enumeration"], tables["privacy_guesses"]
     bare = tried[(tried["pseudonym"] == "bare") & (tried["function"] == "sha256")]
     for row in bare[bare["ids"] != "workload"].to_dict("records"):
@@ -66,7 +59,7 @@ def _answer_ids(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     return lines
 
 
-def _answer_linkage(linkage: "pd.DataFrame") -> list[str]:
+def _answer_linkage(linkage: Frame) -> list[str]:
     part = linkage[
         (linkage["knowledge"] == "time, hospital, kind") & (linkage["precision"] == "day") & (linkage["known"] == 2)
     ].set_index("mode")
@@ -81,7 +74,7 @@ def _answer_linkage(linkage: "pd.DataFrame") -> list[str]:
     return [f"C16: of {people:,} people, by whoever knows two visits of each (day, hospital, kind): {said}."]
 
 
-def _answer_anonymity(anonymity: "pd.DataFrame") -> list[str]:
+def _answer_anonymity(anonymity: Frame) -> list[str]:
     finest = anonymity[(anonymity["level"] == FINEST) & (anonymity["data"] == "population")]
     if finest.empty:
         return []

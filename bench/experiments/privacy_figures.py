@@ -1,13 +1,10 @@
 """The figures of experiment `privacy`, drawn from its tables."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from bench.experiments.base import Drawing, Tables
+from bench.experiments.processes import reach_of
 from bench.privacy.linkage import MODES, ONCE, STABLE, STUDY
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 #: Seconds as people say them.
 _MARKS: Final = {
@@ -20,7 +17,7 @@ _KINDS: Final = ("bare", "salted", "keyed, the key leaked", "slow")
 _TITLES: Final = {STABLE: "One pseudonym", STUDY: "One per hospital", ONCE: "One per record"}
 
 
-def draw_spaces(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_spaces(tables: Tables) -> Drawing:
     """Time over id spaces, a colour per kind; one core and one card."""
     from bench.report.style import markers, new_figure, palette
 
@@ -46,7 +43,7 @@ def draw_spaces(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def draw_linkage(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_linkage(tables: Tables) -> Drawing:
     """A column per reach of the pseudonym: who is singled out, and what else is learnt."""
     from bench.report.style import markers, new_figure, palette
 
@@ -59,21 +56,19 @@ def draw_linkage(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         for precision in precisions:
             part = frame[(frame["mode"] == mode) & (frame["precision"] == precision)].sort_values("known")
             style: dict[str, Any] = {"color": colours[precision], "marker": shapes[precision], "label": precision}
-            spread = [part["singled_share"] - part["singled_low"], part["singled_high"] - part["singled_share"]]
-            axes[0][column].errorbar(
-                part["known"], part["singled_share"], yerr=[item.clip(0) for item in spread], **style
-            )
+            named = part.rename(columns={"singled_low": "singled_share_low", "singled_high": "singled_share_high"})
+            reach = reach_of(named, "singled_share")
+            axes[0][column].errorbar(part["known"], part["singled_share"], yerr=reach, **style)
             axes[1][column].plot(part["known"], part["gained_share"], **style)
         axes[0][column].set_title(_TITLES[mode])
         axes[1][column].set_xlabel("Visits known")
-    axes[1][0].set_xticks(sorted(frame["known"].unique()))
     axes[0][0].set_ylabel("Share singled out")
-    axes[1][0].set_ylabel("Share of other\nrecords learnt")
+    axes[1][0].set(ylabel="Share of other\nrecords learnt", xticks=sorted(frame["known"].unique()))
     axes[1][-1].legend(title="Time known to the", loc="upper left", ncols=2)
     return figure
 
 
-def draw_anonymity(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_anonymity(tables: Tables) -> Drawing:
     """Bars per level: alone, and among fewer than 11."""
     from bench.report.style import new_figure, palette
 
@@ -90,9 +85,7 @@ def draw_anonymity(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
             people = f"{int(part['people'].iloc[0]):,}"
             label = f"population ({people})" if name == "population" else f"sample ({people})"
             axis.barh(places, part[column], height=height, color=colours[name], label=label)
-        axis.set_title(title)
-        axis.set_xlabel("Share of people")
-        axis.set_xlim(0, 1)
+        axis.set(title=title, xlabel="Share of people", xlim=(0, 1))
     left.set_yticks(range(len(levels)), levels)
     left.invert_yaxis()
     left.legend(loc="lower right")

@@ -1,24 +1,16 @@
 """The tables of experiment `privacy`, from its raw rows."""
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.paired import find_interval
-from bench.experiments.base import Column, Row
-from bench.experiments.rows import select_rows
+from bench.experiments.base import Column, Frame, Row
+from bench.experiments.columns import with_ends
+from bench.experiments.rows import to_frame
 from bench.privacy.spaces import CARD_PER_S, SPACES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KEY_BITS: Final = 256
 _BASE: Final = ("bare", "sha256")
-
-
-def build_rules(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per kind of pseudonym: what it is and who may link what."""
-    return select_rows(raw, "rule", RULE_COLUMNS)
-
 
 RULE_COLUMNS: Final = {
     "pseudonym": Column("Pseudonym"),
@@ -30,25 +22,23 @@ RULE_COLUMNS: Final = {
 }
 
 
-def build_guesses(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_guesses(raw: Frame) -> Frame:
     """A row per pseudonym and function: the time of one guess, and over that of the bare SHA-256."""
-    import pandas as pd
-
     rounds = raw[raw["kind"] == "guess"]
     base = rounds[(rounds["pseudonym"] == _BASE[0]) & (rounds["function"] == _BASE[1])].set_index("round")
     rows = []
     for (pseudonym, function), part in rounds.groupby(["pseudonym", "function"], sort=False):
         times = part["ns_per_guess"].tolist()
-        ratios = (part.set_index("round")["ns_per_guess"] / base["ns_per_guess"]).dropna().tolist()
+        ratios = (part.set_index("round")["ns_per_guess"] / base["ns_per_guess"]).dropna()
         low, high = find_interval(times)
-        ratio_low, ratio_high = find_interval(ratios)
+        ratio_low, ratio_high = find_interval(ratios.tolist())
         middle = float(part["ns_per_guess"].median())
         rows.append({
             "pseudonym": pseudonym, "function": function, "rounds": len(times), "guesses": int(part["guesses"].sum()),
             "ns": middle, "ns_low": low, "ns_high": high, "per_s": 1e9 / middle,
-            "factor": float(pd.Series(ratios).median()), "factor_low": ratio_low, "factor_high": ratio_high,
+            "factor": float(ratios.median()), "factor_low": ratio_low, "factor_high": ratio_high,
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(GUESS_COLUMNS))
+    return to_frame(rows, GUESS_COLUMNS)
 
 
 GUESS_COLUMNS: Final = {
@@ -56,21 +46,10 @@ GUESS_COLUMNS: Final = {
     "function": Column("Function"),
     "rounds": Column("Rounds", "", "d"),
     "guesses": Column("Guesses", "", ",d"),
-    "ns": Column("Time of a guess, median", "ns", ",.0f"),
-    "ns_low": Column("low", "ns", ",.0f"),
-    "ns_high": Column("high", "ns", ",.0f"),
+    **with_ends("ns", "Time of a guess, median", "ns", ",.0f", is_short=True),
     "per_s": Column("Guesses", "1/s", ",.3g"),
-    "factor": Column("Over bare SHA-256", "ratio", ",.3g"),
-    "factor_low": Column("low", "ratio", ",.3g"),
-    "factor_high": Column("high", "ratio", ",.3g"),
+    **with_ends("factor", "Over bare SHA-256", "ratio", ",.3g", is_short=True),
 }
-
-
-def build_enumeration(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per set of ids and kind of pseudonym: what was found, after how many tries and seconds."""
-    return select_rows(raw, "enumeration", ENUMERATION_COLUMNS)
-
-
 ENUMERATION_COLUMNS: Final = {
     "ids": Column("Ids"),
     "pseudonym": Column("Pseudonym"),
@@ -83,33 +62,27 @@ ENUMERATION_COLUMNS: Final = {
 }
 
 
-def build_spaces(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_spaces(raw: Frame) -> Frame:
     """A row per id space and kind: seconds for all of it on one core as measured here, and on a card as published."""
-    import pandas as pd
-
     guesses = build_guesses(raw)
     rows: list[Row] = []
     for space in SPACES:
         for row in guesses.to_dict("records"):
             if row["function"] in {"sha1", "md5"}:
                 continue
-            is_keyed = row["pseudonym"] == "keyed"
             # scrypt and the two kinds of hash are in the literature; HMAC of so short a text is not.
-            card = CARD_PER_S.get(row["function"])
-            size = float(space.size)
-            rows.append({
-                "space": space.name, "bits": space.bits, "rule": space.rule, "source": space.source,
-                "pseudonym": "keyed, the key leaked" if is_keyed else row["pseudonym"], "guesses_bits": space.bits,
-                "core_s": size * row["ns"] / 1e9, "core_low_s": size * row["ns_low"] / 1e9,
-                "core_high_s": size * row["ns_high"] / 1e9, "card_s": size / card if card else math.nan,
-            })  # fmt: skip
-            if is_keyed:  # whoever lacks the key has to find it first
-                keys = 2.0**_KEY_BITS
-                rows.append(rows[-1] | {
-                    "pseudonym": "keyed", "guesses_bits": float(_KEY_BITS), "core_s": keys * row["ns"] / 1e9,
-                    "core_low_s": keys * row["ns_low"] / 1e9, "core_high_s": keys * row["ns_high"] / 1e9,
-                })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(SPACE_COLUMNS))
+            card, size, pseudonym = CARD_PER_S.get(row["function"]), float(space.size), row["pseudonym"]
+            common = {"space": space.name, "bits": space.bits, "rule": space.rule, "source": space.source,
+                      "card_s": size / card if card else math.nan}  # fmt: skip
+            tried = [(pseudonym, space.bits, size)]
+            if pseudonym == "keyed":  # whoever lacks the key has to find it first
+                tried = [("keyed, the key leaked", space.bits, size), (pseudonym, float(_KEY_BITS), 2.0**_KEY_BITS)]
+            rows += [
+                {**common, "pseudonym": name, "guesses_bits": bits, "core_s": guesses * row["ns"] / 1e9,
+                 "core_low_s": guesses * row["ns_low"] / 1e9, "core_high_s": guesses * row["ns_high"] / 1e9}
+                for name, bits, guesses in tried
+            ]  # fmt: skip
+    return to_frame(rows, SPACE_COLUMNS)
 
 
 SPACE_COLUMNS: Final = {
@@ -124,13 +97,6 @@ SPACE_COLUMNS: Final = {
     "rule": Column("Rule"),
     "source": Column("Source"),
 }
-
-
-def build_linkage(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per reach of the pseudonym, knowledge, precision and number of visits known."""
-    return select_rows(raw, "linkage", LINKAGE_COLUMNS)
-
-
 LINKAGE_COLUMNS: Final = {
     "mode": Column("Pseudonym"),
     "knowledge": Column("Known of a visit"),
@@ -146,13 +112,6 @@ LINKAGE_COLUMNS: Final = {
     "people": Column("People", "", ",d"),
     "records": Column("Records", "", ",d"),
 }
-
-
-def build_anonymity(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per level of generalisation and set of people."""
-    return select_rows(raw, "anonymity", ANONYMITY_COLUMNS)
-
-
 ANONYMITY_COLUMNS: Final = {
     "level": Column("What remains"),
     "data": Column("Of"),

@@ -2,14 +2,9 @@
 
 import platform
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Case, Column
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
+from bench.experiments.base import Case, Column, Frame, Scenario
 
 SHA_NI: Final = "SHA-NI"
 MASKED: Final = "SHA-NI masked"
@@ -41,7 +36,7 @@ def find_instructions(flags: set[str] | None = None, machine: str | None = None)
 
 
 def declare_processes(
-    scenario: "Scenario",
+    scenario: Scenario,
     suite: str,
     options: Mapping[str, Any],
     masked: Mapping[str, Any] | None = None,
@@ -75,13 +70,7 @@ def declare_processes(
     ]
 
 
-def select_rows(frame: "pd.DataFrame", kind: str, columns: Mapping[str, Column]) -> "pd.DataFrame":
-    """The rows of groups of one kind, with these columns; one that no row has is missing throughout."""
-    chosen = frame[frame["kind"] == kind] if "kind" in frame else frame
-    return chosen.reindex(columns=list(columns)).reset_index(drop=True)
-
-
-def reach_of(part: "pd.DataFrame", column: str) -> list[Any]:
+def reach_of(part: Frame, column: str) -> list[Any]:
     """How far an interval reaches below and above the values of ``column``; not at all where there is none."""
     return [
         (part[column] - part[f"{column}_low"]).fillna(0).clip(lower=0),

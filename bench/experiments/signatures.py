@@ -1,46 +1,29 @@
 """What signing, verifying and loading a key cost, by curve and library."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 from bench.analysis.blocks import BLOCK_COLUMNS, compare_blocks
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
-from bench.experiments.processes import (
-    KEY_COLUMNS,
-    LIBRARY_COLUMNS,
-    METHOD,
-    declare_processes,
-    reach_of,
-    select_rows,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
+from bench.experiments.processes import KEY_COLUMNS, LIBRARY_COLUMNS, METHOD, declare_processes, reach_of
+from bench.experiments.rows import select_rows
 
 #: Operation -> how a figure names it, in the order of a signature's life.
 OPERATIONS: Final = {"sign": "sign", "verify": "verify", "load": "load public key"}
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Fresh processes, each with all schemes."""
     return declare_processes(scenario, "signatures", {"libraries": scenario.signatures.libraries}, share=0.5)
 
 
-def build_signatures(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Every library beside the default one, on the same curve."""
-    return select_rows(compare_blocks(raw), "libraries", COLUMNS)
+def build_times(raw: Frame, kind: str) -> Frame:
+    """Every library beside the default one on the same curve; or secp256k1 there beside P-256 and a library for it."""
+    return select_rows(compare_blocks(raw), kind, COLUMNS)
 
 
-def build_curves(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """secp256k1 in the default library beside P-256 there, and beside the library that is made for it."""
-    return select_rows(compare_blocks(raw), "curves", COLUMNS)
-
-
-def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_signatures(tables: Tables) -> Drawing:
     """Median time with its interval, a panel per operation, a row per library and curve."""
     import pandas as pd
 
@@ -64,8 +47,7 @@ def draw_signatures(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axes.set(title=title, xscale="log", xlabel="Time per operation [µs]")
         axes.set_yticks(list(rows.values()), list(rows))
     panels[0].set_ylim(-0.6, len(libraries) - 0.4)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=len(curves))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(curves))
     return figure
 
 
@@ -85,28 +67,21 @@ _KEYS: Final = ("operation", "base", "variant")
 _HIGHLIGHTS: Final = ("operation", "variant", "median_ns", "ratio", "ratio_low", "ratio_high", "verdict")
 
 EXPERIMENT: Final = Experiment(
-    "signatures",
-    QUESTIONS["signatures"],
-    ("C42",),
-    declare_cases,
+    "signatures", QUESTIONS["signatures"], ("C42",), declare_cases,
     (
         Table(
             "signatures",
             f"Time in each library over that in the default library, on the same curve. {_WHAT} ecdsa is pure Python: "
             f"its version says whether it found faster integers. {METHOD}",
-            COLUMNS,
-            build_signatures,
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            COLUMNS, partial(build_times, kind="libraries"),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
         Table(
             "signatures_curves",
             "Time on P-256 in the default library, and on secp256k1 in coincurve, which has no other curve, over that "
             f"on secp256k1 in the default library. {_WHAT} {METHOD}",
-            COLUMNS,
-            build_curves,
-            _HIGHLIGHTS,
-            comparisons=(Comparison(_KEYS),),
+            COLUMNS, partial(build_times, kind="curves"),
+            _HIGHLIGHTS, comparisons=(Comparison(_KEYS),),
         ),
     ),
     (
@@ -118,4 +93,4 @@ EXPERIMENT: Final = Experiment(
         ),
     ),
     weight=10.0,
-)
+)  # fmt: skip

@@ -1,11 +1,8 @@
 """The figures of experiment `storage`, drawn from its tables."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Drawing, Frame, Tables
 
 _FILES: Final = {
     ("keeper", "ledger"): "keeper: ledger",
@@ -21,15 +18,12 @@ _GROUPS: Final = {
     "endorsements": "endorsements",
     "contracts' outcome": "approvals and outcome",
     "approvals": "approvals and outcome",
-    "header": "block: header, certificate, rest",
-    "certificate": "block: header, certificate, rest",
-    "verdicts and state": "block: header, certificate, rest",
-    "framing": "block: header, certificate, rest",
+    **dict.fromkeys(("header", "certificate", "verdicts and state", "framing"), "block: header, certificate, rest"),
 }
 _WAYS: Final = ("verify, whole", "restart, whole", "verify, pruned")
 
 
-def draw_growth(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_growth(tables: Tables) -> Drawing:
     """Files over the chain's length; parts of a transaction, stacked."""
     from bench.report.style import new_figure
 
@@ -39,7 +33,7 @@ def draw_growth(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def _draw_files(axis: Any, files: "pd.DataFrame") -> None:
+def _draw_files(axis: Any, files: Frame) -> None:
     from bench.report.style import markers, palette
 
     full = files[files["fill"] == files["fill"].max()]
@@ -50,14 +44,13 @@ def _draw_files(axis: Any, files: "pd.DataFrame") -> None:
         style = "--" if role == "administrator" else "-"
         sizes = part["size_bytes"] / 1e6
         axis.plot(part["blocks"], sizes, style, marker=shapes[label], color=colours[label], label=label)
-    axis.set_xlabel(f"Blocks of {full['fill'].max()} transactions")
-    axis.set_ylabel("Size [MB]")
+    axis.set(xlabel=f"Blocks of {full['fill'].max()} transactions", ylabel="Size [MB]")
     axis.set_ylim(bottom=0)
     axis.set_xlim(left=0)
     axis.legend(loc="upper left")
 
 
-def _draw_parts(axis: Any, parts: "pd.DataFrame") -> None:
+def _draw_parts(axis: Any, parts: Frame) -> None:
     from bench.report.style import palette
 
     grouped = parts.assign(group=parts["part"].map(_GROUPS)).groupby(["fill", "group"], sort=False)["per_tx"].sum()
@@ -68,13 +61,12 @@ def _draw_parts(axis: Any, parts: "pd.DataFrame") -> None:
         axis.bar(range(len(fills)), heights, bottom=bottoms, color=colours[group], label=group, width=0.6)
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
     axis.set_xticks(range(len(fills)), [str(fill) for fill in fills])
-    axis.set_xlabel("Transactions in a block")
-    axis.set_ylabel("Per transaction [B]")
+    axis.set(xlabel="Transactions in a block", ylabel="Per transaction [B]")
     axis.grid(visible=False, axis="x")
     axis.legend(loc="upper right")
 
 
-def draw_restart(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_restart(tables: Tables) -> Drawing:
     """Time to load over length; bytes of a proof over the block's size."""
     from bench.report.style import markers, new_figure, palette
 
@@ -84,36 +76,27 @@ def draw_restart(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     for way in _WAYS:
         part = times[times["what"] == way]
         left.plot(part["transactions"], part["seconds"], shapes[way], color=colours[way], label=way)
-        ends = [0, int(times["transactions"].max())]
-        fit = fits.loc[way]
-        left.plot(
-            ends, [fit["fixed_ms"] / 1e3 + end * fit["tx_us"] / 1e6 for end in ends], color=colours[way], linewidth=0.8
-        )
-    left.set_xlabel("Transactions in the ledger")
-    left.set_ylabel("Time [s]")
+        ends, fit = [0, int(times["transactions"].max())], fits.loc[way]
+        line = [fit["fixed_ms"] / 1e3 + end * fit["tx_us"] / 1e6 for end in ends]
+        left.plot(ends, line, color=colours[way], linewidth=0.8)
+    left.set(xlabel="Transactions in the ledger", ylabel="Time [s]")
     left.set_ylim(bottom=0)
     left.legend(loc="upper left")
     _draw_proofs(right, tables["storage_proofs"])
     return figure
 
 
-def _draw_proofs(axis: Any, proofs: "pd.DataFrame") -> None:
+def _draw_proofs(axis: Any, proofs: Frame) -> None:
     from bench.report.style import markers, palette
 
-    lines = {
-        "block_bytes": "whole block",
-        "file_bytes": "proof file",
-        "receipt_bytes": "receipt",
-        "path_bytes": "Merkle path",
-    }
+    lines = {"block_bytes": "whole block", "file_bytes": "proof file", "receipt_bytes": "receipt",
+             "path_bytes": "Merkle path"}  # fmt: skip
     colours, shapes = palette(list(lines)), markers(list(lines))
     for column, label in lines.items():
         shown = proofs[proofs[column] > 0]  # the path of the only one is empty
         axis.plot(shown["block_size"], shown[column], marker=shapes[column], color=colours[column], label=label)
     axis.set_xscale("log", base=2)
-    axis.set_yscale("log")
+    axis.set(yscale="log", xlabel="Transactions in the block", ylabel="Size [B]")
     axis.set_xticks(proofs["block_size"], proofs["block_size"].astype(str))
     axis.minorticks_off()
-    axis.set_xlabel("Transactions in the block")
-    axis.set_ylabel("Size [B]")
     axis.legend(loc="upper left")

@@ -1,10 +1,8 @@
 """What measured growth means for days and years, and what experiment `storage` says of the paper's claims."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.experiments.base import Frame, Tables
 
 #: Section 3: at most 30 KB in a block, which closes after 6 minutes: 240 a day.
 PAPER_BLOCKS: Final = 240
@@ -23,7 +21,7 @@ RATES: Final = {
 }
 
 
-def build_days(growth: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
+def build_days(growth: Frame, columns: list[str]) -> Frame:
     """A row per load; the first is the paper's limit in bytes, with what disks add to full blocks of them."""
     import pandas as pd
 
@@ -40,15 +38,8 @@ def build_days(growth: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
     full = float(content["block_bytes"] + _FULL * content["tx_bytes"])
     share = {bound: cost(1, _FULL, bound) / full for bound in ("bytes", "low", "high")}
     limit = [PAPER_DAY_BYTES * part for part in share.values()]
-    loads: list[tuple[str, float, float, float, list[float]]] = [
-        (
-            "the paper's limits: 240 blocks of 30 KB",
-            PAPER_BLOCKS,
-            PAPER_DAY_BYTES / full * _FULL,
-            PAPER_DAY_BYTES,
-            limit,
-        )
-    ]
+    name, tx = "the paper's limits: 240 blocks of 30 KB", PAPER_DAY_BYTES / full * _FULL
+    loads: list[tuple[str, float, float, float, list[float]]] = [(name, PAPER_BLOCKS, tx, PAPER_DAY_BYTES, limit)]
     for name, per_s in RATES.items():
         tx = per_s * _DAY_S
         blocks = max(tx / _FULL, PAPER_BLOCKS)
@@ -62,7 +53,7 @@ def build_days(growth: "pd.DataFrame", columns: list[str]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=columns)
 
 
-def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """C21, C39, C40, C44, C45, in sentences of the tables' own numbers."""
     days, parts = tables["storage_days"], tables["storage_parts"]
     lines = [_answer_days(days)] if len(days) else []
@@ -85,7 +76,7 @@ def answer(tables: Mapping[str, "pd.DataFrame"]) -> list[str]:
     return lines
 
 
-def _answer_days(days: "pd.DataFrame") -> str:
+def _answer_days(days: Frame) -> str:
     limit, busy = days.iloc[0], days.iloc[-1]
     return (
         f"C45: 240 blocks of 30 KB a day are {limit['content_mb']:.2f} MB of content and {limit['disk_mb']:.2f} MB on "
@@ -94,19 +85,19 @@ def _answer_days(days: "pd.DataFrame") -> str:
     )
 
 
-def _answer_administrators(table: "pd.DataFrame") -> list[str]:
+def _answer_administrators(table: Frame) -> list[str]:
     full = table[table["is_full"].astype(bool)] if len(table) else table
     if len(full) < 2:
         return []
     first, last = full.iloc[0], full.iloc[-1]
-    grown = (
-        f"{first['queue_bytes']:,} bytes at {first['blocks']:,} blocks, {last['queue_bytes']:,} at {last['blocks']:,}"
-    )
-    need = f"C21: the role needs {last['tip_bytes']} bytes, whatever the length; the node's journal is"
-    return [f"{need} {grown}: bounded, but more than the last hash."]
+    return [(
+        f"C21: the role needs {last['tip_bytes']} bytes, whatever the length; the node's journal is "
+        f"{first['queue_bytes']:,} bytes at {first['blocks']:,} blocks, {last['queue_bytes']:,} at {last['blocks']:,}: "
+        "bounded, but more than the last hash."
+    )]  # fmt: skip
 
 
-def _answer_proofs(proofs: "pd.DataFrame") -> list[str]:
+def _answer_proofs(proofs: Frame) -> list[str]:
     if proofs.empty:
         return []
     last = proofs.iloc[-1]

@@ -1,22 +1,16 @@
 """The tables of experiment `storage`, from its raw rows."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.regression import fit_linear
-from bench.experiments.base import Column, Row
-from bench.experiments.rows import select_rows
+from bench.experiments.base import Column, Frame
+from bench.experiments.rows import select_rows, to_frame
 from bench.experiments.storage_rates import build_days
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_files(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_files(raw: Frame) -> Frame:
     """A row per role, file, fill and length."""
-    rows = raw[raw["kind"] == "file"].copy()
-    rows["per_tx"] = rows["size_bytes"] / rows["transactions"]
-    rows["kind"] = "files"
-    return select_rows(rows, "files", FILE_COLUMNS)
+    return select_rows(raw.assign(per_tx=raw["size_bytes"] / raw["transactions"]), "file", FILE_COLUMNS)
 
 
 FILE_COLUMNS: Final = {
@@ -30,10 +24,8 @@ FILE_COLUMNS: Final = {
 }
 
 
-def build_growth(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_growth(raw: Frame) -> Frame:
     """A row per role and file: bytes for each block and each transaction, fitted over all chains."""
-    import pandas as pd
-
     rows = []
     files = raw[raw["kind"] == "file"]
     for (role, file), part in files.groupby(["role", "file"], sort=False):
@@ -44,7 +36,7 @@ def build_growth(raw: "pd.DataFrame") -> "pd.DataFrame":
             "block_high": block.high, "tx_bytes": tx.value, "tx_low": tx.low, "tx_high": tx.high,
             "fixed_bytes": fixed.value, "r2": r2,
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(GROWTH_COLUMNS))
+    return to_frame(rows, GROWTH_COLUMNS)
 
 
 GROWTH_COLUMNS: Final = {
@@ -62,18 +54,13 @@ GROWTH_COLUMNS: Final = {
 }
 
 
-def build_parts(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_parts(raw: Frame) -> Frame:
     """A row per part of a block's entry in the ledger, per transaction of a block of each fill."""
-    import pandas as pd
-
-    rows: list[Row] = []
-    for fill, part in raw[raw["kind"] == "part"].groupby("fill", sort=True):
-        total = part["size_bytes"].sum()
-        rows += [
-            {"fill": fill, "part": item["piece"], "per": item["per"], "share": item["size_bytes"] / total,
-             "per_tx": item["size_bytes"] / item["transactions"]} for item in part.to_dict("records")
-        ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(PART_COLUMNS)).astype({"fill": int})
+    parts = raw[raw["kind"] == "part"].sort_values("fill", kind="stable")
+    sizes = parts["size_bytes"]
+    parts = parts.assign(part=parts["piece"], per_tx=sizes / parts["transactions"],
+                         share=sizes / sizes.groupby(parts["fill"]).transform("sum"))  # fmt: skip
+    return select_rows(parts, "part", PART_COLUMNS)
 
 
 PART_COLUMNS: Final = {
@@ -85,11 +72,6 @@ PART_COLUMNS: Final = {
 }
 
 
-def build_administrators(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per chain length: what the role keeps and what the node's queue does."""
-    return select_rows(raw, "administrator", ADMINISTRATOR_COLUMNS)
-
-
 ADMINISTRATOR_COLUMNS: Final = {
     "blocks": Column("Blocks", "", ",d"),
     "tip_bytes": Column("Last block's hash, the role's state", "B", "d"),
@@ -99,10 +81,8 @@ ADMINISTRATOR_COLUMNS: Final = {
 }
 
 
-def build_restart(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_restart(raw: Frame) -> Frame:
     """A row per way to load a ledger: seconds at the longest chain, and the time of a transaction, fitted."""
-    import pandas as pd
-
     rows = []
     for what, part in raw[raw["kind"] == "time"].groupby("what", sort=False):
         points = [[float(count)] for count in part["transactions"]]
@@ -114,7 +94,7 @@ def build_restart(raw: "pd.DataFrame") -> "pd.DataFrame":
             "tx_high_us": tx.high * 1e6, "fixed_ms": fixed.value * 1e3, "r2": r2,
             "tx_per_s": 1 / tx.value if tx.value > 0 else None,
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(RESTART_COLUMNS))
+    return to_frame(rows, RESTART_COLUMNS)
 
 
 RESTART_COLUMNS: Final = {
@@ -131,11 +111,6 @@ RESTART_COLUMNS: Final = {
 }
 
 
-def build_times(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """Every timed load, for the figure."""
-    return select_rows(raw, "time", TIME_COLUMNS)
-
-
 TIME_COLUMNS: Final = {
     "what": Column("Way"),
     "blocks": Column("Blocks", "", ",d"),
@@ -145,12 +120,10 @@ TIME_COLUMNS: Final = {
 }
 
 
-def build_pruned(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_pruned(raw: Frame) -> Frame:
     """A row per chain length: what pruning leaves, and the memory that verifying it whole takes."""
-    rows = raw[raw["kind"] == "pruned"].copy()
     peaks = raw[raw["kind"] == "memory"].set_index("blocks")["peak_bytes"]
-    rows["share"] = rows["pruned_bytes"] / rows["whole_bytes"]
-    rows["peak_mb"] = rows["blocks"].map(peaks) / 1e6
+    rows = raw.assign(share=raw["pruned_bytes"] / raw["whole_bytes"], peak_mb=raw["blocks"].map(peaks) / 1e6)
     return select_rows(rows, "pruned", PRUNED_COLUMNS)
 
 
@@ -165,11 +138,6 @@ PRUNED_COLUMNS: Final = {
 }
 
 
-def build_proofs(raw: "pd.DataFrame") -> "pd.DataFrame":
-    """A row per block size: the proof of one transaction."""
-    return select_rows(raw, "proof", PROOF_COLUMNS)
-
-
 PROOF_COLUMNS: Final = {
     "block_size": Column("Transactions in the block", "", ",d"),
     "path_digests": Column("Digests on the path", "", "d"),
@@ -182,22 +150,13 @@ PROOF_COLUMNS: Final = {
 }
 
 
-def build_packing(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_packing(raw: Frame) -> Frame:
     """A row per way of packing blocks, and per size of a sealed object."""
-    import pandas as pd
-
-    rows: list[Row] = [
-        {"what": f"ledger: {row['what']}", "before_bytes": row["size_bytes"], "after_bytes": row["packed_bytes"],
-         "mb_per_s": row["mb_per_s"]} for row in raw[raw["kind"] == "packed"].to_dict("records")
-    ]  # fmt: skip
-    rows += [
-        {"what": "object: sealed", "before_bytes": row["plain_bytes"], "after_bytes": row["sealed_bytes"],
-         "mb_per_s": None} for row in raw[raw["kind"] == "sealed"].to_dict("records")
-    ]  # fmt: skip
-    for row in rows:
-        row["ratio"] = row["after_bytes"] / row["before_bytes"]
-    frame = pd.DataFrame(rows, columns=list(PACKING_COLUMNS))
-    return frame.astype({"before_bytes": int, "after_bytes": int})
+    packed, sealed = (raw[raw["kind"] == kind].to_dict("records") for kind in ("packed", "sealed"))
+    rows = [(f"ledger: {row['what']}", row["size_bytes"], row["packed_bytes"], row["mb_per_s"]) for row in packed]
+    rows += [("object: sealed", row["plain_bytes"], row["sealed_bytes"], None) for row in sealed]
+    found = [(what, before, after, after / before, speed) for what, before, after, speed in rows]
+    return to_frame(found, PACKING_COLUMNS).astype({"before_bytes": int, "after_bytes": int})
 
 
 PACKING_COLUMNS: Final = {
@@ -221,6 +180,6 @@ DAY_COLUMNS: Final = {
 }
 
 
-def build_keepers_days(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_keepers_days(raw: Frame) -> Frame:
     """A row per load: what a keeper takes in a day and a year, from the fitted growth."""
     return build_days(build_growth(raw), list(DAY_COLUMNS))

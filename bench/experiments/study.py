@@ -1,19 +1,12 @@
 """How often the measuring engine's intervals and verdicts are right where the truth is known: on synthetic machines."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Case, Column, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Drawing, Experiment, Figure, Frame, Scenario, Table, Tables
 from bench.experiments.catalogue import QUESTIONS
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
-    from bench.scenario import Scenario
-
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """A case per synthetic machine."""
     from bench.analysis.study import MACHINES
 
@@ -33,7 +26,7 @@ SHARES: Final = {
 }
 
 
-def build_study(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_study(raw: Frame) -> Frame:
     """Shares of the replicated tables, each with its standard error."""
     frame, tables = raw.copy(), raw["replications"]
     for name in SHARES:
@@ -44,7 +37,7 @@ def build_study(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame[list(COLUMNS)].reset_index(drop=True)
 
 
-def draw_study(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_study(tables: Tables) -> Drawing:
     """Coverage, false alarms and what was found, machine by machine, with two standard errors."""
     from bench.report.style import markers, new_figure, palette
 
@@ -68,8 +61,7 @@ def draw_study(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         axis.set(xlabel=label, xlim=(-4, 104))
     axes[0].set_yticks(range(len(machines)), machines)
     axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(ways))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ways))
     return figure
 
 
@@ -78,22 +70,16 @@ COLUMNS: Final = {
     "analysis": Column("Measured by"),
     "replications": Column("Tables"),
     **{
-        key: column
+        f"{name}{end}": Column(f"{title}{word}", "%", ".1f")
         for name, title in SHARES.items()
-        for key, column in (
-            (name, Column(title, "%", ".1f")),
-            (f"{name}_error", Column(f"{title}, std. error", "%", ".1f")),
-        )
+        for end, word in (("", ""), ("_error", ", std. error"))
     },
     "width_percent": Column("Width of an interval, median", "%", ".2f"),
     "tenfold_error_percent": Column("Error of a tenfold ratio, median", "%", ".2f"),
 }
 
 EXPERIMENT: Final = Experiment(
-    "study",
-    QUESTIONS["study"],
-    (),
-    declare_cases,
+    "study", QUESTIONS["study"], (), declare_cases,
     (
         Table(
             "study",
@@ -105,11 +91,9 @@ EXPERIMENT: Final = Experiment(
             "other in one process and compares means. 'All cover' leaves the tenfold variant out: its epochs are ten "
             "times as long and meet more interruptions than the base's median epoch, so that a large ratio may be "
             "too large by about as much as interruptions take of the time.",
-            COLUMNS,
-            build_study,
+            COLUMNS, build_study,
             ("machine", "analysis", "covered", "table_covered", "false_alarms", "found", "unresolved"),
-            keys=("machine", "analysis"),
-            exact=tuple(SHARES),
+            keys=("machine", "analysis"), exact=tuple(SHARES),
         ),
     ),
     (
@@ -120,4 +104,4 @@ EXPERIMENT: Final = Experiment(
             draw_study,
         ),
     ),
-)
+)  # fmt: skip

@@ -6,40 +6,33 @@ each message taking a delay fitted to the printed numbers; it shows whether mess
 *Measured*: a process per node on this machine (``--engine net``, or the rows that the scenario names).
 """
 
-from typing import TYPE_CHECKING, Any, Final
+import math
+from typing import Final
 
 from bench.analysis.message_models import fit_delays
 from bench.analysis.paper_table import LEAST_ROWS, OUTLIER_ROW, REPEATED_ROW, read_paper_table
-from bench.experiments import table1_agreement, table1_models, table1_printed, table1_regression
-from bench.experiments.base import Case, Column, Experiment, Figure, Row, Table
+from bench.analysis.regression import FACTORS
+from bench.experiments import columns, table1_agreement, table1_models, table1_printed, table1_regression
+from bench.experiments.base import Case, Column, Experiment, Figure, Frame, Row, Scenario, Table
+from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import LATENCY_NOTES, PER_TX, QUORUM_COLUMNS, list_costs
+from bench.experiments.rows import list_legs, to_frame
 from bench.experiments.table1_answer import answer
 from bench.experiments.table1_effect_figures import draw_influence, draw_models, draw_shares
 from bench.experiments.table1_figures import draw_cost, draw_kinds, draw_main
 from bench.experiments.table1_net import NET_COLUMNS
-from bench.experiments.table1_rows import FLAGS, configurations
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
+from bench.experiments.table1_rows import FLAGS, LETTERS, configurations
 
 CONFIGURATION: Final = "configuration"
 CALIBRATED: Final = "paper-calibrated"
 
 
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """One case per printed row, and one more for each repeat of those that are measured over real networks."""
     cases = []
     for paper in read_paper_table():
-        settings = {
-            "row": paper.row,
-            "printed_conf": paper.printed_conf,
-            "agents": paper.agents,
-            "coordinators": paper.coordinators,
-            "administrators": paper.administrators,
-            "contributors": paper.contributors,
-            "paper_tx_per_6min": paper.tx_per_6min,
-        }
+        settings = {name: getattr(paper, name) for name in ("row", "printed_conf", *FACTORS)}
+        settings["paper_tx_per_6min"] = paper.tx_per_6min
         cases.append(Case(f"row-{paper.row:02d}", CONFIGURATION, settings))
     repeats = range(scenario.net.repeats)
     rows = {case.settings["row"]: case.settings for case in cases}
@@ -47,7 +40,7 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     return cases + [Case(f"net-{row:02d}-{repeat}", "configuration-net", rows[row]) for row, repeat in nets]
 
 
-def declare_calibrated(scenario: "Scenario", rows: list[Row]) -> list[Case]:
+def declare_calibrated(scenario: Scenario, rows: list[Row]) -> list[Case]:
     """The paper-calibrated mode of each row, with delays fitted to all rows but the outlier and the repetition."""
     del scenario
     rows = [row for row in rows if row["case"].startswith("row-")]
@@ -55,100 +48,62 @@ def declare_calibrated(scenario: "Scenario", rows: list[Row]) -> list[Case]:
     if len(used) < LEAST_ROWS:
         return []
     fit = fit_delays([row["single_messages_per_tx"] for row in used], [row["paper_tx_per_6min"] for row in used])
-    kept = ("row", "agents", "coordinators", "administrators", "contributors")
+    fitted = {"pause_ns": round(fit.pause_s * 1e9), "message_ns": round(fit.delay_s * 1e9)}
     return [
-        Case(
-            f"calibrated-{row['row']:02d}",
-            CALIBRATED,
-            {key: row[key] for key in kept}
-            | {"pause_ns": round(fit.pause_s * 1e9), "message_ns": round(fit.delay_s * 1e9)},
-        )
+        Case(f"calibrated-{row['row']:02d}", CALIBRATED, {key: row[key] for key in ("row", *FACTORS)} | fitted)
         for row in rows
     ]
 
 
-def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_main(raw: Frame) -> Frame:
     """The table itself."""
     frame = configurations(raw)
     frame = frame.assign(
-        row=frame["row"].astype(int),
         flag=frame["row"].map(FLAGS).fillna(""),
-        cpu_ms_per_tx=frame["cpu_s_per_tx"] * 1e3,
-        kilobytes_per_tx=frame["bytes_per_tx"] / 1e3,
-        **{f"energy_mj_{bound}": frame[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
+        **{name: frame[source] * scale for name, (source, scale) in PER_TX.items()},
     )
-    for name in ("agents", "coordinators", "administrators", "contributors", "paper_tx_per_6min", "printed_conf"):
-        frame[name] = frame[name].astype(int)
     latencies = [name for name in MAIN_COLUMNS if "latency_" in name and name.endswith("_ms")]
-    frame[latencies] = frame[latencies].astype(float)  # of None alone they would be objects
-    return frame[list(MAIN_COLUMNS)]
+    types = dict.fromkeys(("row", *FACTORS, "paper_tx_per_6min"), int)
+    return frame[list(MAIN_COLUMNS)].astype(types | dict.fromkeys(latencies, float))  # None alone would be objects
 
 
 MAIN_COLUMNS: Final = {
     "row": Column("Row"),
-    "agents": Column("A"),
-    "coordinators": Column("C"),
-    "administrators": Column("O"),
-    "contributors": Column("K"),
+    **{name: Column(letter) for name, letter in LETTERS.items()},
     "flag": Column("Flag"),
     "paper_tx_per_6min": Column("Paper", "tx/6 min"),
     "calibrated_tx_per_6min": Column("Calibrated", "tx/6 min", ".1f"),
     "tx_per_s": Column("Saturated", "tx/s", ".0f"),
     "shared_tx_per_s": Column("Saturated, shared cores", "tx/s", ".0f"),
     "busiest_role": Column("Bottleneck"),
-    "latency_quorum_p50_ms": Column("Latency p50", "ms", ".1f"),
-    "latency_quorum_p95_ms": Column("Latency p95", "ms", ".1f"),
-    "latency_quorum_p99_ms": Column("Latency p99", "ms", ".1f"),
+    **QUORUM_COLUMNS,
     "latency_quorum_max_ms": Column("Latency max", "ms", ".1f"),
-    "latency_status": Column("Latency is"),
-    "latency_quorum_bounds": Column("Lower bounds"),
-    "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
-    "energy_mj_low": Column("Energy est. low", "mJ/tx", ".1f"),
-    "energy_mj_mid": Column("Energy est. mid", "mJ/tx", ".1f"),
-    "energy_mj_high": Column("Energy est. high", "mJ/tx", ".1f"),
-    "energy_status": Column("Energy is"),
-    "messages_per_tx": Column("Messages", "1/tx", ".1f"),
-    "kilobytes_per_tx": Column("Traffic", "kB/tx", ".1f"),
+    **LATENCY_NOTES,
+    **list_costs("Energy est."),
     "single_messages_per_tx": Column("Messages, alone", "1/tx", ".0f"),
     **NET_COLUMNS,
 }
 
 
-def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_legs(raw: Frame) -> Frame:
     """Messages and bytes per transaction, by row and leg (sending role, receiving role), in long form."""
-    import pandas as pd
-
     frame = configurations(raw)
-    rows: list[dict[str, Any]] = []
-    for record in frame.to_dict("records"):
-        for name, value in record.items():
-            if str(name).startswith("messages:") and value == value:  # noqa: PLR0124 - a leg that does not exist is NaN
-                leg = str(name).removeprefix("messages:")
-                sender, receiver = leg.split(">")
-                size = record[f"bytes:{leg}"]
-                rows.append({
-                    "row": int(record["row"]), "sender": sender, "receiver": receiver,
-                    "messages_per_tx": value, "bytes_per_tx": size,
-                })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(LEG_COLUMNS))
+    rows = [
+        (int(record["row"]), sender, receiver, record[f"messages:{leg}"], record[f"bytes:{leg}"])
+        for record in frame.to_dict("records")
+        for leg, sender, receiver in list_legs(frame)
+        if not math.isnan(record[f"messages:{leg}"])  # a leg that does not exist
+    ]
+    return to_frame(rows, LEG_COLUMNS)
 
 
-LEG_COLUMNS: Final = {
-    "row": Column("Row"),
-    "sender": Column("From"),
-    "receiver": Column("To"),
-    "messages_per_tx": Column("Messages", "1/tx", ".2f"),
-    "bytes_per_tx": Column("Traffic", "B/tx", ".0f"),
-}
+LEG_COLUMNS: Final = {"row": Column("Row"), **columns.LEG_COLUMNS, "bytes_per_tx": Column("Traffic", "B/tx", ".0f")}
 
 
 #: What the captions of figures that take up the paper's own have to say.
 UNSEEN: Final = "The originals could not be seen by us: only the text of the article was at hand."
 EXPERIMENT: Final = Experiment(
-    "table1",
-    "Do the paper's 18 configurations rank and behave as its Table 1 says?",
-    ("C25", "C30", "C31", "C33", "C34", "C35", "C41"),
-    declare_cases,
+    "table1", QUESTIONS["table1"], ("C25", "C30", "C31", "C33", "C34", "C35", "C41"), declare_cases,
     (
         Table(
             "table1",
@@ -159,13 +114,10 @@ EXPERIMENT: Final = Experiment(
             "with this machine's measured unit costs. Energy: estimated, CPU-seconds times stated watts, idle power "
             "not in it. Real network: measured where it was asked for, a process per node and the load generator on "
             "this machine's cores, HTTP, real signatures and disks; latency at the same share of its own throughput.",
-            MAIN_COLUMNS,
-            build_main,
-            ("row", "agents", "coordinators", "administrators", "contributors", "paper_tx_per_6min",
-             "calibrated_tx_per_6min", "tx_per_s", "net_tx_per_s", "latency_quorum_p50_ms", "cpu_ms_per_tx",
-             "messages_per_tx"),
-            keys=("row",),
-            exact=("single_messages_per_tx", "calibrated_tx_per_6min"),
+            MAIN_COLUMNS, build_main,
+            ("row", *FACTORS, "paper_tx_per_6min", "calibrated_tx_per_6min", "tx_per_s", "net_tx_per_s",
+             "latency_quorum_p50_ms", "cpu_ms_per_tx", "messages_per_tx"),
+            keys=("row",), exact=("single_messages_per_tx", "calibrated_tx_per_6min"),
             ordered=("tx_per_s", "shared_tx_per_s", "cpu_ms_per_tx", "messages_per_tx"),
         ),
         *table1_agreement.TABLES,
@@ -175,8 +127,7 @@ EXPERIMENT: Final = Experiment(
         Table(
             "table1_legs",
             "Messages and bytes per transaction by leg, saturated (simulated).",
-            LEG_COLUMNS,
-            build_legs,
+            LEG_COLUMNS, build_legs,
         ),
     ),
     (
@@ -222,6 +173,5 @@ EXPERIMENT: Final = Experiment(
     ),
     declare_calibrated,
     answer,
-    needs_records=True,
-    weight=12.0,
+    needs_records=True, weight=12.0,
 )  # fmt: skip

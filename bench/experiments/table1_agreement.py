@@ -1,11 +1,12 @@
 """Tables of `table1` that hold other throughputs against the printed ones, and the fit behind one of them."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.message_models import Point, fit_delays, leave_out
 from bench.analysis.paper_table import agree
 from bench.analysis.regression import FACTORS
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import (
     ALONE,
     CALIBRATED,
@@ -17,14 +18,9 @@ from bench.experiments.table1_rows import (
     configurations,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_agreement(raw: Frame) -> Frame:
     """Agreement of each mode with the printed table, with row 1, without it, and without rows 1 and 16."""
-    import pandas as pd
-
     frame = configurations(raw)
     rows = []
     for subset, left_out in SUBSETS.items():
@@ -42,10 +38,10 @@ def build_agreement(raw: "pd.DataFrame") -> "pd.DataFrame":
             # An error in the paper's unit means something only for values that were fitted to it.
             error = float("nan") if mode.startswith(("computed", "measured")) else found.rmse
             rows.append((mode, subset, found.rows, found.spearman, found.median_ratio, error))
-    return pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))
+    return to_frame(rows, AGREEMENT_COLUMNS)
 
 
-def _leave_one_out(chosen: "pd.DataFrame") -> list[float]:
+def _leave_one_out(chosen: Frame) -> list[float]:
     """Each row's printed throughput as a fit to the message counts of the others predicts it."""
     rows = chosen[[*FACTORS, "single_messages_per_tx"]].astype(float).itertuples(index=False, name=None)
     return list(
@@ -63,10 +59,8 @@ AGREEMENT_COLUMNS: Final = {
 }
 
 
-def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_fit(raw: Frame) -> Frame:
     """The fitted pause and delay, and what they explain."""
-    import pandas as pd
-
     frame = configurations(raw)
     rows = []
     for subset in (PRINTED, WITHOUT_BOTH):
@@ -75,7 +69,7 @@ def build_fit(raw: "pd.DataFrame") -> "pd.DataFrame":
         fit = fit_delays(messages, printed)
         error = agree(_leave_one_out(chosen), printed).rmse
         rows.append((subset, len(printed), fit.pause_s, fit.delay_s, fit.r_squared, error))
-    return pd.DataFrame(rows, columns=list(FIT_COLUMNS))
+    return to_frame(rows, FIT_COLUMNS)
 
 
 FIT_COLUMNS: Final = {
@@ -93,16 +87,14 @@ TABLES: Final = (
         "far the printed numbers lie below what the computation costs. Paper-calibrated values were fitted to "
         "the 16 rows without 1 and 16; the leave-one-out row predicts each row from the others of its subset (row "
         "16 repeats row 15, so where both are in, that pair is predicted too well). One simulated run per row.",
-        AGREEMENT_COLUMNS,
-        build_agreement,
+        AGREEMENT_COLUMNS, build_agreement,
         ("mode", "subset", "spearman", "median_ratio", "rmse_tx_per_6min"),
     ),
     Table(
         "table1_fit",
         "The model behind the paper-calibrated mode: throughput = 360 s / (pause + delay x messages of one lone "
         "transaction). A fit does not prove a mechanism.",
-        FIT_COLUMNS,
-        build_fit,
+        FIT_COLUMNS, build_fit,
         ("subset", "pause_s", "delay_s", "r_squared", "loo_rmse"),
     ),
-)
+)  # fmt: skip

@@ -1,11 +1,12 @@
 """The question of `table1` answered in words, both ways for row 1, every number of it out of the tables."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, ORDERING
+from bench.experiments.base import Frame, Tables
 from bench.experiments.table1_rows import (
     ALONE,
     CALIBRATED,
@@ -21,8 +22,6 @@ from bench.experiments.table1_rows import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    Tables = Mapping[str, "pd.DataFrame"]
-
 _READINGS: Final = {PRINTED: "As printed (18 rows)", WITHOUT_1: "With row 1 left out (17 rows)"}
 _KINDS: Final = {name: "ordering nodes" if name == ORDERING else name for name in FACTORS}
 _OURS: Final = {
@@ -33,13 +32,13 @@ _OURS: Final = {
 }
 
 
-def answer(tables: "Tables") -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """What the paper's numbers and ours say of each kind of node; what cannot be said is left out."""
     parts = (_readings, _outlier, _place, _pairs, _models, _ours, _rank)
     return [line for part in parts for line in part(tables)]
 
 
-def _readings(tables: "Tables") -> Iterator[str]:
+def _readings(tables: Tables) -> Iterator[str]:
     shares, coefficients, contrasts = (tables[f"table1_{name}"] for name in ("shares", "regression", "contrasts"))
     for subset, words in _READINGS.items():
         row = _only(shares, source=PAPER, subset=subset)
@@ -66,7 +65,7 @@ def _chance(p: float) -> str:
     return f"{p:.1g}" if p >= 0.001 else "< 0.001"
 
 
-def _outlier(tables: "Tables") -> Iterator[str]:
+def _outlier(tables: Tables) -> Iterator[str]:
     frame = tables["table1_influence"]
     first = _only(frame, row=OUTLIER_ROW)
     predicted = _only(tables["table1_predictions"], row=OUTLIER_ROW)["by_linear"]
@@ -85,7 +84,7 @@ def _outlier(tables: "Tables") -> Iterator[str]:
     )
 
 
-def _place(tables: "Tables") -> Iterator[str]:
+def _place(tables: Tables) -> Iterator[str]:
     """Where row 1 stands among all rows, as printed and with us."""
     frame = tables["table1"]
     told = []
@@ -99,7 +98,7 @@ def _place(tables: "Tables") -> Iterator[str]:
         yield f"From the highest throughput down, row {OUTLIER_ROW} has this place of {len(frame)}: {', '.join(told)}."
 
 
-def _pairs(tables: "Tables") -> Iterator[str]:
+def _pairs(tables: Tables) -> Iterator[str]:
     frame = tables["table1_pairs"]
     part = frame[frame["subset"] == PRINTED].sort_values("mean")
     some = part[part["pairs"] > 0]
@@ -135,7 +134,7 @@ def _cost(reading: str, nodes: list[str]) -> str:
     return f"{' or '.join(nodes)} costs {costs}"
 
 
-def _models(tables: "Tables") -> Iterator[str]:
+def _models(tables: Tables) -> Iterator[str]:
     frame = tables["table1_models"]
     for subset, words in ((PRINTED, "As printed"), (WITHOUT_BOTH, "With rows 1 and 16 left out")):
         part = frame[(frame["subset"] == subset) & frame["loo_rmse"].notna()].sort_values("loo_rmse")
@@ -156,7 +155,7 @@ def _models(tables: "Tables") -> Iterator[str]:
     yield f"Of row {OUTLIER_ROW}, where {printed} is printed, models that were fitted without it say: {said}."
 
 
-def _ours(tables: "Tables") -> Iterator[str]:
+def _ours(tables: Tables) -> Iterator[str]:
     frame = tables["table1_shares"]
     told = []
     for source, words in _OURS.items():
@@ -172,7 +171,7 @@ def _ours(tables: "Tables") -> Iterator[str]:
         yield f"The same regression on our own throughputs in the same configurations: {'; '.join(told)}."
 
 
-def _rank(tables: "Tables") -> Iterator[str]:
+def _rank(tables: Tables) -> Iterator[str]:
     frame = tables["table1_agreement"]
     told = []
     for source, words in _OURS.items():
@@ -185,7 +184,7 @@ def _rank(tables: "Tables") -> Iterator[str]:
         yield f"Ours ranks as the paper's, with row 1 and without, by Spearman's ρ: {'; '.join(told)}."
 
 
-def _only(frame: "pd.DataFrame", **keys: Any) -> "pd.Series[Any]":
+def _only(frame: Frame, **keys: Any) -> "pd.Series[Any]":
     for name, value in keys.items():
         frame = frame[frame[name] == value]
     return frame.iloc[0]

@@ -1,26 +1,13 @@
 """The figures of experiment table1 that show what its numbers depend on, drawn from its tables."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.message_models import MODELS
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, TERMS
-from bench.experiments.table1_rows import (
-    ALONE,
-    CALIBRATED,
-    PAPER,
-    PRINTED,
-    REAL,
-    SHARED,
-    SOURCES,
-    SUBSETS,
-    WITHOUT_1,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Drawing, Frame, Tables
+from bench.experiments.table1_rows import ALONE, CALIBRATED, PAPER, PRINTED, REAL, SHARED, SOURCES, SUBSETS, WITHOUT_1
 
 #: Source and reading -> what a figure calls it.
 _LINES: Final = {
@@ -34,7 +21,7 @@ _LINES: Final = {
 _SHOWN: Final = [name for name in MODELS if name != "mean"]
 
 
-def draw_shares(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_shares(tables: Tables) -> Drawing:
     """Shares of R^2 as bars, and what a node more of each kind changes."""
     from bench.report.style import new_figure, palette
 
@@ -52,17 +39,14 @@ def draw_shares(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         left.text(101, place, f"{explained[key]:.2f}", va="center", fontsize=7)
     left.set_yticks(range(len(lines)), list(lines.values()))
     left.invert_yaxis()
-    left.set_xlim(0, 112)
-    left.set_xticks(range(0, 101, 25))
-    left.set_xlabel("Share of R² [%]")
-    left.set_ylabel("Throughput")
+    left.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="Share of R² [%]", ylabel="Throughput")
     left.grid(visible=False, axis="y")
     left.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
     _draw_forest(right, frame, lines, colours)
     return figure
 
 
-def _draw_forest(axis: Any, frame: "pd.DataFrame", lines: Mapping[tuple[str, str], str], colours: Any) -> None:
+def _draw_forest(axis: Any, frame: Frame, lines: Mapping[tuple[str, str], str], colours: Any) -> None:
     """A group per kind of node, in its colour, an interval per source in it, by its marker."""
     from bench.report.style import markers
 
@@ -78,13 +62,12 @@ def _draw_forest(axis: Any, frame: "pd.DataFrame", lines: Mapping[tuple[str, str
     axis.axvline(0, color="black", linewidth=0.6)
     axis.set_yticks(range(len(FACTORS)), [f"{name[:-1].capitalize()}" for name in FACTORS])
     axis.invert_yaxis()
-    axis.set_xlabel("Change by one node more [% of the mean]")
-    axis.set_ylabel("Kind of node")
+    axis.set(xlabel="Change by one node more [% of the mean]", ylabel="Kind of node")
     axis.grid(visible=False, axis="y")
     axis.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def draw_influence(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_influence(tables: Tables) -> Drawing:
     """Studentised residuals over leverage, as printed and without row 1."""
     from scipy import stats
 
@@ -110,15 +93,13 @@ def draw_influence(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
         for x, y, area, row in zip(leverage[seen], studentised[seen], areas[seen], frame["row"][seen], strict=True):
             axis.annotate(f"row {row}", (x, y), xytext=(area**0.5 / 2 + 2, 0), textcoords="offset points", va="center",
                           fontsize=7)  # fmt: skip
-        axis.set_title(f"{count} rows{', row 1 out' if SUBSETS[subset] else ', as printed'}")
-        axis.set_xlim(0, 1)
+        title = f"{count} rows, {'row 1 out' if SUBSETS[subset] else 'as printed'}"
+        axis.set(title=title, xlim=(0, 1), xlabel="Leverage", ylabel="Studentised residual")
         axis.margins(y=0.18)
-        axis.set_xlabel("Leverage")
-        axis.set_ylabel("Studentised residual")
     return figure
 
 
-def draw_models(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_models(tables: Tables) -> Drawing:
     """Predictions of unseen rows against the printed ones, their errors, and the models' errors in each reading."""
     from bench.report.style import markers, new_figure, palette
 
@@ -135,19 +116,17 @@ def draw_models(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
                     markersize=3)  # fmt: skip
     ends = [0.0, float(printed.max()) + 1]
     left.plot(ends, ends, color="black", linewidth=0.6)
-    left.set_xlabel("Printed [tx / 6 min]")
-    left.set_ylabel("Predicted [tx / 6 min]")
+    left.set(xlabel="Printed [tx / 6 min]", ylabel="Predicted [tx / 6 min]")
     left.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, title="Model", handletextpad=0.3)
     middle.axhspan(-1, 1, color="#d9d9d9", alpha=0.5, linewidth=0)
     middle.axhline(0, color="black", linewidth=0.6)
-    middle.set_xticks(range(2, len(frame) + 1, 2))
-    middle.set_xlabel("Row (row 1: off the scale)")
-    middle.set_ylabel("Predicted less printed [tx / 6 min]")
+    middle.set(xticks=range(2, len(frame) + 1, 2), xlabel="Row (row 1: off the scale)",
+               ylabel="Predicted less printed [tx / 6 min]")  # fmt: skip
     _draw_errors(right, models)
     return figure
 
 
-def _draw_errors(axis: Any, models: "pd.DataFrame") -> None:
+def _draw_errors(axis: Any, models: Frame) -> None:
     from bench.report.style import markers, palette
 
     readings = palette(list(SUBSETS))
@@ -160,6 +139,5 @@ def _draw_errors(axis: Any, models: "pd.DataFrame") -> None:
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.set_xlim(left=0)
-    axis.set_xlabel("RMSE [tx / 6 min]")
-    axis.set_ylabel("Model")
+    axis.set(xlabel="RMSE [tx / 6 min]", ylabel="Model")
     axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), title="Rows", handletextpad=0.3)

@@ -1,14 +1,10 @@
 """The figures of experiment table1 that show throughput and cost, drawn from its tables."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.paper_table import OUTLIER_ROW
 from bench.analysis.regression import FACTORS, find_pairs
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
+from bench.experiments.base import Drawing, Tables
 
 #: Ours in transactions per second: column -> what the legend calls it.
 _OURS: Final = {"tx_per_s": "A machine per node", "shared_tx_per_s": "Shared cores", "net_tx_per_s": "Real networks"}
@@ -16,7 +12,7 @@ _NAMES: Final = ("paper", "calibrated", *_OURS)
 _PAPER: Final = "paper_tx_per_6min"
 
 
-def draw_main(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_main(tables: Tables) -> Drawing:
     """The paper's throughput beside the calibrated one; what was computed and measured, on an axis of its own."""
     from bench.report.style import markers, new_figure, palette
 
@@ -35,8 +31,7 @@ def draw_main(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     for column, label in _OURS.items():
         if frame[column].notna().any():
             right.plot(positions, frame[column], shapes[column], color=colours[column], label=label)
-    right.set_yscale("log")
-    right.set_ylabel("Throughput [tx / s]")
+    right.set(yscale="log", ylabel="Throughput [tx / s]")
     right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handletextpad=0.2, columnspacing=1.0)
     for axis in (left, right):
         axis.set_xticks(list(positions), [",".join(str(row[name]) for name in FACTORS) for _, row in frame.iterrows()],
@@ -46,7 +41,7 @@ def draw_main(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     return figure
 
 
-def draw_kinds(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_kinds(tables: Tables) -> Drawing:
     """Throughput over the number of nodes of each kind, as printed and ours."""
     from bench.report.style import new_figure, palette
 
@@ -56,20 +51,16 @@ def draw_kinds(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
     pairs = find_pairs(frame[list(FACTORS)].to_numpy().tolist())
     kept = ("shared_tx_per_s", "net_tx_per_s") if frame["net_tx_per_s"].notna().sum() > 2 else ("shared_tx_per_s",)
     for place, (factor, top, bottom) in enumerate(zip(FACTORS, axes[0], axes[1], strict=True)):
-        counts = frame[factor].astype(float)
-        _draw_kind(top, counts, frame[_PAPER], [p[1:] for p in pairs if p[0] == place], colours["paper"], "")
+        counts, own = frame[factor].astype(float), [pair[1:] for pair in pairs if pair[0] == place]
+        _draw_kind(top, counts, frame[_PAPER], own, colours["paper"], "")
         first = frame["row"] == OUTLIER_ROW
         top.plot(counts[first], frame[_PAPER][first], "x", color="black", markersize=7)
         for number, column in enumerate(kept):
-            own = [p[1:] for p in pairs if p[0] == place]
             relative = frame[column] / frame[column].median()
             _draw_kind(bottom, counts + 0.16 * number, relative, own, colours[column], _OURS[column])
         for axis in (top, bottom):
-            axis.set_xticks(range(1, 6))
-            axis.set_xlim(0.6, 5.4)
-            axis.set_yscale("log")
+            axis.set(xticks=range(1, 6), xlim=(0.6, 5.4), yscale="log", xlabel=factor.capitalize())
             axis.minorticks_off()
-            axis.set_xlabel(factor.capitalize())
         top.set_ylabel("Printed [tx / 6 min]" if place == 0 else "")
         bottom.set_ylabel("Ours, over its median" if place == 0 else "")
     # Logarithms, for configuration 1,1,1,1 is far from all others.
@@ -86,21 +77,17 @@ def _draw_kind(axis: Any, counts: Any, values: Any, pairs: Any, colour: str, lab
     axis.plot(counts, values, "o", color=colour, markersize=3.5, label=label or None, alpha=0.8)
 
 
-def draw_cost(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_cost(tables: Tables) -> Drawing:
     """CPU time and traffic per transaction by number of administrators."""
     from bench.report.style import new_figure, palette
 
     frame = tables["table1"]
     figure, axes = new_figure("page", 2.6, ncols=3)
     colour = palette(["value"])["value"]
-    for axis, (key, label) in zip(axes, (
-        ("cpu_ms_per_tx", "CPU time [ms / tx]"),
-        ("kilobytes_per_tx", "Traffic [kB / tx]"),
-        ("latency_quorum_p50_ms", "Commit latency, median [ms]"),
-    ), strict=True):  # fmt: skip
+    panels = {"cpu_ms_per_tx": "CPU time [ms / tx]", "kilobytes_per_tx": "Traffic [kB / tx]",
+              "latency_quorum_p50_ms": "Commit latency, median [ms]"}  # fmt: skip
+    for axis, (key, label) in zip(axes, panels.items(), strict=True):
         axis.scatter(frame["administrators"], frame[key], color=colour, s=16)
-        axis.set_xlabel("Administrators")
-        axis.set_ylabel(label)
+        axis.set(xlabel="Administrators", ylabel=label, xticks=sorted(set(frame["administrators"])))
         axis.set_ylim(bottom=0)
-        axis.set_xticks(sorted(set(frame["administrators"])))
     return figure

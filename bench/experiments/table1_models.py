@@ -1,7 +1,7 @@
 """Tables of `table1` that ask what a transaction's time depends on: models of messages, each judged on unseen rows."""
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.message_models import (
     MODELS,
@@ -15,7 +15,8 @@ from bench.analysis.message_models import (
 )
 from bench.analysis.paper_table import LEAST_ROWS, OUTLIER_ROW
 from bench.analysis.regression import FACTORS
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import (
     FLAGS,
     LETTERS,
@@ -27,17 +28,12 @@ from bench.experiments.table1_rows import (
     paper_frame,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 #: The model that needs the run's own rows: the messages of a lone transaction are counted in it.
 OURS: Final = "ours"
 
 
-def build_models(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_models(raw: Frame) -> Frame:
     """A row per reading and model: what was fitted, how it predicts, and whether the best one is told apart from it."""
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     for subset, left_out in SUBSETS.items():
         found = {name: _validate(raw, name, left_out) for name in MODELS}
@@ -49,10 +45,10 @@ def build_models(raw: "pd.DataFrame") -> "pd.DataFrame":
             rows.append({"subset": subset, "model": name, "about": MODELS[name].about, "is_best": name == best,
                          "loo_rmse": errors[name][0], "q_squared": errors[name][1],
                          **_describe(raw, name, item, found[best])})  # fmt: skip
-    return pd.DataFrame(rows, columns=list(MODEL_COLUMNS))
+    return to_frame(rows, MODEL_COLUMNS)
 
 
-def _describe(raw: "pd.DataFrame", name: str, item: tuple[Validation, list[float]] | None, best: Any) -> dict[str, Any]:
+def _describe(raw: Frame, name: str, item: tuple[Validation, list[float]] | None, best: Any) -> dict[str, Any]:
     """What a model's row says besides its error; dashes where it could not be fitted."""
     if item is None:
         return {"rows": 0, "equation": ""}
@@ -69,7 +65,7 @@ def _describe(raw: "pd.DataFrame", name: str, item: tuple[Validation, list[float
     }  # fmt: skip
 
 
-def _points(raw: "pd.DataFrame", name: str) -> dict[int, Point]:
+def _points(raw: Frame, name: str) -> dict[int, Point]:
     """What a model reads of each row of the paper: of all 18, but for the model that needs the run's own counts."""
     rows = paper_frame()[["row", *FACTORS]].astype(float).to_numpy().tolist()
     # The count that no model but ours reads is 0, so that the others are fitted once whatever the run.
@@ -86,7 +82,7 @@ def _printed() -> dict[int, float]:
     return dict(zip(frame["row"].tolist(), frame[SOURCES[PAPER]].astype(float).tolist(), strict=True))
 
 
-def _validate(raw: "pd.DataFrame", name: str, left_out: set[int]) -> tuple[Validation, list[float]] | None:
+def _validate(raw: Frame, name: str, left_out: set[int]) -> tuple[Validation, list[float]] | None:
     """The model on the rows of a reading that it can read, with their printed values; None for too few of them."""
     points, printed = _points(raw, name), _printed()
     rows = [row for row in sorted(points) if row not in left_out]
@@ -115,7 +111,7 @@ MODEL_COLUMNS: Final = {
 }
 
 
-def build_predictions(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_predictions(raw: Frame) -> Frame:
     """Each printed row as every model predicts it from the others, rows 1 and 16 never among them."""
     printed, frame = _printed(), paper_frame()
     frame["flag"] = frame["row"].map(FLAGS).fillna("")
@@ -147,15 +143,13 @@ TABLES: Final = (
         "the sign test's p times the number of comparisons: with 16 to 18 rows, of which 15 and 16 are one "
         "configuration, a difference that is not resolved is no equality. A fit does not prove a mechanism, and one "
         "leg of the messages cannot be told from another.",
-        MODEL_COLUMNS,
-        build_models,
+        MODEL_COLUMNS, build_models,
         ("subset", "model", "r_squared", "loo_rmse", "q_squared", "p", "row_1"),
     ),
     Table(
         "table1_predictions",
         "Each printed row as every model predicts it from the others, rows 1 and 16 never among them (nor row 15 where "
         "it is row 16, which is the same configuration).",
-        PREDICTION_COLUMNS,
-        build_predictions,
+        PREDICTION_COLUMNS, build_predictions,
     ),
-)
+)  # fmt: skip

@@ -1,12 +1,10 @@
 """What real networks of the paper's configurations did: columns of Table 1 beside the simulated ones."""
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.experiments.base import Column
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.experiments.base import Column, Frame
+from bench.experiments.rows import describe_medians, to_frame
 
 #: Columns, the raw ones that they are made of, and by what those are multiplied.
 _SOURCES: Final = {
@@ -26,19 +24,16 @@ NET_COLUMNS: Final = {
 }
 
 
-def read_networks(raw: "pd.DataFrame") -> "pd.DataFrame":
+def read_networks(raw: Frame) -> Frame:
     """A row per row of the paper that was measured: medians over its networks; empty if none was."""
-    import pandas as pd
-
-    rows = []
-    for number, part in raw[raw["case"].str.startswith("net-")].groupby("row"):
-        row = {name: part[source].astype(float).median() * scale for name, (source, scale) in _SOURCES.items()}
-        rows.append({"row": number, **row, "net_bottleneck": part["bottleneck"].iloc[0]})
-    frame = pd.DataFrame(rows, columns=["row", *NET_COLUMNS])
-    return frame.astype(dict.fromkeys(_SOURCES, float))
+    rows = [
+        {"row": number, **describe_medians(part, _SOURCES), "net_bottleneck": part["bottleneck"].iloc[0]}
+        for number, part in raw[raw["case"].str.startswith("net-")].groupby("row")
+    ]
+    return to_frame(rows, {"row": Column("Row"), **NET_COLUMNS}).astype(dict.fromkeys(_SOURCES, float))
 
 
-def read_repeats(raw: "pd.DataFrame") -> list[dict[int, float]]:
+def read_repeats(raw: Frame) -> list[dict[int, float]]:
     """Committed transactions per second by row of the paper, of each repeat in order; rows without any are left out."""
     repeats: dict[int, dict[int, float]] = {}
     for record in raw[raw["case"].str.startswith("net-")].to_dict("records"):

@@ -3,24 +3,22 @@
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.regression import FACTORS, describe_influence, find_pairs, fit_counts
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import FLAGS, LETTERS, PAPER, SOURCES, SUBSETS, configurations, paper_frame
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_influence(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_influence(raw: Frame) -> Frame:
     """What each printed row does to the fit of the printed throughputs, in each reading."""
     del raw  # the table as printed is the same in every run
     return _find_influence().copy()
 
 
 @cache
-def _find_influence() -> "pd.DataFrame":
+def _find_influence() -> Frame:
     frame = paper_frame()
     frame["flag"] = frame["row"].map(FLAGS).fillna("")
     for subset, left_out in SUBSETS.items():
@@ -51,10 +49,8 @@ INFLUENCE_COLUMNS: Final = {
 }
 
 
-def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_pairs(raw: Frame) -> Frame:
     """A row per reading and kind: pairs of printed rows that differ by one node of it alone, and what that changes."""
-    import pandas as pd
-
     frame = configurations(raw).set_index("row")
     rows = []
     for subset, left_out in SUBSETS.items():
@@ -73,7 +69,7 @@ def build_pairs(raw: "pd.DataFrame") -> "pd.DataFrame":
                 at = (printed if source == PAPER else frame)[column].get
                 row[f"percent_{column}"] = _mean([_change(at, a, b) for a, b in own])
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+    return to_frame(rows, PAIR_COLUMNS)
 
 
 def _change(at: Callable[[int, float], Any], few: int, many: int) -> float:
@@ -103,14 +99,12 @@ TABLES: Final = (
         "What each printed row does to the fit of the printed throughputs: externally studentised residual (p × n: its "
         "two-sided p, corrected for the number of rows), leverage and Cook's D in each reading; DFBETAS, by how many "
         "standard errors a row moves a slope. A dash: the row is left out.",
-        INFLUENCE_COLUMNS,
-        build_influence,
+        INFLUENCE_COLUMNS, build_influence,
     ),
     Table(
         "table1_pairs",
         "Printed rows that differ by one node of one kind alone, and what that node changes, in the paper and, for the "
         "same pairs, in ours. Row 1 has no such partner.",
-        PAIR_COLUMNS,
-        build_pairs,
+        PAIR_COLUMNS, build_pairs,
     ),
-)
+)  # fmt: skip

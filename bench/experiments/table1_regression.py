@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.regression import (
     FACTORS,
@@ -15,18 +15,15 @@ from bench.analysis.regression import (
     leave_one_out,
     weigh,
 )
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
+from bench.experiments.columns import with_ends
+from bench.experiments.rows import to_frame
 from bench.experiments.table1_rows import LETTERS, PAPER, PRINTED, Sample, read_samples
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def build_shares(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_shares(raw: Frame) -> Frame:
     """A row per source and reading: how much the counts explain, and how much of that each kind."""
-    import pandas as pd
-
-    return pd.DataFrame([_summarize(sample) for sample in read_samples(raw)], columns=list(SHARE_COLUMNS))
+    return to_frame([_summarize(sample) for sample in read_samples(raw)], SHARE_COLUMNS)
 
 
 def _summarize(sample: Sample) -> dict[str, Any]:
@@ -73,15 +70,13 @@ SHARE_COLUMNS: Final = {
 }
 
 
-def build_regression(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_regression(raw: Frame) -> Frame:
     """A row per source, reading and term: the coefficient, what it is of the mean, and its share of R^2."""
-    import pandas as pd
-
     rows = [row for sample, fit in _fit_samples(raw) for row in _regress(sample, fit)]
-    return pd.DataFrame(rows, columns=list(REGRESSION_COLUMNS))
+    return to_frame(rows, REGRESSION_COLUMNS)
 
 
-def _fit_samples(raw: "pd.DataFrame") -> Iterator[tuple[Sample, Any]]:
+def _fit_samples(raw: Frame) -> Iterator[tuple[Sample, Any]]:
     """Samples that can be fitted: the paper's in every reading, and of ours those of all rows."""
     for sample in read_samples(raw):
         fit = fit_counts(sample.counts, sample.throughputs)
@@ -117,19 +112,15 @@ REGRESSION_COLUMNS: Final = {
     "high": Column("high", "", ".4g"),
     "p": Column("p", "", ".2g"),
     "unit": Column("Unit"),
-    "percent": Column("Of the mean", "%", ".1f"),
-    "percent_low": Column("low", "%", ".1f"),
-    "percent_high": Column("high", "%", ".1f"),
+    **with_ends("percent", "Of the mean", "%", ".1f", is_short=True),
     "share": Column("Share of R²", "%", ".0f"),
     "share_low": Column("least repeat", "%", ".0f"),
     "share_high": Column("greatest repeat", "%", ".0f"),
 }
 
 
-def build_contrasts(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_contrasts(raw: Frame) -> Frame:
     """A row per source, reading and kind but the ordering nodes: its slope beside theirs, and beside half of theirs."""
-    import pandas as pd
-
     rows = []
     for sample, fit in _fit_samples(raw):
         costs = float(fit.params[TERMS.index(ORDERING)]) < 0
@@ -137,7 +128,7 @@ def build_contrasts(raw: "pd.DataFrame") -> "pd.DataFrame":
             one, half = (estimate(fit, weigh(**{term: 1.0, ORDERING: -share})) for share in (1.0, 0.5))
             rows.append((sample.source, sample.subset, term, sample.unit, one.value, one.low, one.high, half.value,
                          half.low, half.high, _read_contrast(one, half) if costs else ""))  # fmt: skip
-    return pd.DataFrame(rows, columns=list(CONTRAST_COLUMNS))
+    return to_frame(rows, CONTRAST_COLUMNS)
 
 
 def _read_contrast(one: Estimate, half: Estimate) -> str:
@@ -156,12 +147,8 @@ CONTRAST_COLUMNS: Final = {
     "subset": Column("Rows"),
     "term": Column("Nodes"),
     "unit": Column("Unit"),
-    "less_one": Column("Less an ordering node's", "", ".4g"),
-    "less_one_low": Column("low", "", ".4g"),
-    "less_one_high": Column("high", "", ".4g"),
-    "less_half": Column("Less half of one's", "", ".4g"),
-    "less_half_low": Column("low", "", ".4g"),
-    "less_half_high": Column("high", "", ".4g"),
+    **with_ends("less_one", "Less an ordering node's", "", ".4g", is_short=True),
+    **with_ends("less_half", "Less half of one's", "", ".4g", is_short=True),
     "reading": Column("A node costs"),
 }
 
@@ -174,8 +161,7 @@ TABLES: Final = (
         "24 orders in which they can enter (LMG, the Shapley value of R²) and depends on these configurations. Q² is "
         "R² for rows that are predicted from the others: 0 is no better than the mean. Real networks: medians over "
         "repeats.",
-        SHARE_COLUMNS,
-        build_shares,
+        SHARE_COLUMNS, build_shares,
         ("source", "subset", "r_squared", "share_agents", "share_coordinators", "share_administrators",
          "share_contributors"),
     ),
@@ -185,15 +171,13 @@ TABLES: Final = (
         "interval and p, also in per cent of the source's mean throughput, and its share of R² (of real networks with "
         "the least and the greatest share that single repeats give). The printed rows are single whole numbers, "
         "chosen by the paper: p describes, it does not test.",
-        REGRESSION_COLUMNS,
-        build_regression,
+        REGRESSION_COLUMNS, build_regression,
     ),
     Table(
         "table1_contrasts",
         "Whether a node of another kind costs as much as an ordering node: its slope less that of ordering nodes, or "
         "less half of it, with 95 % Student intervals. Below 0 it costs more. Empty: ordering nodes cost nothing "
         "there.",
-        CONTRAST_COLUMNS,
-        build_contrasts,
+        CONTRAST_COLUMNS, build_contrasts,
     ),
 )  # fmt: skip

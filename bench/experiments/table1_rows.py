@@ -5,14 +5,12 @@ The paper's own throughputs come from the table as printed, whatever a run has; 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bench.analysis.paper_table import OUTLIER_ROW, REPEATED_ROW, read_paper_table
 from bench.analysis.regression import FACTORS
+from bench.experiments.base import Frame
 from bench.experiments.table1_net import read_networks, read_repeats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: The letters by which the paper's columns are called here.
 LETTERS: Final = dict(zip(FACTORS, "ACOK", strict=True))
@@ -35,7 +33,7 @@ SOURCES: Final = {
 }
 
 
-def configurations(raw: "pd.DataFrame") -> "pd.DataFrame":
+def configurations(raw: Frame) -> Frame:
     """Rows of the computed mode, with the calibrated throughput and what was measured, in the order of the paper."""
     computed = (
         raw[raw["case"].str.startswith("row-")].sort_values("row").merge(read_networks(raw), on="row", how="left")
@@ -64,7 +62,7 @@ class Sample:
     repeats: list[list[float]]
 
 
-def paper_frame() -> "pd.DataFrame":
+def paper_frame() -> Frame:
     """The printed table alone, with the columns of `configurations` that it has."""
     import pandas as pd
 
@@ -73,7 +71,7 @@ def paper_frame() -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=["row", *FACTORS, SOURCES[PAPER]])
 
 
-def read_samples(raw: "pd.DataFrame") -> Iterator[Sample]:
+def read_samples(raw: Frame) -> Iterator[Sample]:
     """The paper's throughputs in every reading, then each source of ours with all rows and without row 1."""
     frame, printed = configurations(raw), paper_frame()
     networks = read_repeats(raw)
@@ -82,7 +80,7 @@ def read_samples(raw: "pd.DataFrame") -> Iterator[Sample]:
             yield _take(printed if source == PAPER else frame, source, subset, networks)
 
 
-def _take(frame: "pd.DataFrame", source: str, subset: str, networks: list[dict[int, float]]) -> Sample:
+def _take(frame: Frame, source: str, subset: str, networks: list[dict[int, float]]) -> Sample:
     column = SOURCES[source]
     chosen = frame[~frame["row"].isin(SUBSETS[subset]) & frame[column].notna()]
     rows = [int(row) for row in chosen["row"]]

@@ -8,25 +8,34 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from bench.analysis.paired import AMOUNT, RATE, TIME, UNRESOLVED, compare
-from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
+from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Frame, Scenario, Table
 from bench.experiments.catalogue import QUESTIONS
+from bench.experiments.columns import LATENCY_NOTES, PER_TX, QUORUM_COLUMNS, VARIANT_COLUMNS, list_costs, with_ends
+from bench.experiments.rows import to_frame
 from bench.experiments.variants_answer import answer
 from bench.experiments.variants_break_even import BREAK_EVEN
 from bench.experiments.variants_extrapolation import EXTRAPOLATION, EXTRAPOLATION_FIGURE
 from bench.experiments.variants_factors import FACTORS_FIGURE, FACTORS_TABLE, LEVELS_TABLE, declare_cells
 from bench.experiments.variants_figures import draw_difficulty
 from bench.experiments.variants_net import NETWORKS, declare_networks
-from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, KEYS, SIGNING, in_order, list_rules, name_rules
+from bench.experiments.variants_rows import (
+    BASE_RULE,
+    BASE_SUITE,
+    KEYS,
+    SIGNING,
+    describe_rule,
+    in_order,
+    list_rules,
+    name_rules,
+)
 from bench.experiments.variants_security import FINALITY_COLUMNS, SECURITY, declare_risks, describe_finality
 from bench.experiments.variants_traffic import TRAFFIC_TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.scenario import Scenario
 
-
-def declare_cases(scenario: "Scenario") -> list[Case]:
+def declare_cases(scenario: Scenario) -> list[Case]:
     """Every rule with every suite, the base variant again as the A/A control, and the designs; real networks last.
 
     Each repeat has all of its cases before the next, so that a slow hour hits all alike.
@@ -40,36 +49,25 @@ def declare_cases(scenario: "Scenario") -> list[Case]:
     for repeat in range(plan.repeats):
         for rule, bits, suite, is_control in variants:
             label = f"{rule}{'' if bits is None else f'-{bits}'}-{suite}{'-control' if is_control else ''}-{repeat}"
-            settings = {
-                "rule": rule,
-                "difficulty_bits": bits,
-                "confirmations": plan.confirmations if rule == "pow" else None,
-                "suite": suite,
-                "is_control": is_control,
-                "repeat": repeat,
-                "planned": plan.repeats,
+            settings = describe_rule(rule, bits, plan.confirmations) | {
+                "suite": suite, "is_control": is_control, "repeat": repeat, "planned": plan.repeats,
                 "extrapolate_bits": plan.extrapolate_bits,
-            }
+            }  # fmt: skip
             cases.append(Case(label, "variant", settings))
         cases += declare_risks(scenario, repeat) + declare_cells(scenario, repeat)
         cases.append(Case(f"{SIGNING}{repeat}", "signing-costs", {"repeat": repeat}))
     return cases + declare_networks(scenario)
 
 
-_NOT_NUMBERS: Final = ("is_overloaded", "energy_status", "busiest_role", "latency_status", "latency_quorum_bounds")
+_FIRST: Final = ("confirmations", "busiest_role", "energy_status")
+_NOT_NUMBERS: Final = (*_FIRST, "is_overloaded", "latency_status", "latency_quorum_bounds")
 
 
-def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_main(raw: Frame) -> Frame:
     """Medians over repeats, one row per variant."""
     raw = in_order(raw)
-    measured = raw.assign(
-        cpu_ms_per_tx=raw["cpu_s_per_tx"] * 1e3,
-        kilobytes_per_tx=raw["bytes_per_tx"] / 1e3,
-        **{f"energy_mj_{bound}": raw[f"energy_j_per_tx_{bound}"] * 1e3 for bound in ("low", "mid", "high")},
-    )
-    numbers = [
-        name for name in MAIN_COLUMNS if name in measured and name not in {*KEYS, *_NOT_NUMBERS, "confirmations"}
-    ]
+    measured = raw.assign(**{name: raw[source] * scale for name, (source, scale) in PER_TX.items()})
+    numbers = [name for name in MAIN_COLUMNS if name in measured and name not in {*KEYS, *_NOT_NUMBERS}]
     measured[numbers] = measured[numbers].astype(float)  # a latency that no repeat has is None, not a number
     groups = measured.groupby(KEYS, dropna=False, sort=False)
     frame = groups[numbers].median().reset_index()
@@ -78,12 +76,10 @@ def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
     frame["latency_quorum_bounds"] = groups["latency_quorum_bounds"].agg(_join_bounds).to_numpy()
     frame["repeats"] = groups.size().to_numpy()
     frame["failed"] = groups["planned"].first().to_numpy().astype(int) - frame["repeats"]
-    frame["busiest_role"] = groups["busiest_role"].first().to_numpy()
     frame["is_overloaded"] = groups["is_overloaded"].any().to_numpy().astype(bool)
-    frame["energy_status"] = groups["energy_status"].first().to_numpy()
-    depth = groups["confirmations"].first().to_numpy()
-    finality = [describe_finality(*pair) for pair in zip(frame["rule"], depth, strict=True)]
-    frame = frame.assign(confirmations=depth, **{name: [row[name] for row in finality] for name in FINALITY_COLUMNS})
+    frame = frame.assign(**{name: groups[name].first().to_numpy() for name in _FIRST})
+    finality = [describe_finality(*pair) for pair in zip(frame["rule"], frame["confirmations"], strict=True)]
+    frame = frame.assign(**{name: [row[name] for row in finality] for name in FINALITY_COLUMNS})
     frame["rule"] = frame["rule"].map(name_rules())
     frame["is_control"] = frame["is_control"].astype(bool)
     return frame[list(MAIN_COLUMNS)]
@@ -95,9 +91,7 @@ def _join_bounds(bounds: "pd.Series[str]") -> str:
 
 
 MAIN_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
-    "suite": Column("Hash"),
+    **VARIANT_COLUMNS,
     "is_control": Column("A/A control"),
     "confirmations": Column("Confirmations", "", ".0f"),
     **FINALITY_COLUMNS,
@@ -105,18 +99,9 @@ MAIN_COLUMNS: Final = {
     "failed": Column("Repeats failed"),
     "saturated_tx_per_s": Column("Saturated", "tx/s", ".0f"),
     "is_overloaded": Column("Offered load exceeds it"),
-    "latency_quorum_p50_ms": Column("Latency p50", "ms", ".1f"),
-    "latency_quorum_p95_ms": Column("Latency p95", "ms", ".1f"),
-    "latency_quorum_p99_ms": Column("Latency p99", "ms", ".1f"),
-    "latency_status": Column("Latency is"),
-    "latency_quorum_bounds": Column("Lower bounds"),
-    "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
-    "energy_mj_low": Column("Energy est. low", "mJ/tx", ".1f"),
-    "energy_mj_mid": Column("Energy est. mid", "mJ/tx", ".1f"),
-    "energy_mj_high": Column("Energy est. high", "mJ/tx", ".1f"),
-    "energy_status": Column("Energy is"),
-    "messages_per_tx": Column("Messages", "1/tx", ".1f"),
-    "kilobytes_per_tx": Column("Traffic", "kB/tx", ".1f"),
+    **QUORUM_COLUMNS,
+    **LATENCY_NOTES,
+    **list_costs("Energy est."),
     "empty_share": Column("Empty blocks", "", ".0%"),
     "busiest_role": Column("Busiest role"),
     "tries_per_block": Column("Hash tries", "1/block", ".3g"),
@@ -124,10 +109,8 @@ MAIN_COLUMNS: Final = {
 }
 
 
-def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_ratios(raw: Frame) -> Frame:
     """Each variant over proof of stake with SHA-256, repeat by repeat, with simultaneous intervals."""
-    import pandas as pd
-
     raw = in_order(raw)
     is_base = (raw["rule"] == BASE_RULE) & (raw["suite"] == BASE_SUITE) & ~raw["is_control"].astype(bool)
     base = raw[is_base].set_index("repeat")
@@ -146,7 +129,7 @@ def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
                 found = compare(clusters, families[bool(is_control)], is_control=bool(is_control), words=words)
                 row |= found.as_columns(f"{name}_")
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+    return to_frame(rows, RATIO_COLUMNS)
 
 
 #: What is compared -> the raw column, and what a ratio below and above 1 is called.
@@ -155,30 +138,24 @@ RATIOS: Final = {
     "latency": ("latency_quorum_p50_ms", TIME),
     "cpu": ("cpu_s_per_tx", AMOUNT),
 }
+
+
+def _compared(name: str, title: str) -> dict[str, Column]:
+    return {**with_ends(f"{name}_ratio", title, "ratio", ".3f"), f"{name}_verdict": Column(f"{title} is")}
+
+
 RATIO_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
-    "suite": Column("Hash"),
+    **VARIANT_COLUMNS,
     "is_control": Column("A/A control"),
     "pairs": Column("Pairs"),
-    **{
-        f"{name}_{part}": Column(f"{title}{words}", "" if part == "verdict" else "ratio", form)
-        for name, title in (("throughput", "Throughput"), ("latency", "Latency p50"), ("cpu", "CPU and energy"))
-        for part, words, form in (
-            ("ratio", "", ".3f"),
-            ("ratio_low", ", low", ".3f"),
-            ("ratio_high", ", high", ".3f"),
-            ("verdict", " is", ""),
-        )
-    },
+    **_compared("throughput", "Throughput"),
+    **_compared("latency", "Latency p50"),
+    **_compared("cpu", "CPU and energy"),
 }
 
 
 EXPERIMENT: Final = Experiment(
-    "variants",
-    QUESTIONS["variants"],
-    ("C01", "C02", "C03", "C36", "C37"),
-    declare_cases,
+    "variants", QUESTIONS["variants"], ("C01", "C02", "C03", "C36", "C37"), declare_cases,
     (
         Table(
             "variants",
@@ -191,8 +168,7 @@ EXPERIMENT: Final = Experiment(
             "An elected leader's messages are unsigned, hence a CPU time near a single orderer's. "
             "Where blocks come faster than the network carries them, administrators finalise different blocks, ledger "
             "keepers refuse the later ones, and the repeat fails.",
-            MAIN_COLUMNS,
-            build_main,
+            MAIN_COLUMNS, build_main,
             ("rule", "difficulty_bits", "suite", "is_control", "saturated_tx_per_s", "latency_quorum_p50_ms",
              "cpu_ms_per_tx", "energy_mj_mid"),
         ),
@@ -203,8 +179,7 @@ EXPERIMENT: Final = Experiment(
             "once; below 2 % nothing is called a difference. The A/A control is that variant itself, priced with the "
             "second measurement of each unit cost, which was interleaved with the first. Unit costs are measured in "
             "the run's own process.",
-            RATIO_COLUMNS,
-            build_ratios,
+            RATIO_COLUMNS, build_ratios,
             ("rule", "difficulty_bits", "suite", "is_control", "throughput_ratio", "throughput_verdict",
              "latency_ratio", "latency_verdict", "cpu_ratio", "cpu_verdict"),
             comparisons=tuple(Comparison(("rule", "difficulty_bits", "suite"), f"{name}_") for name in RATIOS),
@@ -227,7 +202,5 @@ EXPERIMENT: Final = Experiment(
         FACTORS_FIGURE,
         EXTRAPOLATION_FIGURE,
     ),
-    answer=answer,
-    needs_records=True,
-    weight=24.0,
+    answer=answer, needs_records=True, weight=24.0,
 )  # fmt: skip

@@ -1,9 +1,10 @@
 """The question of `variants` answered in words, every number of it out of the tables."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from bench.experiments.base import Tables
 from bench.experiments.variants_factors import WITHOUT_WORK
 from bench.experiments.variants_rows import BASE_SUITE, name_rules
 from bench.experiments.variants_security import AS_RUN, ATTACKERS, RISK_LEVEL
@@ -13,21 +14,19 @@ from ehrcore.params import ConsensusRule, family_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    Tables = Mapping[str, "pd.DataFrame"]
-
 #: Less of the variance is not told apart.
 _LEAST_SHARE = 0.001
 _STAKE, _WORK = (name_rules()[rule] for rule in ("pos", "pow"))
 
 
-def answer(tables: "Tables") -> list[str]:
+def answer(tables: Tables) -> list[str]:
     """What the paper's proof of stake and SHA-256 buy, and what they cost; what cannot be said is left out."""
     return [
         line for part in (_finality, _equal_risk, _agreement, _break_even, _hashes, _factors) for line in part(tables)
     ]
 
 
-def _finality(tables: "Tables") -> Iterator[str]:
+def _finality(tables: Tables) -> Iterator[str]:
     frame = tables["variants_security"]
     work = frame[frame["purpose"].fillna("").str.contains(AS_RUN)]
     if _STAKE not in set(frame["rule"]) or work.empty:
@@ -43,7 +42,7 @@ def _finality(tables: "Tables") -> Iterator[str]:
     )
 
 
-def _equal_risk(tables: "Tables") -> Iterator[str]:
+def _equal_risk(tables: Tables) -> Iterator[str]:
     frame = tables["variants_security"]
     work = frame[(frame["rule"] == _WORK) & frame["cpu_ratio"].notna()]
     for share in ATTACKERS:
@@ -55,7 +54,7 @@ def _equal_risk(tables: "Tables") -> Iterator[str]:
             )
 
 
-def _agreement(tables: "Tables") -> Iterator[str]:
+def _agreement(tables: Tables) -> Iterator[str]:
     frame = tables["variants_ratios"]
     for rule in (title for name, title in name_rules().items() if family_of(name) is not ConsensusRule.PROOF_OF_STAKE):
         found = frame[(frame["rule"] == rule) & (frame["suite"] == BASE_SUITE) & ~frame["is_control"]]
@@ -86,7 +85,7 @@ def _number(ratio: float) -> str:
     return f"{ratio:.3f}" if ratio < 2 else f"{ratio:.3g}"
 
 
-def _break_even(tables: "Tables") -> Iterator[str]:
+def _break_even(tables: Tables) -> Iterator[str]:
     frame = tables["variants_break_even"]
     for _, row in frame[frame["suite"] == BASE_SUITE].iterrows():
         bare, saturated, as_run = (_place(row, name) for name in ("bare", "saturated", "as_run"))
@@ -106,7 +105,7 @@ def _place(row: "pd.Series[Any]", name: str) -> str:
     return "none to be found" if math.isnan(middle) else f"{middle:.1f} bits{ends}"
 
 
-def _hashes(tables: "Tables") -> Iterator[str]:
+def _hashes(tables: Tables) -> Iterator[str]:
     frame = tables["variants_ratios"]
     rows = frame[(frame["rule"] == _STAKE) & (frame["suite"] != BASE_SUITE) & ~frame["is_control"]]
     rows = rows[rows["cpu_ratio"].notna()]
@@ -122,7 +121,7 @@ def _hashes(tables: "Tables") -> Iterator[str]:
         )
 
 
-def _factors(tables: "Tables") -> Iterator[str]:
+def _factors(tables: Tables) -> Iterator[str]:
     frame = tables["variants_factors"]
     for scope, part in frame.groupby("scope", sort=False):
         singles = part[~part["span"].isna()]

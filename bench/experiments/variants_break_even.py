@@ -2,16 +2,13 @@
 
 import math
 import statistics
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bench.analysis.paired import FAMILY_ERROR, find_interval
-from bench.experiments.base import Column, Table
+from bench.experiments.base import Column, Frame, Table
+from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import in_order
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def find_break_even(bits: list[float], costs: list[float], level: float) -> float:
@@ -29,22 +26,14 @@ def find_break_even(bits: list[float], costs: list[float], level: float) -> floa
     return math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Break-even difficulties (bits) of one repeat; NaN where a reading has none."""
-
-    bare: float
-    saturated: float
-    as_run: float
-
-
-def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_break_even(raw: Frame) -> Frame:
     """Per suite, the difficulty above which proof of work takes more CPU than proof of stake, in three readings."""
-    import pandas as pd
-
     raw = in_order(raw)
     usable = raw[~raw["is_control"].astype(bool)]
-    found = {suite: _collect(group) for suite, group in usable.groupby("suite", sort=False)}
+    found = {
+        suite: [one for _, repeat in group.groupby("repeat") if (one := _break_even_of(repeat)) is not None]
+        for suite, group in usable.groupby("suite", sort=False)
+    }
     family = len(_READINGS) * sum(bool(repeats) for repeats in found.values())
     rows = []
     for suite, repeats in found.items():
@@ -55,22 +44,17 @@ def build_break_even(raw: "pd.DataFrame") -> "pd.DataFrame":
         row["confirmations"] = int(tested["confirmations"].iloc[0])
         row["grid"] = f"{tested['difficulty_bits'].min():.0f} to {tested['difficulty_bits'].max():.0f}"
         for name in _READINGS:
-            values = [value for one in repeats if not math.isnan(value := getattr(one, name))]
+            values = [value for one in repeats if not math.isnan(value := one[name])]
             # Order statistics: a repeat that says no more than 'below the grid' has its rank all the same.
             low, high = find_interval(values, FAMILY_ERROR / family)
             middle = statistics.median_low(values) if values else math.nan
             row |= {f"{name}_median": middle, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(BREAK_EVEN_COLUMNS))
+    return to_frame(rows, BREAK_EVEN_COLUMNS)
 
 
-def _collect(group: "pd.DataFrame") -> list[_Found]:
-    """All readings of each repeat that has stake, work and the single orderer."""
-    repeats = (_break_even_of(repeat) for _, repeat in group.groupby("repeat"))
-    return [found for found in repeats if found is not None]
-
-
-def _break_even_of(repeat: "pd.DataFrame") -> _Found | None:
+def _break_even_of(repeat: Frame) -> dict[str, float] | None:
+    """Break-even difficulties (bits) of a repeat that has stake, work and the single orderer; NaN for no such bits."""
     by_rule = {rule: part for rule, part in repeat.groupby("rule")}  # noqa: C416 - pandas groups are not a mapping
     if not {"pos", "pow", "single"} <= set(by_rule):
         return None
@@ -81,7 +65,7 @@ def _break_even_of(repeat: "pd.DataFrame") -> _Found | None:
     ]
     agreement_s = float(stake["cpu_s_per_tx"] - single["cpu_s_per_tx"]) * float(stake["tx_per_block"])
     bare = math.log2(agreement_s / (float(stake["grind_ns"]) * 1e-9)) if agreement_s > 0 else math.nan
-    return _Found(bare, *readings)
+    return dict(zip(_READINGS, (bare, *readings), strict=True))
 
 
 #: Reading -> its title.
@@ -107,7 +91,6 @@ BREAK_EVEN: Final = Table(
     "they lie below or above it. Medians over repeats, each with unit costs of its own, with exact sign-test "
     "intervals, 95 % for all of the table at once; none where there are too few repeats. Proof of work is no equal "
     "of proof of stake at these confirmations: see the table of equal risk.",
-    BREAK_EVEN_COLUMNS,
-    build_break_even,
+    BREAK_EVEN_COLUMNS, build_break_even,
     ("suite", "grid", *(f"{name}_{part}" for name in _READINGS for part in ("median", "low", "high"))),
-)
+)  # fmt: skip

@@ -1,16 +1,13 @@
 """Proof of work at difficulties that nobody simulates: a model fitted to the points that were, and its residuals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Column, Figure, Table
+from bench.experiments.base import Column, Drawing, Figure, Frame, Table, Tables
+from bench.experiments.rows import to_frame
 from bench.experiments.variants_rows import BASE_RULE, BASE_SUITE, in_order, name_rules
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 #: Fewer points leave nothing to see whether the model is right.
 _LEAST_POINTS: Final = 3
@@ -67,10 +64,8 @@ def fit(bits: Sequence[float], values: Sequence[float]) -> Model:
     return Model(math.exp(scale), math.exp(scale) * 2.0**best, residual)
 
 
-def build_extrapolation(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_extrapolation(raw: Frame) -> Frame:
     """A row per quantity and difficulty: simulated ones with the model's error, then modelled ones."""
-    import pandas as pd
-
     rows = in_order(raw)
     rows = rows[
         (rows["suite"] == BASE_SUITE) & (rows["rule"].isin(["pow", BASE_RULE])) & ~rows["is_control"].astype(bool)
@@ -102,7 +97,7 @@ def build_extrapolation(raw: "pd.DataFrame") -> "pd.DataFrame":
                 value = math.inf
             found.append({**common, "difficulty_bits": float(bits), "source": "model alone", "simulated": math.nan,
                           "model": value, "error": math.nan, "over_stake": value / level})  # fmt: skip
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    return to_frame(found, COLUMNS)
 
 
 COLUMNS: Final = {
@@ -121,7 +116,7 @@ COLUMNS: Final = {
 }
 
 
-def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_extrapolation(tables: Tables) -> Drawing:
     """Simulated points, the model dashed through and beyond them, and the level of proof of stake."""
     from bench.report.style import COLOURS, new_figure
 
@@ -150,10 +145,8 @@ def draw_extrapolation(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
                           transform=axis.transAxes)  # fmt: skip
         if len(frame):
             axis.set_xlim(frame["difficulty_bits"].min() - 1, frame["difficulty_bits"].max() + 1)
-        axis.set_xlabel("Proof-of-work difficulty [bits]")
-        axis.set_ylabel(title[0].upper() + title[1:])
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        axis.set(xlabel="Proof-of-work difficulty [bits]", ylabel=title[0].upper() + title[1:])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -166,10 +159,9 @@ EXTRAPOLATION: Final = Table(
     "so none is mined to confirm others alone. An infinite latency: the load comes faster than blocks take it. "
     "Where work is less than half of the greatest simulated point there is nothing to go beyond it with, and no row. "
     "79 bits are about Bitcoin's expected tries per block in 2025 (a difficulty of 1.3×10^14, times 2^32).",
-    COLUMNS,
-    build_extrapolation,
+    COLUMNS, build_extrapolation,
     ("quantity", "difficulty_bits", "source", "simulated", "model", "error", "over_stake"),
-)
+)  # fmt: skip
 EXTRAPOLATION_FIGURE: Final = Figure(
     "variants_extrapolation",
     "Proof of work (SHA-256) over its difficulty: simulated points on grey, and dashed the model a + b × 2^bits that "

@@ -1,20 +1,17 @@
 """A factorial design over everything that a chain can choose, and which choice explains how much."""
 
 import math
-from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.factorial import HIGHER, REPEATS, RESIDUAL, decompose, keep_balanced, to_array
-from bench.experiments.base import Case, Column, Figure, Table
-from bench.experiments.variants_rows import CELL, list_rules, name_rule, rows_of
+from bench.experiments.base import Case, Column, Drawing, Figure, Frame, Scenario, Table, Tables
+from bench.experiments.rows import to_frame
+from bench.experiments.variants_rows import CELL, describe_rule, list_rules, name_rule, rows_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
-
-    from bench.scenario import Scenario
 
 #: Factors in the order of the tables.
 FACTORS: Final = ("consensus rule", "hash", "curve", "block size", "nodes")
@@ -28,7 +25,7 @@ RESPONSES: Final = {
 EVERYTHING, WITHOUT_WORK = "all rules", "without proof of work"
 
 
-def declare_cells(scenario: "Scenario", repeat: int) -> list[Case]:
+def declare_cells(scenario: Scenario, repeat: int) -> list[Case]:
     """All cells of one repeat; none after the design's last one."""
     plan = scenario.variants.factors
     if repeat >= plan.repeats:
@@ -38,24 +35,15 @@ def declare_cells(scenario: "Scenario", repeat: int) -> list[Case]:
     cases = []
     for (rule, bits), suite, curve, size, topology in cells:
         words = [rule, *([] if bits is None else [bits]), suite, curve, size, ".".join(map(str, topology)), repeat]
-        settings = {
-            "rule": rule,
-            "difficulty_bits": bits,
-            "confirmations": scenario.variants.confirmations if rule == "pow" else None,
-            "suite": suite,
-            "curve": curve,
-            "block_transactions": size,
-            "topology": topology,
-            "blocks": plan.blocks,
-            "repeat": repeat,
-            "planned_repeats": plan.repeats,
-            "planned_cells": len(cells),
-        }
+        settings = describe_rule(rule, bits, scenario.variants.confirmations) | {
+            "suite": suite, "curve": curve, "block_transactions": size, "topology": topology, "blocks": plan.blocks,
+            "repeat": repeat, "planned_repeats": plan.repeats, "planned_cells": len(cells),
+        }  # fmt: skip
         cases.append(Case(CELL + "-".join(map(str, words)), "variant", settings))
     return cases
 
 
-def read_cells(raw: "pd.DataFrame") -> "pd.DataFrame":
+def read_cells(raw: Frame) -> Frame:
     """The cells' rows with a column of words per factor, and the energy with idle power (J per transaction)."""
     rows = rows_of(raw, CELL).copy()
     if rows.empty:
@@ -71,16 +59,14 @@ def read_cells(raw: "pd.DataFrame") -> "pd.DataFrame":
     return rows
 
 
-def _levels(rows: "pd.DataFrame") -> dict[str, list[Any]]:
+def _levels(rows: Frame) -> dict[str, list[Any]]:
     """The planned levels of each factor, as far as any row has them, and the planned repeats."""
     levels = {name: list(dict.fromkeys(rows[name])) for name in FACTORS}
     return levels | {"repeat": list(range(int(rows["planned_repeats"].iloc[0])))}
 
 
-def build_factors(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_factors(raw: Frame) -> Frame:
     """A row per scope, response and term of the decomposition."""
-    import pandas as pd
-
     cells, rows = read_cells(raw), []
     for scope in (EVERYTHING, WITHOUT_WORK) if len(cells) else ():
         part = cells if scope == EVERYTHING else cells[cells["rule"] != "pow"]
@@ -103,7 +89,7 @@ def build_factors(raw: "pd.DataFrame") -> "pd.DataFrame":
                     {**common, "term": term.name, "degrees_of_freedom": term.freedom, "sum_of_squares": term.squares,
                      "share": term.share, "share_low": term.low, "share_high": term.high, "span": effect}
                 )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(FACTOR_COLUMNS))
+    return to_frame(rows, FACTOR_COLUMNS)
 
 
 def _range(values: "np.ndarray[Any, Any]", axis: int) -> float:
@@ -114,20 +100,19 @@ def _range(values: "np.ndarray[Any, Any]", axis: int) -> float:
     return float(np.exp(means.max() - means.min()))
 
 
-def build_levels(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_levels(raw: Frame) -> Frame:
     """A row per factor and level: the geometric means over everything else."""
     import numpy as np
-    import pandas as pd
 
     cells, rows = read_cells(raw), []
     for factor in FACTORS if len(cells) else ():
         for level, part in cells.groupby(factor, sort=False):
             row: dict[str, Any] = {"factor": factor, "level": level, "rows": len(part)}
             for response in RESPONSES:
-                numbers = part[response].astype(float).dropna() if response in part else pd.Series(dtype=float)
-                row[response] = float(np.exp(np.log(numbers).mean())) if len(numbers) else float("nan")
+                numbers = part.reindex(columns=[response])[response].astype(float)
+                row[response] = float(np.exp(np.log(numbers).mean()))
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(LEVEL_COLUMNS))
+    return to_frame(rows, LEVEL_COLUMNS)
 
 
 FACTOR_COLUMNS: Final = {
@@ -156,7 +141,7 @@ LEVEL_COLUMNS: Final = {
 }
 
 
-def draw_factors(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_factors(tables: Tables) -> Drawing:
     """Stacked bars: of each response's variance, what each factor, the interactions and chance explain."""
     from bench.report.style import COLOURS, new_figure
 
@@ -181,13 +166,11 @@ def draw_factors(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
                 below += share
         broken = [name.replace(", ", ",\n").replace(" with", "\nwith") for name in responses]
         axis.set_xticks(range(len(responses)), broken)
-        axis.set_title(scope)
+        axis.set(title=scope, ylim=(0, 1))
         axis.grid(visible=False, axis="x")
-        axis.set_ylim(0, 1)
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
     axes[0][0].set_ylabel("Share of the log variance [%]")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -210,19 +193,17 @@ FACTORS_TABLE: Final = Table(
     "that a share of all may lie below both. Residual: what repeats of a cell differ by beyond their own means. Active "
     "energy is CPU time times watts, so that its shares are those of CPU; energy with idle adds what all "
     "nodes draw while they wait.",
-    FACTOR_COLUMNS,
-    build_factors,
+    FACTOR_COLUMNS, build_factors,
     ("scope", "response", "term", "share", "span"),
-)
+)  # fmt: skip
 LEVELS_TABLE: Final = Table(
     "variants_levels",
     "The levels of the factorial design: geometric means over all other factors and repeats (simulated). In brackets "
     "the library whose measured unit costs stand for the curve. Energy: estimated, CPU-seconds times stated watts "
     "(mid) and idle power of all nodes.",
-    LEVEL_COLUMNS,
-    build_levels,
+    LEVEL_COLUMNS, build_levels,
     ("factor", "level", "saturated_tx_per_s", "latency_quorum_p50_ms", "cpu_s_per_tx"),
-)
+)  # fmt: skip
 FACTORS_FIGURE: Final = Figure(
     "variants_factors",
     "What explains the variance of each response over the factorial design, with proof of work and without it "

@@ -1,20 +1,16 @@
 """The figure of experiment variants, drawn from its tables."""
 
-from collections.abc import Mapping
 from itertools import cycle
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from bench.experiments.base import Drawing, Tables
 from bench.experiments.variants_rows import BASE_SUITE, name_rules
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure as MplFigure
 
 #: Line styles of the other rules, in their order: wide and pale below, or who lies below could not be seen.
 _LEVELS: Final = (("--", "black", 1.2), ("-", "#b0b0b0", 2.6), ("-.", "black", 0.9), (":", "black", 1.6))
 
 
-def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
+def draw_difficulty(tables: Tables) -> Drawing:
     """Throughput, latency and CPU over difficulty, with the other rules as levels."""
     from bench.report.style import markers, new_figure, palette
 
@@ -45,8 +41,6 @@ def draw_difficulty(tables: Mapping[str, "pd.DataFrame"]) -> "MplFigure":
                 axis.axhline(float(level.iloc[0]), color=colour, linestyle=style, linewidth=width,
                              label=f"{names[rule]}, {BASE_SUITE}")  # fmt: skip
         axis.set_xticks(sorted(set(frame["difficulty_bits"].dropna())))
-        axis.set_xlabel("Proof-of-work difficulty [bits]")
-        axis.set_ylabel(label)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        axis.set(xlabel="Proof-of-work difficulty [bits]", ylabel=label)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -1,11 +1,9 @@
 """What the tables of experiment `variants` share: names, and the raw rows of each kind of case."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from bench.experiments.base import Frame, Row
 from ehrcore.params import FAMILIES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BASE_RULE: Final = "pos"
 BASE_SUITE: Final = "sha256"
@@ -28,12 +26,17 @@ def list_rules(difficulties: list[int]) -> list[tuple[str, int | None]]:
     return rules + [("pow", bits) for bits in sorted(set(difficulties))]
 
 
-def rows_of(raw: "pd.DataFrame", kind: str) -> "pd.DataFrame":
+def describe_rule(rule: str, bits: int | None, confirmations: int) -> Row:
+    """A case's settings of its rule; only proof of work has confirmations."""
+    return {"rule": rule, "difficulty_bits": bits, "confirmations": confirmations if rule == "pow" else None}
+
+
+def rows_of(raw: Frame, kind: str) -> Frame:
     """The rows of cases whose label begins with ``kind``, without columns that none of them has."""
     return raw[raw["case"].str.startswith(kind)].dropna(axis="columns", how="all")
 
 
-def in_order(raw: "pd.DataFrame") -> "pd.DataFrame":
+def in_order(raw: Frame) -> Frame:
     """The variants' rows by rule, difficulty and suite, the control last, whichever repeat was the first to succeed."""
     raw = raw[~raw["case"].str.startswith((NET, CELL, RISK, SIGNING))]
     ranks: dict[str, Any] = {

@@ -1,16 +1,13 @@
 """What 'final' is worth under each rule, and what proof of work takes where it is worth as much."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from bench.experiments.base import Case, Column, Table
-from bench.experiments.variants_rows import BASE_SUITE, RISK, in_order, name_rules, rows_of
+from bench.experiments.base import Case, Column, Frame, Scenario, Table
+from bench.experiments.columns import PER_TX
+from bench.experiments.rows import describe_medians
+from bench.experiments.variants_rows import BASE_SUITE, RISK, describe_rule, in_order, name_rules, rows_of
 from ehrcore.consensus.reversal import confirmations_for, rule_risk
 from ehrcore.params import WorkRule, family_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.scenario import Scenario
 
 #: The attacker's parts of all work or stake that tables speak of, and the probability of a reversal that they equal.
 ATTACKERS: Final = (0.1, 0.3)
@@ -25,21 +22,15 @@ _GUARANTEES: Final = {
 }
 
 
-def declare_risks(scenario: "Scenario", repeat: int) -> list[Case]:
+def declare_risks(scenario: Scenario, repeat: int) -> list[Case]:
     """Proof of work as run and with the confirmations that an equal risk takes; none after the last such repeat."""
     plan = scenario.variants
     if repeat >= plan.risk_repeats:
         return []
     cases = []
     for depth in list_depths(plan.confirmations):
-        settings = {
-            "rule": "pow",
-            "difficulty_bits": plan.equal_risk_bits,
-            "confirmations": depth,
-            "suite": BASE_SUITE,
-            "purpose": _name_purposes(depth, plan.confirmations),
-            "repeat": repeat,
-        }
+        settings = describe_rule("pow", plan.equal_risk_bits, depth)
+        settings |= {"suite": BASE_SUITE, "purpose": _name_purposes(depth, plan.confirmations), "repeat": repeat}
         cases.append(Case(f"{RISK}{depth}-{repeat}", "variant", settings))
     return cases
 
@@ -78,7 +69,7 @@ def describe_finality(rule: str, confirmations: float) -> dict[str, Any]:
     return row
 
 
-def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_security(raw: Frame) -> Frame:
     """The rules with SHA-256 in the same repeats: what their finality is worth, and what it takes."""
     import pandas as pd
 
@@ -98,9 +89,7 @@ def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
             if rule == "pow" and "stale_blocks" in group:
                 found_blocks = group["blocks"] + group["stale_blocks"].astype(float)
                 row["stale_share"] = float((group["stale_blocks"] / found_blocks).median())
-            row |= {name: float(group[source].astype(float).median()) * scale
-                    for name, (source, scale) in _SOURCES.items()}  # fmt: skip
-            found.append(row)
+            found.append(row | describe_medians(group, _SOURCES))
     frame = pd.DataFrame(found, columns=[*SECURITY_COLUMNS][:-2])
     stake = frame[frame["rule"] == name_rules()["pos"]]
     for name, source in (("cpu_ratio", "cpu_ms_per_tx"), ("latency_ratio", "latency_p50_ms")):
@@ -111,7 +100,7 @@ def build_security(raw: "pd.DataFrame") -> "pd.DataFrame":
 _SOURCES: Final = {
     "saturated_tx_per_s": ("saturated_tx_per_s", 1.0),
     "latency_p50_ms": ("latency_quorum_p50_ms", 1.0),
-    "cpu_ms_per_tx": ("cpu_s_per_tx", 1e3),
+    "cpu_ms_per_tx": PER_TX["cpu_ms_per_tx"],
 }
 FINALITY_COLUMNS: Final = {
     "guarantee": Column("Final against"),
@@ -141,16 +130,6 @@ SECURITY: Final = Table(
     "confirmations has k successors). A certificate of more than two thirds of the stake cannot be reverted by less "
     "than a third; under a leader or a single orderer whoever lies reverts at will, and there is no probability to "
     "state. The odds of proof of work suppose that no block is lost to another on its way: stale ones make them worse.",
-    SECURITY_COLUMNS,
-    build_security,
-    (
-        "rule",
-        "confirmations",
-        "purpose",
-        "reversal_10",
-        "reversal_30",
-        "latency_p50_ms",
-        "latency_ratio",
-        "cpu_ratio",
-    ),
-)
+    SECURITY_COLUMNS, build_security,
+    ("rule", "confirmations", "purpose", "reversal_10", "reversal_30", "latency_p50_ms", "latency_ratio", "cpu_ratio"),
+)  # fmt: skip

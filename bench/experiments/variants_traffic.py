@@ -2,16 +2,19 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.experiments.base import Column, Table
+from bench.experiments import columns
+from bench.experiments.base import Column, Frame, Table
+from bench.experiments.columns import BOUNDS, VARIANT_COLUMNS, with_bounds
+from bench.experiments.rows import list_legs, to_frame
 from bench.experiments.variants_rows import BASE_SUITE, KEYS, SIGNING, in_order, name_rules, rows_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 _ROLES: Final = ("visitor", "agent", "coordinator", "administrator", "contributor")
 
 
-def _base_variants(raw: "pd.DataFrame") -> "list[tuple[dict[str, Any], pd.DataFrame]]":
+def _base_variants(raw: Frame) -> list[tuple[dict[str, Any], Frame]]:
     """Every rule and difficulty with SHA-256, and its rows."""
     rows = in_order(raw)
     rows = rows[(rows["suite"] == BASE_SUITE) & ~rows["is_control"].astype(bool)]
@@ -19,29 +22,25 @@ def _base_variants(raw: "pd.DataFrame") -> "list[tuple[dict[str, Any], pd.DataFr
     return [({"rule": name_rules()[str(rule)], "difficulty_bits": bits}, part) for (rule, bits), part in groups]
 
 
-def build_legs(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_legs(raw: Frame) -> Frame:
     """A row per rule and leg that it uses: medians over repeats."""
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     for keys, part in _base_variants(raw):
-        legs = [str(name).partition(":")[2] for name in part if str(name).startswith("messages:")]
-        traffic = {leg: tuple(_median(part, f"{what}:{leg}") for what in ("messages", "bytes")) for leg in legs}
-        used = {leg: pair for leg, pair in traffic.items() if pair[0] > 0}
-        total = sum(size for _, size in used.values())
-        for leg, (messages, size) in used.items():
-            sender, _, receiver = leg.partition(">")
-            rows.append({**keys, "sender": sender, "receiver": receiver, "messages_per_tx": messages,
-                         "kilobytes_per_tx": size / 1e3, "share": size / total})  # fmt: skip
-    return pd.DataFrame(rows, columns=list(LEG_COLUMNS)).astype({"difficulty_bits": float})
+        legs = [(sender, receiver, _median(part, f"messages:{leg}"), _median(part, f"bytes:{leg}"))
+                for leg, sender, receiver in list_legs(part)]  # fmt: skip
+        total = sum(size for *_, messages, size in legs if messages > 0)
+        rows += [{**keys, "sender": sender, "receiver": receiver, "messages_per_tx": messages,
+                  "kilobytes_per_tx": size / 1e3, "share": size / total}
+                 for sender, receiver, messages, size in legs if messages > 0]  # fmt: skip
+    return to_frame(rows, LEG_COLUMNS).astype({"difficulty_bits": float})
 
 
-def _median(part: "pd.DataFrame", name: str) -> float:
+def _median(part: Frame, name: str) -> float:
     """The median over repeats; a leg that a repeat did not use counts as 0."""
     return float(part[name].astype(float).fillna(0.0).median())
 
 
-def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_roles(raw: Frame) -> Frame:
     """A row per rule and role: what all its nodes send, receive and compute."""
     import pandas as pd
 
@@ -59,29 +58,27 @@ def build_roles(raw: "pd.DataFrame") -> "pd.DataFrame":
             known = f"cpu_s_per_tx_{role}" in part
             row["cpu_ms_per_tx"] = part[f"cpu_s_per_tx_{role}"].median() * 1e3 if known else float("nan")
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(ROLE_COLUMNS)).astype({"difficulty_bits": float})
+    return to_frame(rows, ROLE_COLUMNS).astype({"difficulty_bits": float})
 
 
-def build_energy(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_energy(raw: Frame) -> Frame:
     """A row per variant: joules per committed transaction at the offered load, idle power apart."""
-    import pandas as pd
-
     rows = in_order(raw)
     rows = rows[~rows["is_control"].astype(bool)]
     found = []
     for keys, part in rows.groupby(KEYS[:3], dropna=False, sort=False):
         row: dict[str, Any] = dict(zip(KEYS[:3], keys, strict=True)) | {"rule": name_rules()[str(keys[0])]}
-        for bound in ("low", "mid", "high"):
+        for bound in BOUNDS:
             row[f"active_mj_{bound}"] = part[f"energy_j_per_tx_{bound}"].median() * 1e3
         row["status"] = part["energy_status"].iloc[0]
         for name in ("offered_per_s", "nodes", "idle_j_per_tx"):
             row[name] = part[name].astype(float).median() if name in part else float("nan")
         row["idle_share"] = row["idle_j_per_tx"] / (row["idle_j_per_tx"] + row["active_mj_mid"] / 1e3)
         found.append(row)
-    return pd.DataFrame(found, columns=list(ENERGY_COLUMNS))
+    return to_frame(found, ENERGY_COLUMNS)
 
 
-def build_signing(raw: "pd.DataFrame") -> "pd.DataFrame":
+def build_signing(raw: Frame) -> Frame:
     """A row per curve and library: unit costs, medians over repeats, over the fastest library of the curve."""
     import pandas as pd
 
@@ -96,18 +93,15 @@ def build_signing(raw: "pd.DataFrame") -> "pd.DataFrame":
     return frame.assign(verify_ratio=frame["verify_us"] / least)[list(SIGNING_COLUMNS)]
 
 
+_RULE: Final = {name: VARIANT_COLUMNS[name] for name in ("rule", "difficulty_bits")}
 LEG_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
-    "sender": Column("From"),
-    "receiver": Column("To"),
-    "messages_per_tx": Column("Messages", "1/tx", ".2f"),
+    **_RULE,
+    **columns.LEG_COLUMNS,
     "kilobytes_per_tx": Column("Traffic", "kB/tx", ".2f"),
     "share": Column("Share of the bytes", "", ".1%"),
 }
 ROLE_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
+    **_RULE,
     "role": Column("Role"),
     "messages_sent_per_tx": Column("Messages sent", "1/tx", ".2f"),
     "messages_received_per_tx": Column("Messages received", "1/tx", ".2f"),
@@ -116,13 +110,9 @@ ROLE_COLUMNS: Final = {
     "cpu_ms_per_tx": Column("CPU", "ms/tx", ".2f"),
 }
 ENERGY_COLUMNS: Final = {
-    "rule": Column("Rule"),
-    "difficulty_bits": Column("Difficulty", "bits", ".0f"),
-    "suite": Column("Hash"),
+    **VARIANT_COLUMNS,
     "offered_per_s": Column("At a load of", "tx/s", ".3g"),
-    "active_mj_low": Column("Active, low", "mJ/tx", ".1f"),
-    "active_mj_mid": Column("Active, mid", "mJ/tx", ".1f"),
-    "active_mj_high": Column("Active, high", "mJ/tx", ".1f"),
+    **with_bounds("active_mj", "Active,"),
     "status": Column("Active energy is"),
     "nodes": Column("Nodes", "", ".0f"),
     "idle_j_per_tx": Column("Idle, estimated", "J/tx", ".3g"),
@@ -142,14 +132,12 @@ TRAFFIC_TABLES: Final = (
         "variants_legs",
         "Messages and bytes per committed transaction by leg, with SHA-256, at the offered load; medians over repeats "
         "(simulated; every message at its encoded size). Empty blocks and repeated words count.",
-        LEG_COLUMNS,
-        build_legs,
+        LEG_COLUMNS, build_legs,
     ),
     Table(
         "variants_roles",
         "The same by role, all nodes of a role together, and their CPU time, counted work times measured unit costs.",
-        ROLE_COLUMNS,
-        build_roles,
+        ROLE_COLUMNS, build_roles,
     ),
     Table(
         "variants_energy",
@@ -157,8 +145,7 @@ TRAFFIC_TABLES: Final = (
         "times the stated watts of a busy core. Idle: what all nodes but visitors would draw while they do nothing, "
         "at the stated watts per node, over the transactions of that time; estimated, an assumption about machines "
         "that nobody measured here, and in no column of active energy. It falls with the load, active energy does not.",
-        ENERGY_COLUMNS,
-        build_energy,
+        ENERGY_COLUMNS, build_energy,
         ("rule", "difficulty_bits", "suite", "active_mj_mid", "idle_j_per_tx", "idle_share"),
     ),
     Table(
@@ -166,7 +153,6 @@ TRAFFIC_TABLES: Final = (
         "Unit costs of signatures as measured for the factorial design. libsecp256k1 (coincurve) stands for secp256k1 "
         "where it is installed; `cryptography` calls OpenSSL, whose P-256 is tuned and whose secp256k1 is not, so "
         "that with it the curve would seem as slow as the last column but two says. Medians over repeats.",
-        SIGNING_COLUMNS,
-        build_signing,
+        SIGNING_COLUMNS, build_signing,
     ),
-)
+)  # fmt: skip
