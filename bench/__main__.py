@@ -260,7 +260,8 @@ def verify(folder: Path | None, against: Path, tolerance: float, form: str, *, v
     2 for bad input.
     """
     from bench.record import newest_run
-    from bench.report.comparison import print_verification, read_runs
+    from bench.report.comparison import read_runs
+    from bench.report.verification import print_verification
 
     if not tolerance > 0:  # NaN is in every range
         raise BenchError(f"--tolerance: expected a number above 0, found {tolerance}")

@@ -1,10 +1,24 @@
-"""Writing files so that a crash at any moment leaves what was there before, or that and the whole of the new."""
+"""Writing files so that a crash at any moment leaves what was there before, or that and the whole of the new.
+
+And where a file of the project is that an installed package has elsewhere than the source tree.
+"""
 
 import os
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+
+def find_packaged(name: str, source: str) -> "Traversable":
+    """A file of the project: ``name`` within the installed package, else ``source`` in the tree beside it."""
+    packed = resources.files("bench").joinpath(name)
+    return packed if packed.is_file() else Path(__file__).parents[1] / source
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

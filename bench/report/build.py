@@ -63,14 +63,14 @@ def build_report(folder: Path, out: Callable[[str], None], beside: Sequence[Path
     report = replace(report, verdicts=judge_report(report, rules))
     for notice in report.notices:
         out(notice)
-    if any(section.tables for section in report.sections):
+    if report.tables:
         write_atomic(folder / SCHEMA_FILE, write_package(report))
     write_atomic(folder / CLAIMS_FILE, write_json(report, report.verdicts, rules))
     write_atomic(folder / FACTS_FILE, write_facts(report, gather_facts(report)))
-    tables = [built.table.name for section in report.sections for built in section.tables]
-    figures = [(drawn.figure.name, drawn.figure.caption) for section in report.sections for drawn in section.figures]
-    if tables:
-        document = latex_document(f"Tables and figures of the run {report.manifest.run_id}", tables, figures)
+    if report.tables:
+        figures = [(drawn.figure.name, drawn.figure.caption) for drawn in report.figures]
+        title = f"Tables and figures of the run {report.manifest.run_id}"
+        document = latex_document(title, [built.table.name for built in report.tables], figures)
         write_atomic(folder / "tables" / "all.tex", document)
     write_atomic(folder / "report.md", render_markdown(report))
     write_atomic(report.page, render_page(report, others))

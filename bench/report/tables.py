@@ -7,7 +7,7 @@ the columns that tell.
 import html
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
@@ -88,12 +88,17 @@ def numeric_columns(frame: "pd.DataFrame") -> list[bool]:
     return [_is_numeric(frame[name]) for name in frame.columns]
 
 
+def pipe_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool] = ()) -> str:
+    """A pipe table of GitHub's Markdown, of cells that are escaped already; ``numeric`` columns stand to the right."""
+    rules = ["---:" if right else "---" for right in numeric or [False] * len(headings)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, rules, *rows])
+
+
 def markdown_table(table: Table, frame: "pd.DataFrame", limit: int | None = None) -> str:
-    """The first ``limit`` rows (None for all) as a pipe table of GitHub's Markdown."""
+    """The first ``limit`` rows (None for all) as a pipe table."""
     headings = [escape_markdown(column.heading) for column in table.columns.values()]
-    rules = ["---:" if numeric else "---" for numeric in numeric_columns(frame)]
     rows = [[escape_markdown(cell) for cell in row] for row in format_rows(table, frame)[:limit]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rules, *rows])
+    return pipe_table(headings, rows, numeric_columns(frame))
 
 
 def html_table(

@@ -20,6 +20,7 @@ from bench.report.tables import format_rows, numeric_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as Grid
 
 #: Longer tables are cut here; the page and the CSV hold more.
 ROW_LIMIT: Final = 24
@@ -43,7 +44,7 @@ def print_summary(folder: Path, file: TextIO | None = None, width: int | None = 
 
 
 def write_text(fill: Callable[["Console"], None], file: TextIO | None = None, width: int | None = None) -> None:
-    """Write what ``fill`` prints to ``file`` (standard output), ``width`` columns wide (the screen's width).
+    """Write what ``fill`` prints to ``file`` (standard output), ``width`` columns wide (the screen), at least 24.
 
     It is plain text, without control codes, where ``file`` is not a terminal.
     """
@@ -67,11 +68,6 @@ def write_plain(text: str, file: TextIO | None = None) -> None:
     target.flush()
 
 
-def render_summary(report: Report, *, width: int = DEFAULT_WIDTH, is_terminal: bool = False) -> str:
-    """What `print_summary` prints; ``width`` counts columns and is taken as 24 if it is less."""
-    return _capture(lambda console: _print_report(console, report), width=width, is_terminal=is_terminal)
-
-
 def _capture(fill: Callable[["Console"], None], *, width: int, is_terminal: bool) -> str:
     from rich.console import Console
 
@@ -90,6 +86,14 @@ def _capture(fill: Callable[["Console"], None], *, width: int, is_terminal: bool
     text = captured.get()
     # Cells are padded to the right edge, which nobody needs in a file.
     return text if is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def new_grid() -> "Grid":
+    """A table without a frame, its headings underlined, for `write_text`."""
+    from rich import box
+    from rich.table import Table as Grid
+
+    return Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
 def _print_report(console: "Console", report: Report) -> None:
@@ -127,13 +131,10 @@ def _print_section(console: "Console", section: Section) -> None:
 
 def _print_table(console: "Console", built: BuiltTable) -> None:
     """The table's highlights, as many as fit, under its caption."""
-    from rich import box
-    from rich.table import Table as Grid
-
     rows = format_rows(built.table, built.frame)
     columns = _highlights(built, rows)
     fitting = list(_fit(columns, console.width))
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    grid = new_grid()
     for column, width in zip(fitting, _widths(fitting, console.width), strict=True):
         grid.add_column(
             column.heading,

@@ -23,7 +23,7 @@ from bench.report.claims import (
 )
 from bench.report.rules import render_rules
 from bench.report.summary import banner_of
-from bench.report.terminal import printable, write_plain, write_text
+from bench.report.terminal import new_grid, printable, write_plain, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,11 +79,9 @@ def fill_console(verdicts: Sequence[Verdict], *, is_whole: bool) -> Callable[["C
     """What prints the verdicts on a console; with all of the evidence and the rules if ``is_whole``."""
 
     def fill(console: "Console") -> None:
-        from rich import box
-        from rich.table import Table as Grid
         from rich.text import Text
 
-        grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        grid = new_grid()
         grid.add_column("")
         grid.add_column("What the paper says", ratio=2)
         grid.add_column("Verdict", ratio=3)
