@@ -27,8 +27,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     The content is on the disk before the name points at it, so a crash at any moment leaves a whole file.
     Raises `BenchError` naming ``path`` if it cannot be written; whatever stops the write, no other file is left.
     """
-    content = data.encode() if isinstance(data, str) else data
     try:
+        content = data.encode() if isinstance(data, str) else data
         beside = path.with_name(f".{uuid4().hex}.partial")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -37,9 +37,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         finally:
             beside.unlink(missing_ok=True)
         _sync_folder(path.parent)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name, or no name at all
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BenchError(f"{path}: expected a file that can be written, found: {reason}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name, no name, half of a surrogate pair
+        raise _refuse(path, error) from None
 
 
 def write_output(path: Path, data: bytes | str) -> None:
@@ -49,8 +48,8 @@ def write_output(path: Path, data: bytes | str) -> None:
         return
     try:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
-    except OSError as error:
-        raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise _refuse(path, error) from None
 
 
 def append_durably(path: Path, data: bytes) -> None:
@@ -68,7 +67,12 @@ def append_durably(path: Path, data: bytes) -> None:
         if is_new:
             _sync_folder(path.parent)
     except OSError as error:
-        raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+        raise _refuse(path, error) from None
+
+
+def _refuse(path: Path, error: OSError | ValueError) -> BenchError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return BenchError(f"{path}: expected a file that can be written, found: {reason}")
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from bench.cli.options import PLACE, TOLERANCE, Place
+from bench.cli.options import PLACE, TOLERANCE, Place, Tolerance
 from bench.errors import BenchError
 from bench.experiments.catalogue import QUESTIONS
 
@@ -22,7 +22,7 @@ _TABLE: Final = "variants"
 @click.option("--pool", "is_pooled", is_flag=True, help="With --variants: one ratio over all other factors together.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=Tolerance(),
     help=f"How far apart ratios of several runs may be and still be stable, as a share.  [default: {TOLERANCE}]",
 )
 @click.option("--figure", type=PLACE, metavar="FILE", help="Draw the ratios: .svg, .pdf or .png.")
@@ -71,8 +71,6 @@ def compare(
         return
     from bench.report.comparison_many import print_many, read_many
 
-    if tolerance is not None and not tolerance > 0:  # NaN is in every range
-        raise BenchError(f"--tolerance: expected a number above 0, found {tolerance}")
     print_many(read_many(folders, experiments), form, where, tolerance or TOLERANCE, figure, is_whole=is_whole)
 
 

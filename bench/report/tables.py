@@ -120,7 +120,12 @@ def html_table(
         f'<th scope="col"{kind}{mark}>{_html_heading(column)}</th>'
         for column, kind, mark in zip(table.columns.values(), classes, marks, strict=True)
     )
-    body = "\n".join(_html_row(row, classes) for row in rows)
+    return frame_html(headings, (_html_row(row, classes) for row in rows))
+
+
+def frame_html(headings: str, rows: Iterable[str]) -> str:
+    """A ``<table>`` of headings and rows that are markup already."""
+    body = "\n".join(rows)
     return f"<table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
