@@ -7,7 +7,7 @@
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -151,11 +151,11 @@ def _describe_run(report: Report) -> dict[str, Fact]:
 
 
 def _count_verdicts(report: Report) -> dict[str, Fact]:
+    if not report.verdicts:
+        return {}
     counts = Counter(item.verdict for item in report.verdicts)
-    return dict(_count(counts)) if report.verdicts else {}
-
-
-def _count(counts: Counter[str]) -> Iterator[tuple[str, Fact]]:
-    yield "claims.total", Fact(show(counts.total()), "claims of the paper", "claims.json")
-    for verdict in VERDICTS:
-        yield f"claims.{verdict}", Fact(show(counts[verdict]), f"claims with the verdict '{verdict}'", "claims.json")
+    total = {"claims.total": Fact(show(counts.total()), "claims of the paper", "claims.json")}
+    return total | {
+        f"claims.{verdict}": Fact(show(counts[verdict]), f"claims with the verdict '{verdict}'", "claims.json")
+        for verdict in VERDICTS
+    }

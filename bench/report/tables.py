@@ -33,12 +33,10 @@ def write_table(table: Table, frame: "pd.DataFrame", folder: Path) -> list[Path]
 
     Raises `ValueError` if the frame's columns are not the table's, and `BenchError` if a file cannot be written.
     """
-    check_columns(table, frame)
+    columns = main_columns(table, print_columns(table, frame))
     contents = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "tex": latex_table(
-            table.name, table.caption, main_columns(table, print_columns(table, frame)), len(frame.columns)
-        ),
+        "tex": latex_table(table.name, table.caption, columns, len(frame.columns)),
     }
     paths = {folder / f"{table.name}.{suffix}": content for suffix, content in contents.items()}
     for path, content in paths.items():

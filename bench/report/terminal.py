@@ -47,9 +47,25 @@ def write_text(fill: Callable[["Console"], None], file: TextIO | None = None, wi
 
     It is plain text, without control codes, where ``file`` is not a terminal.
     """
+    from rich.console import Console
+
     target = file if file is not None else sys.stdout
-    columns = width or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-    write_plain(_capture(fill, width=columns, is_terminal=target.isatty()), target)
+    is_terminal = target.isatty()
+    console = Console(
+        file=StringIO(),
+        width=max(width or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns, _LEAST_WIDTH),
+        force_terminal=is_terminal,
+        color_system="auto" if is_terminal else None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    with console.capture() as captured:
+        fill(console)
+    text = captured.get()
+    # Cells are padded to the right edge, which nobody needs in a file.
+    write_plain(text if is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()), target)
 
 
 def write_plain(text: str, file: TextIO | None = None) -> None:
@@ -65,26 +81,6 @@ def write_plain(text: str, file: TextIO | None = None) -> None:
         text = text.replace("×10", "e").translate(_PLAIN).encode(encoding, "replace").decode(encoding)
     target.write(text)
     target.flush()
-
-
-def _capture(fill: Callable[["Console"], None], *, width: int, is_terminal: bool) -> str:
-    from rich.console import Console
-
-    console = Console(
-        file=StringIO(),
-        width=max(width, _LEAST_WIDTH),
-        force_terminal=is_terminal,
-        color_system="auto" if is_terminal else None,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    with console.capture() as captured:
-        fill(console)
-    text = captured.get()
-    # Cells are padded to the right edge, which nobody needs in a file.
-    return text if is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 def new_grid() -> "Grid":
