@@ -75,10 +75,7 @@ def as_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 def render_markdown(errata: Iterable[Erratum]) -> str:
     """`paper/errata.md`: the table without what a run computes."""
-    return _HEAD + "".join(
-        f"| {' | '.join(_escape(text) for text in (e.id, e.place, e.printed, e.right, e.shown_by, e.source))} |\n"
-        for e in errata
-    )
+    return _HEAD + "".join(f"| {' | '.join(map(_escape, erratum.cells))} |\n" for erratum in errata)
 
 
 def _escape(text: str) -> str:

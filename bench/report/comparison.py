@@ -1,8 +1,7 @@
 """What `ehrbench compare A B` prints: text that fits a terminal, CSV, JSON or LaTeX."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from bench.report.comparison_figure import write_figure
 from bench.report.comparison_parts import (
     KINDS,
     as_object,
+    count_outcomes,
     describe_run,
     encode_json,
     fill_group,
@@ -62,10 +62,8 @@ def read_runs(before: Path, after: Path, names: tuple[str, str], experiments: Se
     for name in experiments:
         if name not in common:
             raise BenchError(f"experiment: expected one of both runs ({', '.join(common)}), found {name!r}")
-    if experiments:
-        chosen = [[item for item in report.sections if item.experiment.id in experiments] for report in reports]
-        reports = [replace(report, sections=tuple(kept)) for report, kept in zip(reports, chosen, strict=True)]
-    return TwoRuns(reports[0], reports[1], names, alike.find_differences(read_content(before), read_content(after)))
+    one, other = [report.choose(experiments) for report in reports] if experiments else reports
+    return TwoRuns(one, other, names, alike.find_differences(read_content(before), read_content(after)))
 
 
 def print_comparison(
@@ -147,10 +145,8 @@ def _fill(
     console.print("B/A is given with the widest interval that both allow; 'changed' excludes 1 and is at least 2 %.\n")
     shown = group(told)
     for title, found in group(items).items():
-        counts = Counter(item.outcome for item in found)
-        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
         if found[0].place.kind != "exact" or title in shown:
-            fill_group(console, f"{title}: {said}", shown.get(title, ()), runs.names, "change")
+            fill_group(console, f"{title}: {count_outcomes(found)}", shown.get(title, ()), runs.names, "change")
     same = sum(item.place.kind == "exact" and item.outcome == compare.SAME for item in items)
     console.print(f"\n{same} exact values are the same.", style="bold")
     if not is_whole and any(item.outcome == UNRESOLVED for item in items):

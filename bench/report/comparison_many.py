@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from bench.report.comparison_figure import write_figure
 from bench.report.comparison_parts import (
     KINDS,
     as_object,
+    count_outcomes,
     describe_run,
     encode_json,
     fill_group,
@@ -98,11 +99,7 @@ def read_many(folders: Sequence[Path], experiments: Sequence[str] = ()) -> ManyR
             raise BenchError(f"experiment: expected one of two runs or more ({', '.join(common)}), found {name!r}")
     if not common:
         raise BenchError(f"{folders[0]}: expected an experiment that another run has, too, found none")
-    kept = set(experiments or common)
-    reports = [
-        replace(report, sections=tuple(item for item in report.sections if item.experiment.id in kept))
-        for report in reports
-    ]
+    reports = [report.choose(experiments or common) for report in reports]
     contents = [read_content(folder) for folder in folders]
     many.refuse_unlike(reports, contents, [str(folder) for folder in folders])
     order = [place for group in many.tell_apart(contents).groups for place in group]
@@ -169,10 +166,8 @@ def _fill(console: "Console", runs: ManyRuns, standings: Sequence[Standing], cap
     for item in standings:
         groups.setdefault(item.place[:4], []).append(item)
     for (experiment, table, kind, column), found in groups.items():
-        counts = Counter(item.outcome for item in found)
-        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
         shown = [item for item in found if is_whole or item.outcome in _TOLD]
-        title = f"{experiment}: {table}, {column} ({KINDS[kind]}): {said}"
+        title = f"{experiment}: {table}, {column} ({KINDS[kind]}): {count_outcomes(found)}"
         fill_group(console, title, shown, runs.names, "max/min", ".3g")
     console.print()
     console.print(printable(caption), style="dim")

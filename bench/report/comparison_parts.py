@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,6 +87,11 @@ def fill_run(console: "Console", name: str, facts: Sequence[str], report: Report
     console.print(printable(f"{name}: {', '.join(facts)}"), style="bold")
     for line in filter(None, [banner_of(report.manifest), *notices]):
         console.print(printable(f"! {line}"), style="yellow")
+
+
+def count_outcomes(items: Iterable[Standing]) -> str:
+    """How many results have which outcome, in words."""
+    return ", ".join(f"{count} {outcome}" for outcome, count in Counter(item.outcome for item in items).items())
 
 
 def fill_group(

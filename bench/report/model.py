@@ -4,8 +4,8 @@ The page, the Markdown file and the terminal all show this one `Report`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -97,6 +97,10 @@ class Report:
     def page(self) -> Path:
         """The file to open."""
         return self.folder / "report.html"
+
+    def choose(self, experiments: Container[str]) -> "Report":
+        """The same report of these experiments alone."""
+        return replace(self, sections=tuple(item for item in self.sections if item.experiment.id in experiments))
 
     @property
     def tables(self) -> tuple[BuiltTable, ...]:

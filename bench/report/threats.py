@@ -71,18 +71,14 @@ def _quiet(report: Report) -> Iterator[str]:
     known = [
         f"{noise[key]:.2%} by {who}".replace("%", " %") for key, who in shares.items() if noise.get(key) is not None
     ]
+    loud = [line for line in find_noise(report.manifest) if line.startswith("the machine was not quiet")]
     if known:
-        quiet = "" if find_noise_of(report) else ", which the limits allow"
+        quiet = "" if loud else ", which the limits allow"
         yield f"Processor time taken during the run: {', '.join(known)}{quiet}."
-    for line in find_noise_of(report):
+    for line in loud:
         yield f"{line[0].upper()}{line[1:]}."
     if not known:
         yield "The run does not know what others took of the machine."
-
-
-def find_noise_of(report: Report) -> list[str]:
-    """The notice that the machine was not quiet, if it was not."""
-    return [line for line in find_noise(report.manifest) if line.startswith("the machine was not quiet")]
 
 
 def _drift(drift: dict[str, float]) -> Iterator[str]:
