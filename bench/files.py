@@ -1,10 +1,24 @@
-"""Writing files so that a crash at any moment leaves what was there before, or that and the whole of the new."""
+"""Writing files so that a crash at any moment leaves what was there before, or that and the whole of the new.
+
+And where a file of the project is that an installed package has elsewhere than the source tree.
+"""
 
 import os
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+
+def find_packaged(name: str, source: str) -> "Traversable":
+    """A file of the project: ``name`` within the installed package, else ``source`` in the tree beside it."""
+    packed = resources.files("bench").joinpath(name)
+    return packed if packed.is_file() else Path(__file__).parents[1] / source
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -13,8 +27,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     The content is on the disk before the name points at it, so a crash at any moment leaves a whole file.
     Raises `BenchError` naming ``path`` if it cannot be written; whatever stops the write, no other file is left.
     """
-    content = data.encode() if isinstance(data, str) else data
     try:
+        content = data.encode() if isinstance(data, str) else data
         beside = path.with_name(f".{uuid4().hex}.partial")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -23,9 +37,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         finally:
             beside.unlink(missing_ok=True)
         _sync_folder(path.parent)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name, or no name at all
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BenchError(f"{path}: expected a file that can be written, found: {reason}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name, no name, half of a surrogate pair
+        raise _refuse(path, error) from None
 
 
 def write_output(path: Path, data: bytes | str) -> None:
@@ -35,8 +48,8 @@ def write_output(path: Path, data: bytes | str) -> None:
         return
     try:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
-    except OSError as error:
-        raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise _refuse(path, error) from None
 
 
 def append_durably(path: Path, data: bytes) -> None:
@@ -54,7 +67,12 @@ def append_durably(path: Path, data: bytes) -> None:
         if is_new:
             _sync_folder(path.parent)
     except OSError as error:
-        raise BenchError(f"{path}: expected a file that can be written, found: {error.strerror}") from None
+        raise _refuse(path, error) from None
+
+
+def _refuse(path: Path, error: OSError | ValueError) -> BenchError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return BenchError(f"{path}: expected a file that can be written, found: {reason}")
 
 
 def _write_durably(path: Path, content: bytes) -> None:

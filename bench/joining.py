@@ -25,7 +25,7 @@ class Runs:
     def tables(self) -> Frames:
         """The tables that any of the runs has; of a run without it there are no rows."""
         names = dict.fromkeys(name for run in self.runs.values() for name in run.tables)
-        return Frames(tuple(names), self._join_tables)
+        return Frames(tuple(names), lambda name: self._join(lambda run: run.tables.get(name)))
 
     def raw(self, experiment: str) -> "pd.DataFrame":
         """The raw rows of an experiment, of every run that has it."""
@@ -41,9 +41,6 @@ class Runs:
     @property
     def evidence(self) -> "pd.DataFrame":
         return self._join(lambda run: run.evidence)
-
-    def _join_tables(self, name: str) -> "pd.DataFrame":
-        return self._join(lambda run: run.tables.get(name))
 
     def _join(self, read: Callable[[Run], "pd.DataFrame | None"]) -> "pd.DataFrame":
         """The frames one below the other; `BenchError` if they do not mean the same by a column."""

@@ -137,7 +137,7 @@ class Run:
         from bench.report.schema import FILE, describe_table, read_package
 
         if (self.folder / FILE).is_file():
-            return read_package(self._read(FILE), str(self.folder / FILE))
+            return read_package(self.read_file(FILE), str(self.folder / FILE))
         known = {
             table.name: describe_table(name, table)
             for name in self.experiments
@@ -170,7 +170,7 @@ class Run:
         name = f"raw/{experiment}.jsonl"
         if not (self.folder / name).exists() and name not in self._digests:
             return []
-        found = parse_cases(self._read(name), str(self.folder / name), is_strict=self.status == "complete")
+        found = parse_cases(self.read_file(name), str(self.folder / name), is_strict=self.status == "complete")
         return found.rows
 
     @property
@@ -192,20 +192,15 @@ class Run:
                 raise refuse_name("table", name, self.schemas)
         return list_columns([self.schemas[name] for name in tables or self.schemas])
 
-    def read_file(self, name: str) -> bytes:
-        """A file of the run by its relative path, checked; `BenchError` if it is missing or was edited."""
-        return self._read(name)
-
     @property
     def _digests(self) -> dict[str, str]:
         return dict(self.manifest.get("files") or {})
 
-    def _read(self, name: str) -> bytes:
-        path = self.folder / name
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise BenchError(f"{path}: expected a file of a run, found: {error.strerror}") from None
+    def read_file(self, name: str) -> bytes:
+        """A file of the run by its relative path, checked; `BenchError` if it is missing or was edited."""
+        from bench.report.load import read_bytes
+
+        data = read_bytes(self.folder / name)
         if self.is_checked:
             self._check(name, data)
         return data
@@ -224,7 +219,7 @@ class Run:
 
         item = self.schemas[name]
         path = f"tables/{item.path}"
-        return parse_table(self._read(path), item, str(self.folder / path))
+        return parse_table(self.read_file(path), item, str(self.folder / path))
 
     def _read_claims(self, what: str) -> "pd.DataFrame":
         import json
@@ -233,7 +228,7 @@ class Run:
 
         if not (self.folder / _CLAIMS).is_file():
             raise BenchError(f"{self.folder / _CLAIMS}: expected verdicts, found none (ehrbench report {self.folder})")
-        data = self._read(_CLAIMS)
+        data = self.read_file(_CLAIMS)
         try:
             claims = json.loads(data)["claims"]
             if what == "claims":

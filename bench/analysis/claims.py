@@ -11,14 +11,14 @@ import string
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from bench.errors import BenchError
 from bench.experiments.base import Experiment
+from bench.files import find_packaged
 
 SUPPORTED, CONDITIONAL, UNSUPPORTED = "supported", "supported under a condition", "not supported"
 CONTRADICTED, UNTESTABLE, UNTESTED = "contradicted", "not testable here", "not tested in this run"
@@ -147,7 +147,7 @@ def read_rules(path: Path | None = None) -> Rules:
     """
     name = "paper/claims.toml" if path is None else str(path)
     try:
-        data = _find_rules().read_bytes() if path is None else path.read_bytes()
+        data = (path or find_packaged("paper_claims.toml", "paper/claims.toml")).read_bytes()
         content = tomllib.loads(data.decode())
     except OSError as error:
         raise BenchError(f"{name}: expected a file of claims, found: {error.strerror}") from None
@@ -164,12 +164,6 @@ def read_rules(path: Path | None = None) -> Rules:
     except (msgspec.ValidationError, ValueError) as error:
         raise BenchError(f"{name}: {error}") from None
     return Rules(claims, hashlib.sha256(data).hexdigest())
-
-
-def _find_rules() -> Any:
-    """The rules within an installed package, or in the folder of the paper beside it."""
-    packed = resources.files("bench").joinpath("paper_claims.toml")
-    return packed if packed.is_file() else Path(__file__).parents[2] / "paper" / "claims.toml"
 
 
 def _require(is_right: bool, place: str, expected: str, found: str) -> None:  # noqa: FBT001 - the condition reads first

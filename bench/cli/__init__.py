@@ -1,1 +1,1 @@
-"""Commands of `ehrbench` that have a module each."""
+"""The commands of `ehrbench`, a module each."""

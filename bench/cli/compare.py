@@ -1,13 +1,17 @@
 """`ehrbench compare`: what changed between two runs, what several have in common, how variants of one differ."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from bench.cli.options import PLACE, TOLERANCE, Place
+from bench.cli.options import PLACE, TOLERANCE, Place, Tolerance
 from bench.errors import BenchError
 from bench.experiments.catalogue import QUESTIONS
+
+if TYPE_CHECKING:
+    from bench.report.comparison_variants import VariantsFound
 
 _FORMS: Final = ("text", "csv", "json", "latex")
 #: What `--variants` compares unless a table is named.
@@ -22,7 +26,7 @@ _TABLE: Final = "variants"
 @click.option("--pool", "is_pooled", is_flag=True, help="With --variants: one ratio over all other factors together.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=Tolerance(),
     help=f"How far apart ratios of several runs may be and still be stable, as a share.  [default: {TOLERANCE}]",
 )
 @click.option("--figure", type=PLACE, metavar="FILE", help="Draw the ratios: .svg, .pdf or .png.")
@@ -56,7 +60,9 @@ def compare(
         validate_figure(figure)
     if variants is not None:
         _refuse("--variants", {"--tolerance": tolerance})
-        _compare_variants(words, variants, where, measures, form, figure, is_pooled=is_pooled)
+        from bench.report.comparison_variants import print_variants
+
+        print_variants(_compare_variants(words, variants, where, measures, is_pooled=is_pooled), form, figure)
         return
     _refuse("compare without --variants", {"--measure": measures, "--pool": is_pooled})
     folders, experiments = split_words(words)
@@ -71,8 +77,6 @@ def compare(
         return
     from bench.report.comparison_many import print_many, read_many
 
-    if tolerance is not None and not tolerance > 0:  # NaN is in every range
-        raise BenchError(f"--tolerance: expected a number above 0, found {tolerance}")
     print_many(read_many(folders, experiments), form, where, tolerance or TOLERANCE, figure, is_whole=is_whole)
 
 
@@ -95,21 +99,13 @@ def _is_run(word: str) -> bool:
 
 
 def _compare_variants(
-    words: tuple[str, ...],
-    variants: str,
-    where: tuple[str, ...],
-    measures: tuple[str, ...],
-    form: str,
-    figure: Path | None,
-    *,
-    is_pooled: bool,
-) -> None:
+    words: Sequence[str], variants: str, where: Sequence[str], measures: Sequence[str], *, is_pooled: bool
+) -> "VariantsFound":
     from bench.loading import load
-    from bench.report.comparison_variants import compare_variants, print_variants
+    from bench.report.comparison_variants import compare_variants
 
     if not 1 <= len(words) <= 2:
         found = ", ".join(words) or "none"
         raise BenchError(f"--variants: expected one run, and at most one table of it, found {found}")
     table = words[1] if len(words) > 1 else _TABLE
-    found_in = compare_variants(load(words[0]), table, variants, where, measures, is_pooled=is_pooled)
-    print_variants(found_in, form, figure)
+    return compare_variants(load(words[0]), table, variants, where, measures, is_pooled=is_pooled)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import PLACE, RESULTS
+from bench.cli.options import PLACE, RESULTS, RUN
 
 
 @click.command(short_help="Set the report of a run as an article, in PDF.")
-@click.argument("folder", type=PLACE, required=False, metavar="[RUN]")
+@RUN
 @click.option(
     "-o",
     "--output",

@@ -39,6 +39,11 @@ class Erratum:
     show: Callable[[], list[Line]] | None
 
     @property
+    def cells(self) -> tuple[str, ...]:
+        """The row as it is printed."""
+        return self.id, self.place, self.printed, self.right, self.shown_by, self.source
+
+    @property
     def shown_by(self) -> str:
         """What the demonstration computes."""
         if self.show is None:

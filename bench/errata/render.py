@@ -1,6 +1,7 @@
 """The errata as a terminal, a program and a document read them."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from textwrap import fill
 from typing import Any, Final
 
@@ -63,15 +64,10 @@ def as_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """Every erratum as an object, for programs."""
     return [
         {
-            "id": o.erratum.id,
-            "place": o.erratum.place,
-            "printed": o.erratum.printed,
-            "right": o.erratum.right,
-            "source": o.erratum.source,
-            "shown_by": o.erratum.shown_by,
+            **{key: getattr(o.erratum, key) for key in ("id", "place", "printed", "right", "source", "shown_by")},
             "status": o.status,
             "reason": o.reason,
-            "lines": [{"what": x.what, "printed": x.printed, "right": x.right, "holds": x.holds} for x in o.lines],
+            "lines": [{**asdict(line), "holds": line.holds} for line in o.lines],
         }
         for o in outcomes
     ]
@@ -79,10 +75,7 @@ def as_json(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 def render_markdown(errata: Iterable[Erratum]) -> str:
     """`paper/errata.md`: the table without what a run computes."""
-    return _HEAD + "".join(
-        f"| {' | '.join(_escape(text) for text in (e.id, e.place, e.printed, e.right, e.shown_by, e.source))} |\n"
-        for e in errata
-    )
+    return _HEAD + "".join(f"| {' | '.join(map(_escape, erratum.cells))} |\n" for erratum in errata)
 
 
 def _escape(text: str) -> str:

@@ -13,14 +13,13 @@ from typing import Any, Final
 
 from bench import experiments
 from bench.analysis.claims import UNTESTED, Claim, Rules, RuleTest, read_rules
+from bench.cli.options import TOLERANCE
 from bench.errors import BenchError
 from bench.report.claims import FILE as CLAIMS
 from bench.report.load import read_content, read_manifest
 from bench.report.summary import format_bytes
 from bench.report.tables import escape_markdown
 
-#: How much a ratio may change, as a share: what `ehrbench verify` takes unless told otherwise.
-TOLERANCE: Final = 0.25
 _NO_TEST: Final = "–"
 
 

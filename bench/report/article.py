@@ -3,7 +3,6 @@
 Whatever the PDF prints of a run is in it, so that nothing is computed, or typed, where it is set.
 """
 
-from collections import Counter
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -29,8 +28,6 @@ SVG_LIMIT_BYTES: Final = 1_500_000
 def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
     """Everything that is printed of a report with its verdicts; JSON values only, equal for equal reports."""
     manifest = report.manifest
-    built = [item.table for section in report.sections for item in section.tables]
-    flagged = [table.name for table in built if find_flags(table)]
     return {
         "run": {
             "id": manifest.run_id,
@@ -48,7 +45,7 @@ def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
         "reading": [HOW_TO_READ, FILES],
         "sections": [_describe_section(section, is_complete=manifest.is_complete) for section in report.sections],
         "defence": list(report.defence),
-        "claims": [_describe_claim(verdict, flagged) for verdict in report.verdicts],
+        "claims": [_describe_claim(verdict, report.flagged) for verdict in report.verdicts],
         "claims_said": [INTRODUCTION, count_verdicts(report.verdicts), list_untested(report.verdicts)],
         "threats": list_threats(report),
         "errata": {"said": ERRATA_INTRODUCTION, "headings": HEADINGS, "rows": list_errata()},
@@ -61,11 +58,7 @@ def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
 
 def list_drawings(report: Report) -> dict[str, bytes]:
     """The figures as files by the paths that `describe_article` gives them."""
-    return {
-        _place(drawn): drawn.svg if _is_vector(drawn) else drawn.png
-        for section in report.sections
-        for drawn in section.figures
-    }
+    return {_place(drawn): drawn.svg if _is_vector(drawn) else drawn.png for drawn in report.figures}
 
 
 def _describe_section(section: Section, *, is_complete: bool) -> dict[str, Any]:
@@ -81,7 +74,7 @@ def _describe_section(section: Section, *, is_complete: bool) -> dict[str, Any]:
         "is_whole": is_complete and not (section.failures or section.left_out or section.progress.not_begun),
         "answer": section.answer,
         "left_out": section.left_out,
-        "failures": _count_failures(section),
+        "failures": [f"{count:,} {status}" for status, count in sorted(section.lost.items())],
         "tables": [_describe_table(built) for built in section.tables],
         "figures": [
             {
@@ -93,14 +86,6 @@ def _describe_section(section: Section, *, is_complete: bool) -> dict[str, Any]:
             for drawn in section.figures
         ],
     }
-
-
-def _count_failures(section: Section) -> list[str]:
-    """How many rows are not ok, by status."""
-    counts: Counter[str] = Counter()
-    for failure in section.failures:
-        counts[failure.status] += failure.count
-    return [f"{count:,} {status}" for status, count in sorted(counts.items())]
 
 
 def _describe_table(built: BuiltTable) -> dict[str, Any]:

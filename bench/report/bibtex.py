@@ -6,13 +6,13 @@ Entries are of types that every style knows: ``@misc`` for data and software, ``
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from bench.errors import BenchError
+from bench.files import find_packaged
 from bench.report.latex import escape_latex
 
 if TYPE_CHECKING:
@@ -55,16 +55,11 @@ class _Work(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
 
 def read_citation(path: Path | None = None) -> _Work:
     """CITATION.cff, of the installed package or of the source tree; `BenchError` naming the file."""
-    found = _find_citation() if path is None else path
     try:
+        found = path or find_packaged("citation.cff", "CITATION.cff")
         return msgspec.yaml.decode(found.read_bytes(), type=_Work)
     except (OSError, msgspec.MsgspecError) as error:
         raise BenchError(f"CITATION.cff: expected what this software is cited by, found: {error}") from None
-
-
-def _find_citation() -> Any:
-    packed = resources.files("bench").joinpath("citation.cff")
-    return packed if packed.is_file() else Path(__file__).parents[2] / "CITATION.cff"
 
 
 def write_bibtex(run: "Run", work: _Work | None = None) -> str:

@@ -63,14 +63,14 @@ def build_report(folder: Path, out: Callable[[str], None], beside: Sequence[Path
     report = replace(report, verdicts=judge_report(report, rules))
     for notice in report.notices:
         out(notice)
-    if any(section.tables for section in report.sections):
+    if report.tables:
         write_atomic(folder / SCHEMA_FILE, write_package(report))
     write_atomic(folder / CLAIMS_FILE, write_json(report, report.verdicts, rules))
     write_atomic(folder / FACTS_FILE, write_facts(report, gather_facts(report)))
-    tables = [built.table.name for section in report.sections for built in section.tables]
-    figures = [(drawn.figure.name, drawn.figure.caption) for section in report.sections for drawn in section.figures]
-    if tables:
-        document = latex_document(f"Tables and figures of the run {report.manifest.run_id}", tables, figures)
+    if report.tables:
+        figures = [(drawn.figure.name, drawn.figure.caption) for drawn in report.figures]
+        title = f"Tables and figures of the run {report.manifest.run_id}"
+        document = latex_document(title, [built.table.name for built in report.tables], figures)
         write_atomic(folder / "tables" / "all.tex", document)
     write_atomic(folder / "report.md", render_markdown(report))
     write_atomic(report.page, render_page(report, others))
@@ -127,10 +127,8 @@ class _Builder:
             self._notices.append(f"{name}: no row was recorded")
             return None
         failures = collect_failures(rows)
-        if progress.not_begun:
-            self._notices.append(
-                f"{name}: {progress.not_begun} cases were not begun, for no time was left in the budget"
-            )
+        if late := progress.not_begun:
+            self._notices.append(f"{name}: {late} cases were not begun, for no time was left in the budget")
         if failures:
             self._notices.append(f"{name}: {sum(f.count for f in failures)} of {len(rows)} rows are not ok")
         self._notices += [f"{name}: {line}" for line in find_contention(rows)]
@@ -180,14 +178,12 @@ class _Builder:
         for figure in experiment.figures if self._mode != "read" else ():
             self._claim_name(f"figure {figure.name}")
             is_kept = self._mode == "load" and (not lack or self._find_figure(figure, "svg").exists())
-            make = partial(self._load_figure, figure) if is_kept else partial(self._draw_figure, figure, tables)
+            folder = self._folder / "figures" if self._mode == "write" else None
+            make = partial(self._load_figure, figure) if is_kept else partial(_draw_figure, figure, tables, folder)
             files = _attempt(make, f"figure {figure.name}", left_out, lack)
             if files is not None:
                 drawn.append(DrawnFigure(next(self._figure_numbers), figure, *files))
         return tuple(drawn)
-
-    def _draw_figure(self, figure: Figure, tables: Sequence[BuiltTable]) -> tuple[bytes, bytes, float]:
-        return _draw_figure(figure, tables, self._folder / "figures" if self._mode == "write" else None)
 
     def _load_figure(self, figure: Figure) -> tuple[bytes, bytes, float]:
         """As `_draw_figure` has returned it; `BenchError` for files that are not those that the report has written."""
@@ -224,15 +220,17 @@ def round_numbers(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def _answer(experiment: Experiment, tables: Sequence[BuiltTable]) -> tuple[str, ...]:
-    frames = {built.table.name: built.frame.copy() for built in tables}
-    return () if experiment.answer is None else tuple(experiment.answer(frames))
+    return () if experiment.answer is None else tuple(experiment.answer(_copy(tables)))
+
+
+def _copy(tables: Sequence[BuiltTable]) -> "dict[str, pd.DataFrame]":
+    return {built.table.name: built.frame.copy() for built in tables}
 
 
 def _draw_figure(figure: Figure, tables: Sequence[BuiltTable], folder: Path | None) -> tuple[bytes, bytes, float]:
     """Draw a figure, and save it if there is a ``folder``; its SVG, its PNG and its width in inches."""
-    frames = {built.table.name: built.frame.copy() for built in tables}
     with journal_style():
-        made = figure.draw(frames)
+        made = figure.draw(_copy(tables))
     files = render_figure(made)
     if folder is not None:
         save_files(files, folder, figure.name)

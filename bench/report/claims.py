@@ -7,12 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.claims import UNTESTED, VERDICTS, Rules, read_rules
 from bench.analysis.evidence import Evidence, Rows
 from bench.analysis.verdicts import Verdict, describe, judge_claims
-from bench.report.tables import escape_markdown
+from bench.report.tables import escape_markdown, pipe_table
 
 if TYPE_CHECKING:
     from bench.report.model import Report
@@ -36,16 +37,13 @@ def judge_report(report: "Report", rules: Rules | None = None) -> tuple[Verdict,
 
 def find_rows(report: "Report") -> Callable[[str], Rows | None]:
     """What gives the rows of a table by its name as its CSV has them, which is what everybody else can judge from."""
-    frames = {built.table.name: built.frame for section in report.sections for built in section.tables}
-    read: dict[str, Rows] = {}
+    frames = report.frames
 
+    @cache
     def find(name: str) -> Rows | None:
         if name not in frames:
             return None
-        if name not in read:
-            text = frames[name].to_csv(index=False, lineterminator="\n")
-            read[name] = list(csv.DictReader(io.StringIO(text)))
-        return read[name]
+        return list(csv.DictReader(io.StringIO(frames[name].to_csv(index=False, lineterminator="\n"))))
 
     return find
 
@@ -108,8 +106,7 @@ def markdown_blocks(verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield INTRODUCTION
     yield escape_markdown(f"{len(verdicts)} claims: {count_verdicts(verdicts)}.")
     headings = ("Claim", "What the paper says", "Verdict", "Evidence", "Command")
-    rows = [headings, tuple("---" for _ in headings), *map(_markdown_row, shown(verdicts))]
-    yield "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    yield pipe_table(headings, map(_markdown_row, shown(verdicts)))
     if line := list_untested(verdicts):
         yield line
 

@@ -1,10 +1,8 @@
 """What `ehrbench compare A B C` prints: a column per run, what tells the runs apart, and which ratios are stable."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,15 +11,25 @@ from bench.analysis.compare import ids_of
 from bench.analysis.compare_many import ALONE, DIFFERS, REVERSED, STABLE, Alike, Standing
 from bench.analysis.paired import HOLDS, UNRESOLVED, VIOLATED, judge_together
 from bench.errors import BenchError
-from bench.experiments.base import Column
 from bench.report.build import read_report
-from bench.report.comparison import KINDS, describe_run
 from bench.report.comparison_figure import write_figure
-from bench.report.comparison_two import encode_json, format_cell, list_panels, render_latex
+from bench.report.comparison_parts import (
+    KINDS,
+    as_object,
+    count_outcomes,
+    describe_run,
+    encode_json,
+    fill_group,
+    fill_run,
+    list_panels,
+    name_cells,
+    write_csv,
+    write_latex,
+)
 from bench.report.load import read_content
 from bench.report.model import Report
-from bench.report.summary import banner_of, format_time
-from bench.report.terminal import printable, write_plain, write_text
+from bench.report.summary import format_time
+from bench.report.terminal import new_grid, printable, write_plain, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,11 +49,12 @@ class ManyRuns:
     names: tuple[str, ...]
     alike: Alike
 
-    def describe(self, place: int) -> str:
-        """A run by the facts that tell it apart, or by its id where it is like all others."""
-        words = [_describe_fact(fact.key, fact.values[place]) for fact in self.alike.facts
-                 if not fact.key.startswith("git.")]  # fmt: skip
-        return f"{self.names[place]}: {', '.join(words) or self.reports[place].manifest.run_id}"
+    def describe(self) -> list[str]:
+        """Each run by the facts that tell it apart, or by its id where it is like all others."""
+        facts = [fact for fact in self.alike.facts if not fact.key.startswith("git.")]
+        told = [", ".join(_describe_fact(fact.key, fact.values[at]) for fact in facts) for at in range(len(self.names))]
+        named = zip(self.names, told, self.reports, strict=True)
+        return [f"{name}: {words or report.manifest.run_id}" for name, words, report in named]
 
 
 def _describe_fact(key: str, value: Any) -> str:
@@ -90,11 +99,7 @@ def read_many(folders: Sequence[Path], experiments: Sequence[str] = ()) -> ManyR
             raise BenchError(f"experiment: expected one of two runs or more ({', '.join(common)}), found {name!r}")
     if not common:
         raise BenchError(f"{folders[0]}: expected an experiment that another run has, too, found none")
-    kept = set(experiments or common)
-    reports = [
-        replace(report, sections=tuple(item for item in report.sections if item.experiment.id in kept))
-        for report in reports
-    ]
+    reports = [report.choose(experiments or common) for report in reports]
     contents = [read_content(folder) for folder in folders]
     many.refuse_unlike(reports, contents, [str(folder) for folder in folders])
     order = [place for group in many.tell_apart(contents).groups for place in group]
@@ -109,17 +114,17 @@ def print_many(
     standings = many.choose_places(many.compare_many(runs.reports, runs.alike, tolerance), where)
     caption = describe_many(runs, tolerance, sum(map(_has_gap, standings)))
     if figure is not None:
-        series = [runs.describe(place) for place in range(len(runs.names))]
-        panels = list_panels((item.place, item.cells) for item in standings)
-        write_figure(figure, panels, series, caption, is_stacked=True)
+        write_figure(figure, list_panels(standings), runs.describe(), caption, is_stacked=True)
     if form == "text":
         write_text(lambda console: _fill(console, runs, standings, caption, is_whole=is_whole))
     elif form == "csv":
-        write_plain(_write_csv(runs, standings))
+        write_plain(write_csv(standings, runs.names, "spread"))
     elif form == "json":
         write_plain(_write_json(runs, standings, caption))
     else:
-        write_plain(_write_latex(runs, [one for one in standings if is_whole or one.outcome in _TOLD], caption))
+        told = [item for item in standings if is_whole or item.outcome in _TOLD]
+        named = f"{caption} {'. '.join(runs.describe())}."
+        write_plain(write_latex("runs", named, told, runs.names, "Greatest/least"))
 
 
 def _has_gap(item: Standing) -> bool:
@@ -142,22 +147,6 @@ def describe_many(runs: ManyRuns, tolerance: float, gaps: int = 0) -> str:
     )
 
 
-# -- for programs ------------------------------------------------------------------------------------------------
-
-
-def _write_csv(runs: ManyRuns, standings: Iterable[Standing]) -> str:
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    sides = [f"{name}{part}" for name in runs.names for part in ("", "_low", "_high", "_verdict")]
-    head = ["experiment", "table", "kind", "column", "row"]
-    writer.writerow([*head, *sides, "spread", "spread_low", "spread_high", "outcome"])
-    for item in standings:
-        row = ", ".join(f"{key}={value}" for key, value in item.place.row)
-        cells = [part for cell in item.cells for part in (cell or ("",) * 4)]
-        writer.writerow([*item.place[:4], row, *cells, *(item.spread or ("",) * 4)[:3], item.outcome])
-    return output.getvalue()
-
-
 def _write_json(runs: ManyRuns, standings: Iterable[Standing], caption: str) -> str:
     content = {
         "runs": {name: describe_run(report) for name, report in zip(runs.names, runs.reports, strict=True)},
@@ -166,33 +155,9 @@ def _write_json(runs: ManyRuns, standings: Iterable[Standing], caption: str) -> 
         "differences": {fact.key: dict(zip(runs.names, fact.values, strict=True)) for fact in runs.alike.facts},
         "other_differences": runs.alike.others,
         "caption": caption,
-        "findings": [
-            {
-                **item.place._asdict(),
-                "row": dict(item.place.row),
-                "runs": {name: cell and cell._asdict() for name, cell in zip(runs.names, item.cells, strict=True)},
-                "spread": item.spread and item.spread._asdict(),
-                "outcome": item.outcome,
-            }
-            for item in standings
-        ],
+        "findings": [as_object(item, {"runs": name_cells(item, runs.names)}, "spread") for item in standings],
     }
     return encode_json(content)
-
-
-def _write_latex(runs: ManyRuns, standings: Sequence[Standing], caption: str) -> str:
-    columns = [Column(title) for title in ("Table", "Row", *runs.names, "Greatest/least", "Outcome")]
-    rows = [
-        [f"{item.place.table}, {item.place.column}", item.place.name,
-         *[format_cell(cell, " ", with_verdict=False) for cell in (*item.cells, item.spread)], item.outcome]
-        for item in standings
-    ]  # fmt: skip
-    named = ". ".join(runs.describe(place) for place in range(len(runs.names)))
-    numeric = [False, False, *[True] * (len(runs.names) + 1), False]
-    return render_latex("runs", f"{caption} {named}.", columns, rows, numeric)
-
-
-# -- for people --------------------------------------------------------------------------------------------------
 
 
 def _fill(console: "Console", runs: ManyRuns, standings: Sequence[Standing], caption: str, *, is_whole: bool) -> None:
@@ -201,10 +166,9 @@ def _fill(console: "Console", runs: ManyRuns, standings: Sequence[Standing], cap
     for item in standings:
         groups.setdefault(item.place[:4], []).append(item)
     for (experiment, table, kind, column), found in groups.items():
-        counts = Counter(item.outcome for item in found)
-        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
         shown = [item for item in found if is_whole or item.outcome in _TOLD]
-        _fill_group(console, f"{experiment}: {table}, {column} ({KINDS[kind]}): {said}", shown, runs.names)
+        title = f"{experiment}: {table}, {column} ({KINDS[kind]}): {count_outcomes(found)}"
+        fill_group(console, title, shown, runs.names, "max/min", ".3g")
     console.print()
     console.print(printable(caption), style="dim")
     if not is_whole and any(item.outcome in {UNRESOLVED, ALONE, HOLDS} for item in standings):
@@ -213,22 +177,17 @@ def _fill(console: "Console", runs: ManyRuns, standings: Sequence[Standing], cap
 
 def _fill_head(console: "Console", runs: ManyRuns) -> None:
     """The runs, group by group, and a line per fact that tells them apart."""
-    from rich import box
-    from rich.table import Table as Grid
-
     for number, group in enumerate(runs.alike.groups, start=1):
+        among = f" (group {number})" if len(runs.alike.groups) > 1 else ""
         for place in group:
-            manifest = runs.reports[place].manifest
-            facts = [manifest.run_id, format_time(manifest.started)]
-            among = f" (group {number})" if len(runs.alike.groups) > 1 else ""
-            console.print(printable(f"{runs.names[place]}{among}: {', '.join(facts)}"), style="bold")
-            for line in filter(None, [banner_of(manifest), *_list_notices(runs.reports[place])]):
-                console.print(printable(f"! {line}"), style="yellow")
+            report = runs.reports[place]
+            facts = [report.manifest.run_id, format_time(report.manifest.started)]
+            fill_run(console, f"{runs.names[place]}{among}", facts, report, _list_notices(report))
     digests = [report.manifest.record_sha256 for report in runs.reports]
     if len(set(digests)) < len(digests):
         console.print("! Two of them are one and the same run.", style="yellow")
     if runs.alike.facts:
-        grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        grid = new_grid()
         for heading in ("what differs", *runs.names):
             grid.add_column(heading, overflow="fold")
         for fact in runs.alike.facts:
@@ -237,21 +196,3 @@ def _fill_head(console: "Console", runs: ManyRuns) -> None:
     rest = f"{runs.alike.others} other values of their manifests differ, too" if runs.alike.others else ""
     words = [] if runs.alike.facts else ["They ran the same code on the same machine, with the same versions"]
     console.print(f"{'; '.join(filter(None, [*words, rest]))}.\n" if words or rest else "")
-
-
-def _fill_group(console: "Console", title: str, found: Sequence[Standing], names: Sequence[str]) -> None:
-    from rich import box
-    from rich.table import Table as Grid
-
-    console.print(printable(title), style="bold")
-    if not found:
-        return
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    grid.add_column("", overflow="fold")
-    for heading in (*names, "max/min"):
-        grid.add_column(heading, justify="right", overflow="fold")
-    grid.add_column("")
-    for item in found:
-        cells = [format_cell(cell, form=".3g") for cell in (*item.cells, item.spread)]
-        grid.add_row(printable(item.place.name), *cells, item.outcome)
-    console.print(grid)

@@ -12,9 +12,9 @@ from bench.errors import BenchError
 from bench.experiments.base import Column
 from bench.loading import Run, refuse_name
 from bench.report.comparison_figure import Panel, Point, write_figure
-from bench.report.comparison_two import encode_json, render_latex, say_level
+from bench.report.comparison_parts import encode_json, render_latex, say_level
 from bench.report.tables import format_value
-from bench.report.terminal import printable, write_plain, write_text
+from bench.report.terminal import new_grid, printable, write_plain, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,13 +175,10 @@ class VariantsFound:
 
     def fill(self, console: "Console") -> None:
         """A grid per measure, then the caption."""
-        from rich import box
-        from rich.table import Table as Grid
-
         for name in dict.fromkeys(item.measure for item in self.found.contrasts):
             found = [item for item in self.found.contrasts if item.measure == name]
             console.print(printable(f"{self.measure_of(found[0]).title} over that of {self.base}"), style="bold")
-            grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+            grid = new_grid()
             grid.add_column(self.found.question.factor, overflow="fold")
             for heading in ("ratio", "95 % interval"):
                 grid.add_column(heading, justify="right", no_wrap=True)

@@ -59,14 +59,14 @@ def row_engines(built: BuiltTable) -> tuple[str, Mapping[str, str]] | None:
 
 def only_engine(report: Report, name: str) -> str:
     """The engine that a whole table is of, if the report has the same of another, too; '' otherwise."""
-    filled = {built.table.name for section in report.sections for built in section.tables if len(built.frame)}
+    filled = {built.table.name for built in report.tables if len(built.frame)}
     return next((pair[name] for pair in PAIRS if name in pair and filled >= {*pair}), "")
 
 
 def list_engines(report: Report) -> list[str]:
     """The engines between which the page of ``report`` can switch, in their order; empty where nothing has two."""
     found: set[str] = set()
-    for built in (built for section in report.sections for built in section.tables):
+    for built in report.tables:
         columns, rows = column_engines(built), row_engines(built)
         found |= {name for column, name in columns.items() if built.frame[column].notna().any()}
         found |= _list_rows(built.frame[rows[0]], rows[1]) if rows else set()

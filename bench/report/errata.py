@@ -17,4 +17,4 @@ INTRODUCTION: Final = (
 
 def list_errata() -> list[tuple[str, ...]]:
     """The rows, in order, by `HEADINGS`; plain text."""
-    return [(e.id, e.place, e.printed, e.right, e.shown_by, e.source) for e in ERRATA]
+    return [erratum.cells for erratum in ERRATA]

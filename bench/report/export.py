@@ -53,7 +53,8 @@ def export_tables(run: Run, form: str, names: Sequence[str], target: Path, *, is
     if is_file and len(chosen) > 1 and not is_long and form != "latex":
         raise BenchError(f"-o: expected a folder, one table or --long, found {target} for {len(chosen)} tables")
     contents = _make(run, form, chosen, is_long=is_long)
-    dictionary = encode(list_columns(chosen) if not is_long else _list_long(chosen), form, _DICTIONARY)
+    # The dictionary of the long form says first what its own columns are.
+    dictionary = encode(list_columns([_LONG, *chosen] if is_long else chosen), form, _DICTIONARY)
     if not is_file:
         files = {target / f"{name}{suffix}": data for name, data in contents.items()}
         files[target / f"{DICTIONARY}{suffix}"] = dictionary
@@ -84,11 +85,8 @@ def _make(run: Run, form: str, chosen: Sequence[Resource], *, is_long: bool) -> 
     frames = {item.name: run.tables[item.name] for item in chosen}
     if form == "csv":
         return {item.name: run.read_file(f"tables/{item.path}") for item in chosen}
-    return {item.name: encode(frames[item.name], form, item, _identify(run)) for item in chosen}
-
-
-def _identify(run: Run) -> dict[str, str]:
-    return {"run_id": run.id, "record_sha256": run.record_sha256 or ""}
+    identity = {"run_id": run.id, "record_sha256": run.record_sha256 or ""}
+    return {item.name: encode(frames[item.name], form, item, identity) for item in chosen}
 
 
 def lengthen(run: Run, chosen: Sequence[Resource]) -> "pd.DataFrame":
@@ -149,13 +147,6 @@ def _encode_parquet(frame: "pd.DataFrame", item: Resource, facts: dict[str, str]
     buffer = BytesIO()
     parquet.write_table(table.cast(schema), buffer)
     return buffer.getvalue()
-
-
-def _list_long(chosen: Sequence[Resource]) -> "pd.DataFrame":
-    """The dictionary of the long form, and below it that of the tables whose cells it holds."""
-    import pandas as pd
-
-    return pd.concat([list_columns([_LONG]), list_columns(chosen)], ignore_index=True)
 
 
 def _describe(name: str, caption: str, titles: dict[str, str]) -> Resource:

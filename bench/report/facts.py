@@ -7,10 +7,8 @@
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
@@ -19,6 +17,7 @@ from bench.analysis.claims import VERDICTS, Filter, RuleTest, Text
 from bench.analysis.evidence import Evidence, Rows, run_test, select_rows
 from bench.analysis.verdicts import show
 from bench.errata.table import ERRATA
+from bench.files import find_packaged
 from bench.report.claims import find_rows
 from bench.report.model import Report
 from bench.report.tables import format_value
@@ -71,9 +70,8 @@ def read_fact_rules() -> dict[str, FactRule]:
 
 
 def find_paper(name: str) -> bytes:
-    """A file of the folder ``paper``, within an installed package or beside it."""
-    packed = resources.files("bench").joinpath("paper", name)
-    return packed.read_bytes() if packed.is_file() else (Path(__file__).parents[2] / "paper" / name).read_bytes()
+    """A file of the folder ``paper``."""
+    return find_packaged(f"paper/{name}", f"paper/{name}").read_bytes()
 
 
 def gather_facts(report: Report) -> Facts:
@@ -153,11 +151,11 @@ def _describe_run(report: Report) -> dict[str, Fact]:
 
 
 def _count_verdicts(report: Report) -> dict[str, Fact]:
+    if not report.verdicts:
+        return {}
     counts = Counter(item.verdict for item in report.verdicts)
-    return dict(_count(counts)) if report.verdicts else {}
-
-
-def _count(counts: Counter[str]) -> Iterator[tuple[str, Fact]]:
-    yield "claims.total", Fact(show(counts.total()), "claims of the paper", "claims.json")
-    for verdict in VERDICTS:
-        yield f"claims.{verdict}", Fact(show(counts[verdict]), f"claims with the verdict '{verdict}'", "claims.json")
+    total = {"claims.total": Fact(show(counts.total()), "claims of the paper", "claims.json")}
+    return total | {
+        f"claims.{verdict}": Fact(show(counts[verdict]), f"claims with the verdict '{verdict}'", "claims.json")
+        for verdict in VERDICTS
+    }

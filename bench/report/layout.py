@@ -84,10 +84,16 @@ def lay_out(columns: Sequence[PrintedColumn]) -> Layout:
     for size_pt, capacity in CAPACITY.items():
         if need <= capacity:
             return Layout(tuple(columns), size_pt, is_sideways=False, left_out=0)
-    fitting = list(columns)
-    while len(fitting) > 1 and measure(fitting) > SIDEWAYS:
-        fitting.pop()
+    fitting = fit(columns, SIDEWAYS)
     return Layout(tuple(fitting), min(CAPACITY), is_sideways=True, left_out=len(columns) - len(fitting))
+
+
+def fit(columns: Sequence[PrintedColumn], capacity: int) -> list[PrintedColumn]:
+    """As many of ``columns``, from the left, as ``capacity`` holds; always the first."""
+    fitting = list(columns)
+    while len(fitting) > 1 and measure(fitting) > capacity:
+        fitting.pop()
+    return fitting
 
 
 def spread(columns: Sequence[PrintedColumn], capacity: int) -> list[int]:

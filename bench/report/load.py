@@ -74,7 +74,7 @@ def read_content(folder: Path) -> dict[str, Any]:
         found = "a file" if folder.exists() else "nothing"
         raise BenchError(f"{folder}: expected the directory of a run, found {found}")
     path = folder / "manifest.json"
-    content = _parse(_read(path), str(path))
+    content = _parse(read_bytes(path), str(path))
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BenchError(f"{path}: expected schema_version up to {SCHEMA_VERSION}, found {version}: of a newer version")
@@ -120,7 +120,7 @@ def _gather(content: dict[str, Any]) -> dict[str, Any]:
 def validate_record(folder: Path, manifest: Manifest) -> None:
     """Raise `BenchError` naming the first measured file that is missing or is not the one that the run recorded."""
     for name, digest in manifest.files.items():
-        if not is_derived(name) and hashlib.sha256(data := _read(folder / name)).hexdigest() != digest:
+        if not is_derived(name) and hashlib.sha256(data := read_bytes(folder / name)).hexdigest() != digest:
             progress = manifest.experiments.get(Path(name).stem, Progress())
             is_cut = name.startswith("raw/") and _is_cut(data, progress.cases)
             found = "a truncated file" if is_cut else "another content: it was changed"
@@ -133,7 +133,7 @@ def validate_record(folder: Path, manifest: Manifest) -> None:
 
 def read_derived(path: Path, manifest: Manifest) -> bytes:
     """A file that a report has written; `BenchError` if it is missing or is not the one whose digest the run keeps."""
-    data, name = _read(path), f"{path.parent.name}/{path.name}"
+    data, name = read_bytes(path), f"{path.parent.name}/{path.name}"
     if hashlib.sha256(data).hexdigest() != manifest.files.get(name, hashlib.sha256(data).hexdigest()):
         raise BenchError(f"{path}: expected what the report has written, found another content (see: ehrbench report)")
     return data
@@ -144,7 +144,7 @@ def read_rows(path: Path, *, may_be_cut: bool) -> RawFile:
 
     Raises `BenchError` naming file and line.
     """
-    found = parse_cases(_read(path), str(path), is_strict=not may_be_cut)
+    found = parse_cases(read_bytes(path), str(path), is_strict=not may_be_cut)
     return found._replace(notice=found.notice and f"{path.name}: {found.notice}, and is left out")
 
 
@@ -218,7 +218,8 @@ def _begins_case(line: bytes) -> bool:
         return False
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """A file of a run; `BenchError` if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -9,7 +9,7 @@ from bench.report.errata import list_errata
 from bench.report.method import describe_method
 from bench.report.model import Report, Section
 from bench.report.summary import FILES, HOW_TO_READ, banner_of, describe_details, describe_environment, format_duration
-from bench.report.tables import escape_markdown, markdown_table
+from bench.report.tables import escape_markdown, markdown_table, pipe_table
 from bench.report.threats import list_threats
 
 #: Longer tables are cut here in what people read; the CSV holds all rows.
@@ -92,5 +92,4 @@ def _list(lines: Sequence[str]) -> str:
 
 
 def _pipe_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    cells = [headings, tuple("---" for _ in headings), *[tuple(escape_markdown(cell) for cell in row) for row in rows]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+    return pipe_table(headings, [[escape_markdown(cell) for cell in row] for row in rows])

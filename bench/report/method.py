@@ -4,6 +4,7 @@
 scenario; a part that the run has no use for is left out.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from bench.analysis.paired import FAMILY_ERROR, MIN_EFFECT
@@ -24,13 +25,13 @@ def describe_method(report: Report) -> tuple[Part, ...]:
     parts = [
         ("Judgement", _JUDGEMENT),
         ("Comparisons", _COMPARISONS if names & _PAIRED else ()),
-        ("Noise", _noise(scenario)),
+        ("Noise", (*_noise(scenario),)),
         ("Simulation", (*_SIMULATION, *_links(scenario)) if names & _SIMULATED else ()),
         ("Real networks", _NETWORKS if names & _REAL or uses_network(report) else ()),
         ("Latency and load", _LATENCY if names & {"latency", "load", "table1", "variants", "faults"} else ()),
         ("Faults and attacks", _HARM if names & (_ATTACKS | {"faults"}) else ()),
-        ("Energy", _energy(scenario)),
-        ("Workload", _workload(report.manifest.workload)),
+        ("Energy", (*_energy(scenario),)),
+        ("Workload", (*_workload(report.manifest.workload),)),
     ]
     return tuple((title, sentences) for title, sentences in parts if sentences)
 
@@ -39,7 +40,7 @@ def uses_network(report: Report) -> bool:
     """Whether a table of the run holds figures of real nodes (those of ``load``, ``agree`` and ``faults_net`` do)."""
     measured = {"table1": "net_tx_per_s", "variants_net": "rule", "faults_net": "cell", "load_capacity": "agents",
                 "agree": "aim"}  # fmt: skip
-    built = {item.table.name: item.frame for section in report.sections for item in section.tables}
+    built = report.frames
     return any(
         name in built and key in built[name] and built[name][key].notna().any() for name, key in measured.items()
     )
@@ -61,11 +62,10 @@ _COMPARISONS: Final = (
         "Variants are measured in turns, each block once in some order and once in reverse, in fresh processes (or "
         "repeats) that count once each by the median of their log ratios."
     ),
-    f"Intervals are those of the sign test, simultaneous at {1 - FAMILY_ERROR:.0%} for their whole table".replace(
-        "%", " %"
-    )
-    + f"; faster and slower ask for an interval without 1 and for an effect of at least {MIN_EFFECT:.0%}.".replace(
-        "%", " %"
+    (
+        f"Intervals are those of the sign test, simultaneous at {100 * (1 - FAMILY_ERROR):.0f} % for their whole "
+        "table; faster and slower ask for an interval without 1 and for an effect of at least "
+        f"{100 * MIN_EFFECT:.0f} %."
     ),
     "Every table of comparisons has A/A controls, the base against itself, and is flagged if one of them fails.",
 )
@@ -101,50 +101,38 @@ _HARM: Final = (
 )
 
 
-def _noise(scenario: dict[str, Any]) -> tuple[str, ...]:
+def _noise(scenario: dict[str, Any]) -> Iterator[str]:
     limits = scenario.get("noise", {})
-    if not {"steal_share", "foreign_cpu_share"} <= {*limits}:
-        return ()
-    return (
-        (
+    if {"steal_share", "foreign_cpu_share"} <= {*limits}:
+        yield (
             f"A sample is void if other machines took more than {limits['steal_share']:.3g} or other processes more "
             f"than {limits['foreign_cpu_share']:.3g} of the processor time meanwhile; the rule never sees the sample, "
             "and nothing else is left out."
-        ),
-    )
+        )
 
 
-def _links(scenario: dict[str, Any]) -> tuple[str, ...]:
+def _links(scenario: dict[str, Any]) -> Iterator[str]:
     link = scenario.get("network", {})
-    if not {"latency_us", "jitter_us", "megabit_per_second"} <= {*link}:
-        return ()
-    return (
-        (
+    if {"latency_us", "jitter_us", "megabit_per_second"} <= {*link}:
+        yield (
             f"Simulated links have a latency of {link['latency_us']:g} µs, a jitter of {link['jitter_us']:g} µs and "
             f"{link['megabit_per_second']:g} Mbit/s."
-        ),
-    )
+        )
 
 
-def _energy(scenario: dict[str, Any]) -> tuple[str, ...]:
+def _energy(scenario: dict[str, Any]) -> Iterator[str]:
     watts = scenario.get("energy", {})
-    if not {"watts_low", "watts_mid", "watts_high"} <= {*watts}:
-        return ()
-    return (
-        (
+    if {"watts_low", "watts_mid", "watts_high"} <= {*watts}:
+        yield (
             "CPU time is the figure to trust; energy is measured where the processor's counters can be read, and "
             f"elsewhere estimated as CPU time times {watts['watts_low']:g}, {watts['watts_mid']:g} and "
             f"{watts['watts_high']:g} W of one busy core; each row says which."
-        ),
-    )
+        )
 
 
-def _workload(workload: dict[str, Any]) -> tuple[str, ...]:
-    if not workload.get("records"):
-        return ()
-    return (
-        (
+def _workload(workload: dict[str, Any]) -> Iterator[str]:
+    if workload.get("records"):
+        yield (
             f"Records are FHIR R4 resources: {workload['records']:,} of {len(workload.get('kinds', []))} kinds, from "
             f"{workload.get('source') or 'a source that is not recorded'}."
-        ),
-    )
+        )

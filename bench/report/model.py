@@ -4,13 +4,14 @@ The page, the Markdown file and the terminal all show this one `Report`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench.analysis.verdicts import Verdict
 from bench.experiments.base import Experiment, Figure, Row, Table
+from bench.report.controls import find_flags
 from bench.report.load import Manifest, Progress
 
 if TYPE_CHECKING:
@@ -67,9 +68,14 @@ class Section:
     answer: tuple[str, ...] = ()
 
     @property
+    def lost(self) -> Counter[str]:
+        """How many rows are not ok, by status."""
+        return sum((Counter({failure.status: failure.count}) for failure in self.failures), Counter())
+
+    @property
     def failed(self) -> int:
         """How many rows are not ok."""
-        return sum(failure.count for failure in self.failures)
+        return self.lost.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,28 @@ class Report:
     def page(self) -> Path:
         """The file to open."""
         return self.folder / "report.html"
+
+    def choose(self, experiments: Container[str]) -> "Report":
+        """The same report of these experiments alone."""
+        return replace(self, sections=tuple(item for item in self.sections if item.experiment.id in experiments))
+
+    @property
+    def tables(self) -> tuple[BuiltTable, ...]:
+        return tuple(built for section in self.sections for built in section.tables)
+
+    @property
+    def figures(self) -> tuple[DrawnFigure, ...]:
+        return tuple(drawn for section in self.sections for drawn in section.figures)
+
+    @property
+    def frames(self) -> "dict[str, pd.DataFrame]":
+        """The values of each table, by its name."""
+        return {built.table.name: built.frame for built in self.tables}
+
+    @property
+    def flagged(self) -> list[str]:
+        """The tables of which a control failed."""
+        return [built.table.name for built in self.tables if find_flags(built.table)]
 
 
 def collect_failures(rows: Sequence[Row]) -> tuple[Failure, ...]:

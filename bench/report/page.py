@@ -90,7 +90,6 @@ def _controls(reports: Sequence[Report]) -> str:
 
 def _view(report: Report) -> str:
     """One run: contents and everything that they lead to."""
-    frames = {built.table.name: built.frame for section in report.sections for built in section.tables}
     return f"""
 {_contents(report)}
 <main id="main" data-engines="{" ".join(list_engines(report))}">
@@ -99,7 +98,7 @@ def _view(report: Report) -> str:
 {render_claims(report)}
 {render_method(report)}
 {render_overview(report)}
-{join(render_experiment(report, section, frames) for section in report.sections)}
+{join(render_experiment(report, section, report.frames) for section in report.sections)}
 {render_threats(report)}
 {render_errata()}
 <section id="reading"><h2>How to read it</h2>

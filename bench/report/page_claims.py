@@ -13,7 +13,6 @@ from bench.analysis.evidence import Evidence
 from bench.analysis.verdicts import Verdict, describe
 from bench.report.certainty import describe_certainty
 from bench.report.claims import INTRODUCTION, count_verdicts
-from bench.report.controls import find_flags
 from bench.report.model import Report
 from bench.report.rules import describe_decision
 
@@ -26,9 +25,7 @@ def render_claims(report: Report) -> str:
     verdicts = report.verdicts
     if not verdicts:
         return ""
-    tables = [built.table for section in report.sections for built in section.tables]
-    flagged = {table.name for table in tables if find_flags(table)}
-    items = "\n".join(_claim(item, {table.name for table in tables}, flagged) for item in verdicts)
+    items = "\n".join(_claim(item, report.frames, report.flagged) for item in verdicts)
     return f"""<section id="claims"><h2>Claims and verdicts</h2>
 <p>{escape(INTRODUCTION)}</p>
 <p><b>{len(verdicts)} claims:</b> {escape(count_verdicts(verdicts))}. Open a line for the evidence, the rule and the \

@@ -15,10 +15,11 @@ from bench.report.charts import CHARTS
 from bench.report.errata import HEADINGS, INTRODUCTION, list_errata
 from bench.report.markdown import ROW_LIMIT
 from bench.report.method import Part, describe_method
-from bench.report.model import DrawnFigure, Failure, Report, Section
+from bench.report.model import DrawnFigure, Report, Section
 from bench.report.page_claims import render_strip
 from bench.report.page_tables import data_url, embed, fold, render_table, scroll
 from bench.report.summary import Group, describe_details, describe_environment, format_duration
+from bench.report.tables import frame_html
 from bench.report.threats import list_threats
 
 #: A larger drawing (a scatter of many points) is embedded as PNG.
@@ -44,8 +45,7 @@ def render_overview(report: Report) -> str:
     """The experiments with their questions, and what attacks on everything at once came to."""
     headings = (("Experiment", ""), ("Question", ""), ("Rows", "num"), ("Not ok", "num"), ("Time", "num"))
     head = "".join(f'<th scope="col" class="{kind}">{text}</th>' for text, kind in headings)
-    rows = join(_overview_row(section) for section in report.sections)
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    table = frame_html(head, map(_overview_row, report.sections))
     overview = _section("overview", "Overview", scroll(table, "Experiments", "prose"))
     defence = _section("defence", "Attacks on the strongest variant", _answer(report.defence)) if report.defence else ""
     return join([overview, defence])
@@ -66,9 +66,7 @@ def render_threats(report: Report) -> str:
 def render_errata() -> str:
     """All errata in a table."""
     rows = list_errata()
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in HEADINGS)
-    body = join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    table = _text_table(HEADINGS, rows)
     opened = f'<figure class="table" data-name="errata" data-total="{len(rows)}">'
     caption = f"<figcaption>{escape(INTRODUCTION)}</figcaption>"
     held = join([opened, caption, scroll(table, "Errata", "prose"), "</figure>"])
@@ -104,8 +102,7 @@ def render_environment(report: Report) -> str:
 
 def notices(lines: Sequence[str]) -> str:
     """What a reader has to know, line by line."""
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<ul class="notices">{items}</ul>' if lines else ""
+    return _list('class="notices"', lines)
 
 
 def _section(name: str, title: str, content: str) -> str:
@@ -114,8 +111,8 @@ def _section(name: str, title: str, content: str) -> str:
 
 def _part(part: Part) -> str:
     title, sentences = part
-    items = "".join(f"<li>{escape(text)}</li>" for text in sentences)
-    return f'<h3>{escape(title)}</h3>\n<ul class="answer">{items}</ul>'
+    listed = _list('class="answer"', sentences)
+    return f"<h3>{escape(title)}</h3>\n{listed}"
 
 
 def _overview_row(section: Section) -> str:
@@ -132,8 +129,13 @@ def _link_claim(claim: str) -> str:
 
 
 def _answer(lines: Sequence[str]) -> str:
+    return _list('class="answer" aria-label="Answer, from the tables below"', lines)
+
+
+def _list(marks: str, lines: Sequence[str]) -> str:
+    """The lines as a list with these attributes; '' without a line."""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f'<ul class="answer" aria-label="Answer, from the tables below">{items}</ul>' if lines else ""
+    return f"<ul {marks}>{items}</ul>" if lines else ""
 
 
 def _figure(drawn: DrawnFigure, frames: Frames) -> str:
@@ -162,15 +164,14 @@ def _fold(spec: Spec) -> Spec:
 def _failures(section: Section) -> str:
     if not section.failures:
         return ""
-    head = "".join(f'<th scope="col">{text}</th>' for text in ("Case", "Status", "Reason", "Rows"))
-    rows = join(_failure_row(failure) for failure in section.failures[:ROW_LIMIT])
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    rows = [(item.case, item.status, item.reason, str(item.count)) for item in section.failures[:ROW_LIMIT]]
+    table = _text_table(("Case", "Status", "Reason", "Rows"), rows)
     return f"<h3>Rows that are not ok: {section.failed} of {section.rows}</h3>\n{scroll(table, 'Failures', 'prose')}"
 
 
-def _failure_row(failure: Failure) -> str:
-    texts = (failure.case, failure.status, failure.reason, str(failure.count))
-    return "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in texts) + "</tr>"
+def _text_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headings)
+    return frame_html(head, ("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows))
 
 
 def _group(group: Group, *, is_folded: bool = False) -> str:

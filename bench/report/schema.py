@@ -6,7 +6,7 @@ that a table is read with its types by whoever has the file, and by `bench.load`
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -242,14 +242,13 @@ def _is_written_plain(cell: str) -> bool:
 DICTIONARY_COLUMNS: Final = ("table", "column", "title", "unit", "type", "role", "meaning")
 
 
-def list_columns(resources: Mapping[str, Resource] | Sequence[Resource]) -> "pd.DataFrame":
+def list_columns(resources: Iterable[Resource]) -> "pd.DataFrame":
     """The data dictionary: a row per table and column."""
     import pandas as pd
 
-    items = resources.values() if isinstance(resources, Mapping) else resources
     rows = [
         (item.name, field.name, field.title, field.unit, field.dtype or "", field.role, field.description)
-        for item in items
+        for item in resources
         for field in item.fields
     ]
     return pd.DataFrame(rows, columns=list(DICTIONARY_COLUMNS), dtype=str)

@@ -111,14 +111,6 @@ def markers(names: Sequence[str]) -> dict[str, str]:
     return dict(zip(dict.fromkeys(names), cycle(MARKERS), strict=False))
 
 
-def save_figure(figure: "Figure", folder: Path, name: str) -> list[Path]:
-    """Write ``name`` as ``.svg``, ``.png`` (300 dpi) and ``.pdf``; their paths.
-
-    Raises `BenchError` if one cannot be written.
-    """
-    return save_files(render_figure(figure), folder, name)
-
-
 def render_figure(figure: "Figure") -> dict[str, bytes]:
     """The figure as files, by their suffix."""
     with journal_style():
@@ -137,7 +129,7 @@ def encode_figure(figure: "Figure", suffix: str, **said: str) -> bytes:
 
 
 def save_files(files: Mapping[str, bytes], folder: Path, name: str) -> list[Path]:
-    """Write what `render_figure` has given; as `save_figure`."""
+    """Write what `render_figure` has given as ``name`` with each suffix; their paths, or `BenchError`."""
     paths = [folder / f"{name}.{suffix}" for suffix in files]
     for path, data in zip(paths, files.values(), strict=True):
         write_atomic(path, data)

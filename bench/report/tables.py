@@ -7,7 +7,7 @@ the columns that tell.
 import html
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
@@ -33,12 +33,10 @@ def write_table(table: Table, frame: "pd.DataFrame", folder: Path) -> list[Path]
 
     Raises `ValueError` if the frame's columns are not the table's, and `BenchError` if a file cannot be written.
     """
-    check_columns(table, frame)
+    columns = main_columns(table, print_columns(table, frame))
     contents = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "tex": latex_table(
-            table.name, table.caption, main_columns(table, print_columns(table, frame)), len(frame.columns)
-        ),
+        "tex": latex_table(table.name, table.caption, columns, len(frame.columns)),
     }
     paths = {folder / f"{table.name}.{suffix}": content for suffix, content in contents.items()}
     for path, content in paths.items():
@@ -88,12 +86,17 @@ def numeric_columns(frame: "pd.DataFrame") -> list[bool]:
     return [_is_numeric(frame[name]) for name in frame.columns]
 
 
+def pipe_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[bool] = ()) -> str:
+    """A pipe table of GitHub's Markdown, of cells that are escaped already; ``numeric`` columns stand to the right."""
+    rules = ["---:" if right else "---" for right in numeric or [False] * len(headings)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, rules, *rows])
+
+
 def markdown_table(table: Table, frame: "pd.DataFrame", limit: int | None = None) -> str:
-    """The first ``limit`` rows (None for all) as a pipe table of GitHub's Markdown."""
+    """The first ``limit`` rows (None for all) as a pipe table."""
     headings = [escape_markdown(column.heading) for column in table.columns.values()]
-    rules = ["---:" if numeric else "---" for numeric in numeric_columns(frame)]
     rows = [[escape_markdown(cell) for cell in row] for row in format_rows(table, frame)[:limit]]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rules, *rows])
+    return pipe_table(headings, rows, numeric_columns(frame))
 
 
 def html_table(
@@ -115,7 +118,12 @@ def html_table(
         f'<th scope="col"{kind}{mark}>{_html_heading(column)}</th>'
         for column, kind, mark in zip(table.columns.values(), classes, marks, strict=True)
     )
-    body = "\n".join(_html_row(row, classes) for row in rows)
+    return frame_html(headings, (_html_row(row, classes) for row in rows))
+
+
+def frame_html(headings: str, rows: Iterable[str]) -> str:
+    """A ``<table>`` of headings and rows that are markup already."""
+    body = "\n".join(rows)
     return f"<table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 

@@ -6,20 +6,21 @@ A number is never broken in two: columns that do not fit are left out, from the 
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from bench.experiments.base import Column
 from bench.report.build import read_report
+from bench.report.layout import PrintedColumn, fit, spread
 from bench.report.model import BuiltTable, Report, Section
 from bench.report.summary import banner_of
 from bench.report.tables import format_rows, numeric_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as Grid
 
 #: Longer tables are cut here; the page and the CSV hold more.
 ROW_LIMIT: Final = 24
@@ -31,7 +32,6 @@ _LEAST_WIDTH: Final = 24
 #: A column of text is wrapped, but not below this width.
 _LEAST_TEXT: Final = 12
 _LONG_WORD: Final = 16
-_GAP: Final = 2
 #: For an output whose encoding lacks them.
 _PLAIN: Final = str.maketrans("–—─…µμ·−⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "---~uu.--0123456789")
 
@@ -43,13 +43,29 @@ def print_summary(folder: Path, file: TextIO | None = None, width: int | None = 
 
 
 def write_text(fill: Callable[["Console"], None], file: TextIO | None = None, width: int | None = None) -> None:
-    """Write what ``fill`` prints to ``file`` (standard output), ``width`` columns wide (the screen's width).
+    """Write what ``fill`` prints to ``file`` (standard output), ``width`` columns wide (the screen), at least 24.
 
     It is plain text, without control codes, where ``file`` is not a terminal.
     """
+    from rich.console import Console
+
     target = file if file is not None else sys.stdout
-    columns = width or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-    write_plain(_capture(fill, width=columns, is_terminal=target.isatty()), target)
+    is_terminal = target.isatty()
+    console = Console(
+        file=StringIO(),
+        width=max(width or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns, _LEAST_WIDTH),
+        force_terminal=is_terminal,
+        color_system="auto" if is_terminal else None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    with console.capture() as captured:
+        fill(console)
+    text = captured.get()
+    # Cells are padded to the right edge, which nobody needs in a file.
+    write_plain(text if is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines()), target)
 
 
 def write_plain(text: str, file: TextIO | None = None) -> None:
@@ -67,29 +83,12 @@ def write_plain(text: str, file: TextIO | None = None) -> None:
     target.flush()
 
 
-def render_summary(report: Report, *, width: int = DEFAULT_WIDTH, is_terminal: bool = False) -> str:
-    """What `print_summary` prints; ``width`` counts columns and is taken as 24 if it is less."""
-    return _capture(lambda console: _print_report(console, report), width=width, is_terminal=is_terminal)
+def new_grid() -> "Grid":
+    """A table without a frame, its headings underlined, for `write_text`."""
+    from rich import box
+    from rich.table import Table as Grid
 
-
-def _capture(fill: Callable[["Console"], None], *, width: int, is_terminal: bool) -> str:
-    from rich.console import Console
-
-    console = Console(
-        file=StringIO(),
-        width=max(width, _LEAST_WIDTH),
-        force_terminal=is_terminal,
-        color_system="auto" if is_terminal else None,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    with console.capture() as captured:
-        fill(console)
-    text = captured.get()
-    # Cells are padded to the right edge, which nobody needs in a file.
-    return text if is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
 def _print_report(console: "Console", report: Report) -> None:
@@ -127,18 +126,20 @@ def _print_section(console: "Console", section: Section) -> None:
 
 def _print_table(console: "Console", built: BuiltTable) -> None:
     """The table's highlights, as many as fit, under its caption."""
-    from rich import box
-    from rich.table import Table as Grid
-
     rows = format_rows(built.table, built.frame)
-    columns = _highlights(built, rows)
-    fitting = list(_fit(columns, console.width))
-    grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for column, width in zip(fitting, _widths(fitting, console.width), strict=True):
+    names, numeric = list(built.table.columns), numeric_columns(built.frame)
+    columns = [
+        _highlight(name, built.table.columns[name], [row[at] for row in rows], is_number=numeric[at])
+        for name in built.table.highlights
+        for at in [names.index(name)]
+    ]
+    fitting = fit(columns, console.width)
+    grid = new_grid()
+    for column, width in zip(fitting, spread(fitting, console.width), strict=True):
         grid.add_column(
-            column.heading,
+            "\n".join(column.head),
             justify="right" if column.is_number else "left",
-            width=width,
+            width=min(width, console.width),
             no_wrap=column.is_number,
             overflow="fold",
             vertical="bottom",
@@ -152,56 +153,15 @@ def _print_table(console: "Console", built: BuiltTable) -> None:
         console.print(f"... {' and '.join(parts)} in the report", style="dim")
 
 
-@dataclass(frozen=True, slots=True)
-class _Highlight:
-    """A column as it is shown: ``width`` is the least that breaks no number and no word of the heading."""
-
-    heading: str
-    cells: list[str]
-    is_number: bool
-    width: int
-
-
-def _highlights(built: BuiltTable, rows: list[list[str]]) -> list[_Highlight]:
-    names = list(built.table.columns)
-    numeric = numeric_columns(built.frame)
-    indexes = [names.index(name) for name in built.table.highlights]
-    return [
-        _highlight(built.table.columns[names[index]], [row[index] for row in rows], is_number=numeric[index])
-        for index in indexes
-    ]
-
-
-def _highlight(column: Column, values: list[str], *, is_number: bool) -> _Highlight:
-    cells = [_shorten(printable(value)) for value in values]
-    longest = max((len(cell) for cell in cells), default=0)
+def _highlight(name: str, column: Column, values: list[str], *, is_number: bool) -> PrintedColumn:
+    """A column as it is shown: its width is the least that breaks no number and no word of the heading."""
+    cells = tuple(_shorten(printable(value)) for value in values)
+    longest = max(map(len, cells), default=0)
     unit = [f"[{column.unit}]"] if column.unit else []
     width = max(*map(len, [*column.title.split(), *unit]), longest if is_number else min(longest, _LEAST_TEXT))
     # A column of numbers may not wrap, so its heading is wrapped beforehand, the unit on a line of its own.
-    heading = "\n".join([*textwrap.wrap(column.title, width), *unit]) if is_number else column.heading
-    return _Highlight(heading, cells, is_number, width)
-
-
-def _fit(columns: list[_Highlight], width: int) -> Iterator[_Highlight]:
-    """As many of ``columns``, from the left, as ``width`` holds; always the first."""
-    used = -_GAP
-    for number, column in enumerate(columns):
-        used += _GAP + column.width
-        if number and used > width:
-            return
-        yield column
-
-
-def _widths(columns: list[_Highlight], width: int) -> list[int]:
-    """What each column gets of ``width``: its least, and to texts, from the left, what is left over and of use."""
-    rest = max(width - sum(column.width for column in columns) - _GAP * (len(columns) - 1), 0)
-    widths = []
-    for column in columns:
-        longest = max(map(len, [*column.cells, column.heading]), default=0)
-        more = 0 if column.is_number else min(rest, max(longest - column.width, 0))
-        rest -= more
-        widths.append(min(column.width + more, width))
-    return widths
+    head = (*textwrap.wrap(column.title, width), *unit) if is_number else (column.heading,)
+    return PrintedColumn(name, head, cells, is_number, width, max(longest, *map(len, head)))
 
 
 def _shorten(text: str) -> str:

@@ -5,14 +5,14 @@ every run shares is said with its reason.  Plain sentences, for every form of th
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.analysis.claims import UNTESTED
 from bench.analysis.paired import HOLDS, UNRESOLVED, VIOLATED
 from bench.errata.table import ERRATA
 from bench.report.abstract import describe_machine
-from bench.report.controls import MOST_DRIFT, find_flags, find_noise
+from bench.report.controls import MOST_DRIFT, find_noise
 from bench.report.method import Part, uses_network
 from bench.report.model import BuiltTable, Report
 
@@ -31,10 +31,6 @@ def list_threats(report: Report) -> tuple[Part, ...]:
         ("Construct validity", tuple(_construct(report))),
         ("Statistical conclusion validity", tuple(_statistical(report))),
     )
-
-
-def _tables(report: Report) -> list[BuiltTable]:
-    return [built for section in report.sections for built in section.tables]
 
 
 # -- did what we name cause what we saw? -------------------------------------------------------------------------
@@ -61,8 +57,7 @@ def _internal(report: Report) -> Iterator[str]:
         )
     if manifest.git.get("is_dirty"):
         yield "The code had changes that are not in the commit that the run names; the digest of all code is recorded."
-    planted = next((item.frame for item in _tables(report) if item.table.name == "harness"), None)
-    if planted is not None:
+    if (planted := report.frames.get("harness")) is not None:
         known = planted["is_right"].dropna()
         yield (
             f"The measuring engine judged {int(known.astype(bool).sum())} of {len(known)} planted or absent slow-downs "
@@ -76,18 +71,14 @@ def _quiet(report: Report) -> Iterator[str]:
     known = [
         f"{noise[key]:.2%} by {who}".replace("%", " %") for key, who in shares.items() if noise.get(key) is not None
     ]
+    loud = [line for line in find_noise(report.manifest) if line.startswith("the machine was not quiet")]
     if known:
-        quiet = "" if find_noise_of(report) else ", which the limits allow"
+        quiet = "" if loud else ", which the limits allow"
         yield f"Processor time taken during the run: {', '.join(known)}{quiet}."
-    for line in find_noise_of(report):
+    for line in loud:
         yield f"{line[0].upper()}{line[1:]}."
     if not known:
         yield "The run does not know what others took of the machine."
-
-
-def find_noise_of(report: Report) -> list[str]:
-    """The notice that the machine was not quiet, if it was not."""
-    return [line for line in find_noise(report.manifest) if line.startswith("the machine was not quiet")]
 
 
 def _drift(drift: dict[str, float]) -> Iterator[str]:
@@ -101,10 +92,7 @@ def _drift(drift: dict[str, float]) -> Iterator[str]:
 
 
 def _lost_rows(report: Report) -> Iterator[str]:
-    counts: Counter[str] = Counter()
-    for section in report.sections:
-        for failure in section.failures:
-            counts[failure.status] += failure.count
+    counts = sum((section.lost for section in report.sections), Counter[str]())
     rows = sum(section.rows for section in report.sections)
     if counts:
         listed = ", ".join(f"{counts[status]:,} {status}" for status in sorted(counts))
@@ -140,7 +128,7 @@ def _external(report: Report) -> Iterator[str]:
         )
     if source := manifest.workload.get("source"):
         yield f"The records are from {source}; other hospitals' records differ in size and mix."
-    table = next((item.frame for item in _tables(report) if item.table.name == "table1"), None)
+    table = report.frames.get("table1")
     if table is not None and len(table):
         nodes = table[["agents", "coordinators", "administrators", "contributors"]].sum(axis=1)
         yield f"The paper's networks have {nodes.min():.0f} to {nodes.max():.0f} nodes; far larger ones were not tried."
@@ -152,8 +140,8 @@ def _external(report: Report) -> Iterator[str]:
 
 def _has_value(report: Report, column: str, text: str) -> bool:
     return any(
-        column in built.frame and built.frame[column].astype(str).str.contains(text, regex=False).any()
-        for built in _tables(report)
+        column in frame and frame[column].astype(str).str.contains(text, regex=False).any()
+        for frame in report.frames.values()
     )
 
 
@@ -169,11 +157,11 @@ def _construct(report: Report) -> Iterator[str]:
         "Claims are in our words and rules are ours. They were fixed before the run and not blindly: what the paper "
         "prints was known, and so were earlier runs; the paper's authors had no say in them."
     )
-    kinds = _count_energy(_tables(report))
+    kinds = _count_energy(report.frames.values())
     if kinds:
         listed = ", ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
         yield f"Of the rows with energy {listed}; where it is estimated, energy says nothing that CPU time does not."
-    names = {built.table.name for built in _tables(report)}
+    names = {*report.frames}
     if names & {"table1", "variants"}:
         yield (
             "Simulated throughput counts cryptography, encoding, messages and durable writes, not the interpreter's "
@@ -193,22 +181,19 @@ def _construct(report: Report) -> Iterator[str]:
         yield "Attacks are those that we know: none that succeeded is no proof that none can."
 
 
-def _count_energy(tables: list[BuiltTable]) -> Counter[str]:
-    kinds: Counter[str] = Counter()
-    for built in tables:
-        for column in _ENERGY:
-            if column in built.frame and any("energy" in str(name) or "_mj" in str(name) for name in built.frame):
-                kinds.update(text for text in built.frame[column] if text in {"measured", "estimated", "unavailable"})
-    return kinds
+def _count_energy(frames: Iterable["pd.DataFrame"]) -> Counter[str]:
+    telling = [frame for frame in frames if any("energy" in str(name) or "_mj" in str(name) for name in frame)]
+    texts = [text for frame in telling for column in _ENERGY if column in frame for text in frame[column]]
+    return Counter(text for text in texts if text in {"measured", "estimated", "unavailable"})
 
 
 # -- are the conclusions drawn rightly from the numbers? ---------------------------------------------------------
 
 
 def _statistical(report: Report) -> Iterator[str]:
-    compared = [built for built in _tables(report) if built.table.comparisons]
+    compared = [built for built in report.tables if built.table.comparisons]
     if compared:
-        yield from _tally(compared)
+        yield from _tally(compared, report.flagged)
     tested = [item for verdict in report.verdicts if verdict.verdict != UNTESTED for item in verdict.evidence]
     if tested:
         bounded = sum(item.low is not None and item.high is not None for item in tested)
@@ -219,7 +204,7 @@ def _statistical(report: Report) -> Iterator[str]:
         )
         still = sum(item.outcome == "open" for item in tested)
         yield f"{still} of these tests are open: their interval has the limit in it, or too little was tried."
-    if any(built.table.name == "table1_regression" for built in _tables(report)):
+    if "table1_regression" in report.frames:
         yield (
             "Slopes of the paper's table are those of single whole numbers in configurations that it chose, slopes of "
             "computed throughputs those of values without noise: their intervals say how well a plane fits, and are no "
@@ -230,8 +215,7 @@ def _statistical(report: Report) -> Iterator[str]:
     yield "Simulated runs repeat bit for bit: their spread is one of seeds and unit costs, not of machines."
 
 
-def _tally(compared: list[BuiltTable]) -> Iterator[str]:
-    flagged = [built.table.name for built in compared if find_flags(built.table)]
+def _tally(compared: list[BuiltTable], flagged: list[str]) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for built in compared:
         for comparison in built.table.comparisons:

@@ -1,7 +1,7 @@
 """What `ehrbench claims` prints: the verdicts of a run as text, as its claims.json, or as the section of its report."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,9 +21,10 @@ from bench.report.claims import (
     shown,
     write_json,
 )
+from bench.report.load import read_bytes
 from bench.report.rules import render_rules
 from bench.report.summary import banner_of
-from bench.report.terminal import printable, write_plain, write_text
+from bench.report.terminal import new_grid, printable, write_plain, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,9 +50,9 @@ def print_verdicts(folder: Path, only: Sequence[str], form: str, *, is_whole: bo
     elif form == "markdown":
         write_plain("\n\n".join(markdown_blocks(report.verdicts)) + "\n")
     else:
-        for line in filter(None, [banner_of(report.manifest)]):
-            write_plain(f"! {line}\n")
-        write_text(fill_console(report.verdicts, is_whole=is_whole))
+        if banner := banner_of(report.manifest):
+            write_plain(f"! {banner}\n")
+        write_text(lambda console: _fill(console, report.verdicts, is_whole=is_whole))
     if are_kept(folder, write_json(report, every, rules)):
         return True
     sys.stderr.write(
@@ -68,38 +69,28 @@ def print_rules() -> None:
 
 def are_kept(folder: Path, text: str) -> bool:
     """Whether the run's file of verdicts says what ``text`` does; so it does if there is none."""
-    path = folder / FILE
-    try:
-        return not path.exists() or path.read_bytes() == text.encode()
-    except OSError as error:
-        raise BenchError(f"{path}: expected a file of a run, found: {error.strerror}") from None
+    return not (folder / FILE).exists() or read_bytes(folder / FILE) == text.encode()
 
 
-def fill_console(verdicts: Sequence[Verdict], *, is_whole: bool) -> Callable[["Console"], None]:
-    """What prints the verdicts on a console; with all of the evidence and the rules if ``is_whole``."""
+def _fill(console: "Console", verdicts: Sequence[Verdict], *, is_whole: bool) -> None:
+    """The verdicts; with all of the evidence and the rules if ``is_whole``."""
+    from rich.text import Text
 
-    def fill(console: "Console") -> None:
-        from rich import box
-        from rich.table import Table as Grid
-        from rich.text import Text
-
-        grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-        grid.add_column("")
-        grid.add_column("What the paper says", ratio=2)
-        grid.add_column("Verdict", ratio=3)
-        for item in shown(verdicts):
-            found = Text.assemble((item.verdict, _COLORS[item.verdict]), f": {printable(item.says)}")
-            if is_whole:
-                lines = [*map(cite, item.evidence), f"rule: {item.claim.why}" if item.claim.why else "",
-                         f"$ {item.claim.command}" if item.claim.command else ""]  # fmt: skip
-                found.append("".join(f"\n- {printable(line)}" for line in lines if line), style="dim")
-            grid.add_row(item.id, Text(f"{item.claim.says} ({item.claim.place})"), found)
-        if grid.row_count:
-            console.print(grid)
-        for item in verdicts if is_whole or len(verdicts) == 1 else ():
-            if item.verdict == UNTESTED:
-                console.print(Text(printable(f"{item.id} has no verdict: {item.says}")))
-        for line in filter(None, [list_untested(verdicts), f"{len(verdicts)} claims: {count_verdicts(verdicts)}."]):
-            console.print(Text(line), style="bold")
-
-    return fill
+    grid = new_grid()
+    grid.add_column("")
+    grid.add_column("What the paper says", ratio=2)
+    grid.add_column("Verdict", ratio=3)
+    for item in shown(verdicts):
+        found = Text.assemble((item.verdict, _COLORS[item.verdict]), f": {printable(item.says)}")
+        if is_whole:
+            lines = [*map(cite, item.evidence), f"rule: {item.claim.why}" if item.claim.why else "",
+                     f"$ {item.claim.command}" if item.claim.command else ""]  # fmt: skip
+            found.append("".join(f"\n- {printable(line)}" for line in lines if line), style="dim")
+        grid.add_row(item.id, Text(f"{item.claim.says} ({item.claim.place})"), found)
+    if grid.row_count:
+        console.print(grid)
+    for item in verdicts if is_whole or len(verdicts) == 1 else ():
+        if item.verdict == UNTESTED:
+            console.print(Text(printable(f"{item.id} has no verdict: {item.says}")))
+    for line in filter(None, [list_untested(verdicts), f"{len(verdicts)} claims: {count_verdicts(verdicts)}."]):
+        console.print(Text(line), style="bold")

@@ -115,7 +115,7 @@ def test_runs_are_grouped_by_what_they_ran_on(two_runs: Any) -> None:
     facts = {fact.key: fact.values for fact in runs.alike.facts}
     assert facts["machine.cpu"] == ("A", "A", "B")
     assert facts["machine.sha_ni"] == (None, None, "absent")
-    assert [runs.describe(place) for place in range(3)] == [
+    assert runs.describe() == [
         "A: A, SHA-NI unknown", "B: A, SHA-NI unknown", "C: B, SHA-NI absent",
     ]  # fmt: skip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.files import write_atomic, write_output
+from bench.files import find_packaged, write_atomic, write_output
 
 
 def test_content_is_written_as_it_is_and_folders_are_made(tmp_path):
@@ -92,3 +92,14 @@ def test_what_a_user_names_stays_what_it_is(tmp_path):
     (tmp_path / "lost").symlink_to("no/where")
     with pytest.raises(BenchError, match="lost: expected a file that can be written, found: No such file"):
         write_output(tmp_path / "lost", b"")
+
+
+def test_half_of_a_surrogate_pair_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
+    for write in (write_atomic, write_output):
+        with pytest.raises(BenchError, match=r"page.md: expected a file that can be written, found: .*surrogates"):
+            write(tmp_path / "page.md", "a \ud800 b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_project_is_found_beside_the_package() -> None:
+    assert find_packaged("citation.cff", "CITATION.cff").read_text().startswith("cff-version")

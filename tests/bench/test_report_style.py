@@ -9,7 +9,7 @@ import pypdf
 import pytest
 
 from bench.errors import BenchError
-from bench.report.style import COLOURS, MARKERS, journal_style, markers, new_figure, palette, save_figure
+from bench.report.style import COLOURS, MARKERS, journal_style, markers, new_figure, palette, render_figure, save_files
 
 
 def _draw(width="column"):
@@ -23,9 +23,13 @@ def _draw(width="column"):
     return figure
 
 
+def _save(figure, folder):
+    return save_files(render_figure(figure), folder, "name")
+
+
 @pytest.mark.parametrize(("width", "inches"), [("column", 3.5), ("page", 7.2)])
 def test_files_are_as_wide_as_the_journal_prints(tmp_path, width, inches):
-    svg, png, pdf = save_figure(_draw(width), tmp_path / "figures", "name")
+    svg, png, pdf = _save(_draw(width), tmp_path / "figures")
     assert [svg.name, png.name, pdf.name] == ["name.svg", "name.png", "name.pdf"]
     root = ET.fromstring(svg.read_text())
     assert float(root.get("width").removesuffix("pt")) == pytest.approx(inches * 72)
@@ -35,7 +39,7 @@ def test_files_are_as_wide_as_the_journal_prints(tmp_path, width, inches):
 
 
 def test_print_has_its_fonts_in_it_as_truetype_and_says_nothing_of_the_day(tmp_path):
-    *_, pdf = save_figure(_draw(), tmp_path, "name")
+    *_, pdf = _save(_draw(), tmp_path)
     reader = pypdf.PdfReader(pdf)
     fonts = [font.get_object() for font in reader.pages[0]["/Resources"]["/Font"].values()]
     assert fonts
@@ -46,8 +50,8 @@ def test_print_has_its_fonts_in_it_as_truetype_and_says_nothing_of_the_day(tmp_p
 
 
 def test_equal_drawings_are_equal_bytes(tmp_path):
-    first = [path.read_bytes() for path in save_figure(_draw(), tmp_path / "1", "name")]
-    second = [path.read_bytes() for path in save_figure(_draw(), tmp_path / "2", "name")]
+    first = [path.read_bytes() for path in _save(_draw(), tmp_path / "1")]
+    second = [path.read_bytes() for path in _save(_draw(), tmp_path / "2")]
     assert first == second
     assert b"<dc:date>" not in first[0]
 
@@ -56,11 +60,11 @@ def test_a_users_settings_do_not_change_a_drawing(tmp_path):
     import matplotlib as mpl
 
     with journal_style():
-        expected = save_figure(_draw(), tmp_path / "1", "name")[0].read_bytes()
+        expected = _save(_draw(), tmp_path / "1")[0].read_bytes()
     with mpl.rc_context({"font.size": 30, "axes.grid": False, "lines.linewidth": 9, "savefig.bbox": "tight"}):
         with journal_style():
             figure = _draw()
-        assert save_figure(figure, tmp_path / "2", "name")[0].read_bytes() == expected
+        assert _save(figure, tmp_path / "2")[0].read_bytes() == expected
 
 
 def test_style_ends_with_its_context():
@@ -109,7 +113,7 @@ def test_no_pair_of_colour_and_marker_repeats_within_fifty_names():
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(BenchError, match="figures/name.svg: expected a file that can be written"):
-        save_figure(_draw(), tmp_path / "figures", "name")
+        _save(_draw(), tmp_path / "figures")
 
 
 def test_importing_the_package_imports_nothing_heavy():

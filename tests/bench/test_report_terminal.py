@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from bench.experiments.base import Column, Table
-from bench.report import print_summary, read_report, render_summary
+from bench.report import print_summary
 from bench.report.model import BuiltTable
 from bench.report.terminal import _print_table
 
@@ -139,7 +139,7 @@ def test_long_tables_are_cut(fake_run):
 def test_a_number_too_wide_takes_its_column_out(fake_run):
     row = {"status": "ok", "is_native": True, "note": "", "extra": 1}
     fake_run.write_rows([{"case": "a", "library": "l" * 12, "speed": -1e-300, **row}])
-    text = render_summary(read_report(fake_run.folder), width=26)
+    text = _print(fake_run.folder, width=26)
     assert "... 1 more column in the report" in " ".join(text.split())
 
 

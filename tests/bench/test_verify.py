@@ -32,7 +32,8 @@ from bench.analysis.verify import (
 )
 from bench.errors import BenchError
 from bench.experiments import find_experiment
-from bench.report.comparison import print_verification, read_runs
+from bench.report.comparison import read_runs
+from bench.report.verification import print_verification
 from bench.scenario import load_scenario
 
 
@@ -376,5 +377,5 @@ def test_a_run_that_confirms_nothing_does_not_pass(
     """Too few processes resolve nothing, and nothing is contradicted then."""
     one, other = two_runs.write("a"), two_runs.write("b")
     counts = {("ratio", "unresolved"): 3, ("control", outcome): 1}
-    monkeypatch.setattr("bench.analysis.verify.verify_runs", lambda *_: Verification((), counts))
+    monkeypatch.setattr("bench.report.verification.verify_runs", lambda *_: Verification((), counts))
     assert code_of(str(other), "--against", str(one)) == code
