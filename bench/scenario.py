@@ -14,6 +14,7 @@ import msgspec
 from bench.attacks.sections import Collisions, Tamper
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
+from bench.experiments.policy_plan import Policy
 from bench.experiments.privacy_plan import Privacy
 from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
@@ -184,6 +185,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     framework: Framework = Framework()
     table1: Table1 = Table1()
     variants: Variants = Variants()
+    policy: Policy = Policy()
     latency: Latency = Latency()
     paired: Paired = Paired()
     study: Study = Study()
