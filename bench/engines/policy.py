@@ -30,12 +30,12 @@ from ehrcore.network import found_network
 from ehrcore.params import ChainParams
 from ehrcore.records import RecordKind
 from ehrcore.roles import Agent, agent, coordinator
-from ehrcore.types import MILLISECOND, MINUTE, SECOND, Role, node_id
+from ehrcore.types import MILLISECOND, SECOND, Role, node_id
 
 _SUITE: Final = "sha256"
 #: Two full blocks, for which nothing has to wait, and how long (virtual) they are waited for where nodes have crashed.
 _BATCH: Final = 30
-_PATIENCE_NS: Final = 2 * MINUTE
+_PATIENCE_NS: Final = 20 * SECOND
 _ROLES: Final = {"agents": Role.AGENT, "coordinators": Role.COORDINATOR}
 
 

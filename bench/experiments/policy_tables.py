@@ -50,7 +50,8 @@ def build_ratios(raw: "pd.DataFrame") -> "pd.DataFrame":
                 "is_control": is_control, "pairs": len(clusters), **found.as_columns(),
                 **dict(zip(("speedup", "speedup_low", "speedup_high"), speed, strict=True)),
             })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+    return frame.sort_values(["who", "is_control", "asked"], kind="stable", ignore_index=True)
 
 
 def _policies(raw: "pd.DataFrame") -> "pd.DataFrame":

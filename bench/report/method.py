@@ -14,8 +14,8 @@ Part = tuple[str, tuple[str, ...]]
 
 _REAL: Final = {"load", "agree", "abuse"}
 _ATTACKS: Final = {"tamper", "collisions", "identity", "abuse", "privacy"}
-_PAIRED: Final = {"hashes", "signatures", "merkle", "harness", "variants", "energy", "limits"}
-_SIMULATED: Final = {"framework", "table1", "variants", "latency", "agree", "faults", "tamper"}
+_PAIRED: Final = {"hashes", "signatures", "merkle", "harness", "variants", "policy", "energy", "limits"}
+_SIMULATED: Final = {"framework", "table1", "variants", "policy", "latency", "agree", "faults", "tamper"}
 
 
 def describe_method(report: Report) -> tuple[Part, ...]:
@@ -27,7 +27,7 @@ def describe_method(report: Report) -> tuple[Part, ...]:
         ("Noise", _noise(scenario)),
         ("Simulation", (*_SIMULATION, *_links(scenario)) if names & _SIMULATED else ()),
         ("Real networks", _NETWORKS if names & _REAL or uses_network(report) else ()),
-        ("Latency and load", _LATENCY if names & {"latency", "load", "table1", "variants", "faults"} else ()),
+        ("Latency and load", _LATENCY if names & {"latency", "load", "table1", "variants", "policy", "faults"} else ()),
         ("Faults and attacks", _HARM if names & (_ATTACKS | {"faults"}) else ()),
         ("Energy", _energy(scenario)),
         ("Workload", _workload(report.manifest.workload)),
