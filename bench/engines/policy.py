@@ -66,7 +66,8 @@ def run_policy(context: Context, case: Case) -> list[Row]:
         row["shared_tx_per_s"] = saturate(shared, plan.outstanding, plan.transactions)["tx_per_s"]
         rate = rate or row["tx_per_s"] * plan.load_share
         label = f"{context.scenario.seed}|{who}|{repeat}"
-        under_load = offer(context, found(), rate, plan.transactions, label, "")
+        count = max(plan.transactions, 3 * params.limits.max_transactions)  # use is counted between blocks
+        under_load = offer(context, found(), rate, count, label, "")
         rows.append(row | {key: value for key, value in under_load.items() if key.startswith(("late", "offered"))})
     return rows
 
