@@ -177,8 +177,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hashes: Hashes
     seed: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ehrbench"
     curve: Literal["p256", "secp256k1"] = "p256"
-    #: What table1, variants and faults are measured on besides the simulator: ``net`` for everything, ``sim`` for
-    #: nothing, and without it what ``[net]`` and ``[faults]`` name.
+    #: What table1, variants, policy and faults are measured on besides the simulator: ``net`` for everything, ``sim``
+    #: for nothing, and without it what ``[net]``, ``[policy]`` and ``[faults]`` name.
     engine: Literal["sim", "net"] | None = None
     workload: Workload = Workload()
     network: NetworkModel = NetworkModel()

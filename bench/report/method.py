@@ -37,8 +37,8 @@ def describe_method(report: Report) -> tuple[Part, ...]:
 
 def uses_network(report: Report) -> bool:
     """Whether a table of the run holds figures of real nodes (those of ``load``, ``agree`` and ``faults_net`` do)."""
-    measured = {"table1": "net_tx_per_s", "variants_net": "rule", "faults_net": "cell", "load_capacity": "agents",
-                "agree": "aim"}  # fmt: skip
+    measured = {"table1": "net_tx_per_s", "variants_net": "rule", "policy_net": "who", "faults_net": "cell",
+                "load_capacity": "agents", "agree": "aim"}  # fmt: skip
     built = {item.table.name: item.frame for section in report.sections for item in section.tables}
     return any(
         name in built and key in built[name] and built[name][key].notna().any() for name, key in measured.items()

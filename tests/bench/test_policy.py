@@ -13,11 +13,12 @@ from bench.analysis.verdicts import judge_claim
 from bench.engines.base import Context, find_engine
 from bench.engines.policy import build_params
 from bench.experiments import find_experiment
-from bench.experiments.base import Row
+from bench.experiments.base import Case, Row
 from bench.experiments.policy import declare_cases
 from bench.experiments.policy_plan import DEFENCES, Policy
 from bench.measure.calibrate import Calibration
-from bench.scenario import load_scenario
+from bench.net.sections import Net
+from bench.scenario import Noise, load_scenario
 from bench.workload import build_workload, vital_signs
 from ehrcore.drive.cost import EXAMPLE
 
@@ -177,3 +178,23 @@ def test_the_rule_asks_both_kinds_for_more_than_two_per_cent(
     judged = judge_claim("C25", read_rules().claims["C25"], find_table)
     assert judged.verdict == verdict
     assert "{" not in judged.says
+
+
+@pytest.mark.slow
+def test_a_real_network_asks_as_many_as_it_is_told(tmp_path: Path) -> None:
+    noise = Noise(steal_share=1.0, foreign_cpu_share=1.0)
+    net = Net(outstanding=30, warm_s=0.3, seconds=1.0, records=3)
+    scenario = msgspec.structs.replace(plan(agents=[2, 1, 1, 1], asked=[1]), net=net, noise=noise)
+    context = Context(scenario, build_workload(vital_signs(1, 3, 1).records, "test"), tmp_path)
+    rows = [
+        {"status": "ok", **row}
+        for asked in (2, 1)
+        for row in find_engine("policy-net")(
+            context, Case(f"net-{asked}", "policy-net", {"who": "agents", "asked": asked})
+        )
+    ]
+    frame = EXPERIMENT.tables[-1].build(pd.DataFrame(rows))
+    assert list(frame["asked"]) == [2, 1]
+    assert (frame["audited_tx"] > 0).all()
+    kilobytes = [row["bytes:coordinator>administrator"] for row in rows if row["kind"] == "net"]
+    assert kilobytes[1] < kilobytes[0], "an endorsement less"
