@@ -180,19 +180,14 @@ def test_the_rule_asks_both_kinds_for_more_than_two_per_cent(
     assert "{" not in judged.says
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_network_asks_as_many_as_it_is_told(tmp_path: Path) -> None:
     noise = Noise(steal_share=1.0, foreign_cpu_share=1.0)
     net = Net(outstanding=30, warm_s=0.3, seconds=1.0, records=3)
     scenario = msgspec.structs.replace(plan(agents=[2, 1, 1, 1], asked=[1]), net=net, noise=noise)
     context = Context(scenario, build_workload(vital_signs(1, 3, 1).records, "test"), tmp_path)
-    rows = [
-        {"status": "ok", **row}
-        for asked in (2, 1)
-        for row in find_engine("policy-net")(
-            context, Case(f"net-{asked}", "policy-net", {"who": "agents", "asked": asked})
-        )
-    ]
+    cases = [Case(f"net-{asked}", "policy-net", {"who": "agents", "asked": asked}) for asked in (2, 1)]
+    rows = [{"status": "ok", **row} for case in cases for row in find_engine(case.engine)(context, case)]
     frame = EXPERIMENT.tables[-1].build(pd.DataFrame(rows))
     assert list(frame["asked"]) == [2, 1]
     assert (frame["audited_tx"] > 0).all()
