@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from bench.engines.base import Context
-from bench.engines.load import LoadedSimulation
+from bench.engines.load import Collector, LoadedSimulation
 from bench.engines.simulate import chain_params, link_model, load_network, offer, saturate
 from bench.engines.snapshot import compare_snapshots, take_snapshot
 from bench.experiments.base import Case, Row
@@ -36,6 +36,8 @@ _SUITE: Final = "sha256"
 #: Two full blocks, for which nothing has to wait, and how long (virtual) they are waited for where nodes have crashed.
 _BATCH: Final = 30
 _PATIENCE_NS: Final = 20 * SECOND
+#: How columns of use begin.
+_USE: Final = ("cpu", "messages", "bytes")
 _ROLES: Final = {"agents": Role.AGENT, "coordinators": Role.COORDINATOR}
 
 
@@ -62,6 +64,7 @@ def run_policy(context: Context, case: Case) -> list[Row]:
         found = partial(load_network, context, params, seed=f"{who}|{repeat}", costs=price)
         row = {**case.settings, "kind": "policy", "asked": asked, "of": levels[0], "is_control": is_control}
         row |= saturate(found(), plan.outstanding, plan.transactions)
+        row |= _count_use(found(), _BATCH)[0]
         shared = found(host=HostModel(is_shared=True, cores=context.scenario.table1.shared_cores))
         row["shared_tx_per_s"] = saturate(shared, plan.outstanding, plan.transactions)["tx_per_s"]
         rate = rate or row["tx_per_s"] * plan.load_share
@@ -169,10 +172,8 @@ def run_rejection(context: Context, case: Case) -> list[Row]:
         good, both = (_play(context, kind, is_mixed=is_mixed) for is_mixed in (False, True))
     row: Row = {**case.settings, "kind": "rejection", "is_in_ledger": both["reached"] > _BATCH}
     row |= {"valid": both["receipts"] - both["invalid"], "invalid": both["invalid"]}
-    row |= {f"good_{key}": value for key, value in good.items() if key.startswith(("cpu", "messages_", "bytes_"))}
-    return [
-        row | {f"bad_{key}": both[key] - good[key] for key in good if key.startswith(("cpu", "messages_", "bytes_"))}
-    ]
+    row |= {f"good_{key}": value for key, value in good.items() if key.startswith(_USE)}
+    return [row | {f"bad_{key}": both[key] - good[key] for key in good if key.startswith(_USE)}]
 
 
 def _play(context: Context, kind: type[Simulation], *, is_mixed: bool) -> Row:
@@ -188,11 +189,18 @@ def _play(context: Context, kind: type[Simulation], *, is_mixed: bool) -> Row:
     ]
     costs: CostModel = context.calibrate("repeat 0").find(_SUITE, context.scenario.curve)
     loaded = LoadedSimulation(network, SimSetup(label, costs, link_model(context)), records, kind=kind)
+    use, found = _count_use(loaded, _BATCH * (1 + is_mixed), _BATCH)
+    return use | {"reached": found.finished, "receipts": found.receipts, "invalid": found.invalid}
+
+
+def _count_use(loaded: LoadedSimulation, count: int, good: int | None = None) -> tuple[Row, Collector]:
+    """What ``count`` requests take until all is at rest, in all per ``good`` one (every one); what became of them.
+
+    Nothing is under way at either end, as it would be between two blocks of a saturated network.
+    """
     begin = take_snapshot(loaded)
-    for number in range(_BATCH * (1 + is_mixed)):
+    for number in range(count):
         loaded.request(number * MILLISECOND)
     loaded.simulation.run(SECOND * 3_600)
-    end = replace(take_snapshot(loaded), finished=_BATCH)
-    collector = loaded.collector
-    found = compare_snapshots(loaded, begin, end)
-    return found | {"reached": collector.finished, "receipts": collector.receipts, "invalid": collector.invalid}
+    found = compare_snapshots(loaded, begin, replace(take_snapshot(loaded), finished=good or count))
+    return {key: value for key, value in found.items() if key.startswith(_USE)}, loaded.collector

@@ -85,9 +85,9 @@ RATIO_COLUMNS: Final = {
 def build_main(raw: "pd.DataFrame") -> "pd.DataFrame":
     """Medians over repeats, one row per number asked, with what it saves beside asking all."""
     ratios, raw = build_ratios(raw), _policies(raw)
-    is_void = raw["latency_status"] == "void"
     columns = {name: raw[source].astype(float) * scale for name, (source, scale) in _MEDIANS.items()}
-    groups = raw.assign(**columns, latency_void=is_void).groupby(_KEYS, sort=False)
+    kept = raw[[*_KEYS, "busiest_role"]].assign(**columns, latency_void=raw["latency_status"] == "void")
+    groups = kept.groupby(_KEYS, sort=False)
     frame = groups[list(_MEDIANS)].median().reset_index()
     frame["repeats"], frame["latency_void"] = groups.size().to_numpy(), groups["latency_void"].sum().to_numpy()
     frame["busiest_role"] = groups["busiest_role"].first().to_numpy()
@@ -156,7 +156,8 @@ def build_defences(raw: "pd.DataFrame") -> "pd.DataFrame":
     """A row per line of defence, CPU in milliseconds."""
     rows = raw[raw["kind"] == "rejection"]
     columns = {name: rows[source].astype(float) * 1e3 for name, source in _DEFENCE_CPU.items()}
-    return rows.assign(**columns)[list(DEFENCE_COLUMNS)].astype({"valid": int, "invalid": int}).reset_index(drop=True)
+    plain = rows[["defence", "valid", "invalid", "bad_messages_per_tx"]]
+    return plain.assign(**columns)[list(DEFENCE_COLUMNS)].astype({"valid": int, "invalid": int}).reset_index(drop=True)
 
 
 _DEFENCE_CPU: Final = {

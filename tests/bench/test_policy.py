@@ -79,7 +79,7 @@ def test_asking_fewer_saves_work_and_no_message(rows: list[Row], who: str) -> No
     assert fewer["shared_tx_per_s"] > every["shared_tx_per_s"]
     assert fewer["offered_per_s"] == every["offered_per_s"]
     for name in ("messages:agent>coordinator", "messages:coordinator>administrator", "cpu_s_per_tx_agent"):
-        assert fewer[name] == pytest.approx(every[name], rel=0.05), "all answer all the same"
+        assert fewer[name] == every[name], "all answer all the same"
 
 
 def test_m_of_n_stands_n_less_m_and_one_slow_node_holds_up_who_ask_all(rows: list[Row]) -> None:
