@@ -15,6 +15,7 @@ from bench.attacks.sections import Collisions, Tamper
 from bench.constraints import validate_scenario
 from bench.errors import BenchError
 from bench.experiments.catalogue import PROFILES
+from bench.experiments.policy_plan import Policy
 from bench.experiments.privacy_plan import Privacy
 from bench.experiments.storage_plan import Storage
 from bench.experiments.variants_plan import Variants
@@ -169,14 +170,15 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hashes: Hashes
     seed: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ehrbench"
     curve: Literal["p256", "secp256k1"] = "p256"
-    #: What table1, variants and faults are measured on besides the simulator: ``net`` for everything, ``sim`` for
-    #: nothing, and without it what ``[net]`` and ``[faults]`` name.
+    #: What table1, variants, policy and faults are measured on besides the simulator: ``net`` for everything, ``sim``
+    #: for nothing, and without it what ``[net]``, ``[policy]`` and ``[faults]`` name.
     engine: Literal["sim", "net"] | None = None
     workload: Workload = Workload()
     network: NetworkModel = NetworkModel()
     framework: Framework = Framework()
     table1: Table1 = Table1()
     variants: Variants = Variants()
+    policy: Policy = Policy()
     latency: Latency = Latency()
     paired: Paired = Paired()
     study: Study = Study()

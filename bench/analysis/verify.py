@@ -49,6 +49,7 @@ _ROWS: Final = frozenset(
     for key in (
         *("hashes.suites", "hashes.sizes_bytes", "signatures.libraries", "merkle.leaves"),
         *("variants.suites", "variants.difficulty_bits", "variants.extrapolate_bits"),
+        *("policy.asked", "policy.net"),
     )
 )
 #: What says how much is measured, of a kind of thing that is the same: intervals get wider or narrower by it, exact
@@ -58,6 +59,7 @@ _AMOUNTS: Final = frozenset(
         "workload.digest",
         *(f"scenario.table1.{key}transactions" for key in ("", "latency_", "calibrated_")),
         *(f"scenario.variants.{key}" for key in ("transactions", "repeats", "risk_repeats", "equal_risk_bits")),
+        *(f"scenario.policy.{key}" for key in ("transactions", "outstanding", "repeats")),
     }
 )
 #: The factors of `variants` are a design of their own, and watts are in no ratio.

@@ -22,7 +22,8 @@ from bench.errors import BenchError
 @click.option(
     "--engine",
     type=click.Choice(["sim", "net"]),
-    help="Measure table1 and variants over real networks, too (net), or not at all so (sim).  [default: as configured]",
+    help="Measure table1, variants and policy over real networks, too (net), or not at all so (sim).  "
+    "[default: as configured]",
 )
 @click.option("--strict", is_flag=True, help="Refuse malformed record files rather than skip them.")
 @click.option("--resume", type=PLACE, metavar="RUN", help="Go on with a run that was stopped, as it was begun.")

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from bench.engines.base import Context
 from bench.experiments.base import Case, Row
 from bench.files import write_atomic
@@ -108,6 +110,17 @@ def run_variant_net(context: Context, case: Case) -> list[Row]:
     row = loaded | {"saturated_tx_per_s": full["committed_per_s"], "bottleneck_saturated": full["bottleneck"]}
     row |= {**_worst(full, loaded), "audited_tx": network.audited_tx}
     return [{**settings, **item} for item in (row, *network.voided)]
+
+
+def run_policy_net(context: Context, case: Case) -> list[Row]:
+    """A real network that asks so many of its agents or coordinators, and a majority of the others, saturated."""
+    who, asked = case.settings["who"], case.settings["asked"]
+    counts = msgspec.structs.asdict(context.scenario.policy.topology(who))
+    policy = {"agents": "endorsements", "coordinators": "approvals"}[who]
+    with measure_network(context, case.label, counts, **{policy: asked}) as network:
+        row = network.saturate()[0]
+    row |= {"kind": "net", "of": counts[who], "cpu_ms_per_tx": row["cpu_s_per_tx"] * 1e3}
+    return [{**case.settings, **item} for item in (row | {"audited_tx": network.audited_tx}, *network.voided)]
 
 
 def _worst(*rows: Row) -> Row:

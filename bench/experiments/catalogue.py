@@ -7,6 +7,7 @@ QUESTIONS: Final[dict[str, str]] = {
     "framework": "Do records go through all five roles into a ledger that verifies, the same way twice?",
     "table1": "Do the paper's 18 configurations rank and behave as its Table 1 says?",
     "variants": "What do proof of stake and SHA-256 cost against proof of work, SHA-1, MD5 and no agreement?",
+    "policy": "What does it save to ask fewer agents and coordinators of as many, and what does it stand?",
     "latency": "What does a stall do to latency, and who notices?",
     "load": "What does a real network commit as more is offered, and what holds it back?",
     "agree": "Does the simulator predict what real networks on this machine do?",

@@ -15,8 +15,8 @@ Part = tuple[str, tuple[str, ...]]
 
 _REAL: Final = {"load", "agree", "abuse"}
 _ATTACKS: Final = {"tamper", "collisions", "identity", "abuse", "privacy"}
-_PAIRED: Final = {"hashes", "signatures", "merkle", "harness", "variants", "energy", "limits"}
-_SIMULATED: Final = {"framework", "table1", "variants", "latency", "agree", "faults", "tamper"}
+_PAIRED: Final = {"hashes", "signatures", "merkle", "harness", "variants", "policy", "energy", "limits"}
+_SIMULATED: Final = {"framework", "table1", "variants", "policy", "latency", "agree", "faults", "tamper"}
 
 
 def describe_method(report: Report) -> tuple[Part, ...]:
@@ -28,7 +28,7 @@ def describe_method(report: Report) -> tuple[Part, ...]:
         ("Noise", (*_noise(scenario),)),
         ("Simulation", (*_SIMULATION, *_links(scenario)) if names & _SIMULATED else ()),
         ("Real networks", _NETWORKS if names & _REAL or uses_network(report) else ()),
-        ("Latency and load", _LATENCY if names & {"latency", "load", "table1", "variants", "faults"} else ()),
+        ("Latency and load", _LATENCY if names & {"latency", "load", "table1", "variants", "policy", "faults"} else ()),
         ("Faults and attacks", _HARM if names & (_ATTACKS | {"faults"}) else ()),
         ("Energy", (*_energy(scenario),)),
         ("Workload", (*_workload(report.manifest.workload),)),
@@ -38,8 +38,8 @@ def describe_method(report: Report) -> tuple[Part, ...]:
 
 def uses_network(report: Report) -> bool:
     """Whether a table of the run holds figures of real nodes (those of ``load``, ``agree`` and ``faults_net`` do)."""
-    measured = {"table1": "net_tx_per_s", "variants_net": "rule", "faults_net": "cell", "load_capacity": "agents",
-                "agree": "aim"}  # fmt: skip
+    measured = {"table1": "net_tx_per_s", "variants_net": "rule", "policy_net": "who", "faults_net": "cell",
+                "load_capacity": "agents", "agree": "aim"}  # fmt: skip
     built = report.frames
     return any(
         name in built and key in built[name] and built[name][key].notna().any() for name, key in measured.items()

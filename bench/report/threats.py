@@ -162,7 +162,7 @@ def _construct(report: Report) -> Iterator[str]:
         listed = ", ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
         yield f"Of the rows with energy {listed}; where it is estimated, energy says nothing that CPU time does not."
     names = {*report.frames}
-    if names & {"table1", "variants"}:
+    if names & {"table1", "variants", "policy"}:
         yield (
             "Simulated throughput counts cryptography, encoding, messages and durable writes, not the interpreter's "
             "work in a role: absolute values are rather too high."

@@ -125,6 +125,7 @@ CONFLICTS = {
     "framework": {"workload/digest", "scenario/network/latency_us", "scenario/curve", "scenario/energy/watts_mid"},
     "table1": {"workload/digest", "scenario/network/latency_us", "scenario/curve", "scenario/energy/watts_mid"},
     "variants": {"workload/digest", "scenario/network/latency_us", "scenario/curve", "scenario/energy/watts_mid"},
+    "policy": {"workload/digest", "scenario/network/latency_us", "scenario/curve", "scenario/energy/watts_mid"},
     "latency": {"scenario/network/latency_us"},
     "load": {"workload/digest", "scenario/net/seconds", "scenario/curve", "scenario/energy/watts_mid"},
     "agree": {"workload/digest", "scenario/net/seconds", "scenario/curve", "scenario/energy/watts_mid"},
