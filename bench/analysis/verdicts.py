@@ -7,7 +7,7 @@ gives none.
 import math
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.analysis.claims import UNSUPPORTED, UNTESTABLE, UNTESTED, Claim, Rules
 from bench.analysis.evidence import Evidence, Rows, run_test
@@ -15,18 +15,26 @@ from bench.analysis.evidence import Evidence, Rows, run_test
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a run says of a claim: the verdict, why in words, and the evidence in the order of the tests."""
+    """What a run says of a claim: the verdict, why in words, and the evidence in the order of the tests.
+
+    ``command`` measures it again as the run did.
+    """
 
     id: str
     claim: Claim
     verdict: str
     says: str
     evidence: tuple[Evidence, ...] = ()
+    command: str = ""
 
 
-def judge_claims(rules: Rules, find_table: Callable[[str], Rows | None]) -> tuple[Verdict, ...]:
-    """A verdict for each claim; ``find_table`` gives a table's rows by its name, None if the run has none."""
-    return tuple(judge_claim(claim_id, claim, find_table) for claim_id, claim in rules.claims.items())
+def judge_claims(rules: Rules, find_table: Callable[[str], Rows | None], options: str = "") -> tuple[Verdict, ...]:
+    """A verdict for each claim; ``find_table`` gives a table's rows by its name, None if the run has none.
+
+    ``options`` are those of the command line that the run was made with.
+    """
+    found = (judge_claim(claim_id, claim, find_table) for claim_id, claim in rules.claims.items())
+    return tuple(replace(item, command=item.claim.show_command(options)) for item in found)
 
 
 def judge_claim(claim_id: str, claim: Claim, find_table: Callable[[str], Rows | None]) -> Verdict:

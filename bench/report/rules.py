@@ -7,10 +7,10 @@ from bench.report.tables import escape_markdown
 
 HEAD = """# Claims of the paper, and the rules that judge them
 
-In our words, with the place. Each rule was fixed before the runs that it judges: `ehrbench claims RUN` applies it to
-the tables of a run, and no verdict is typed. Decisions are tried in order; if none applies, the claim is *not
-supported* by the run; where a table, a row or a value is missing, there is no verdict. A test with an interval holds,
-or fails, with all of it, and is open in between.
+In our words, with the place. `ehrbench claims RUN` applies the rules to the tables of a run, and no verdict is typed. A
+run records a digest of each rule when it begins; its report names those that have changed since. Decisions are tried in
+order; if none applies, the claim is *not supported* by the run; where a table, a row or a value is missing, there is no
+verdict. A test with an interval holds, or fails, with all of it, and is open in between.
 
 This page is written from [`claims.toml`](claims.toml) by `ehrbench claims --rules`."""
 

@@ -12,6 +12,7 @@ from bench.analysis.claims import UNTESTED
 from bench.analysis.paired import HOLDS, UNRESOLVED, VIOLATED
 from bench.errata.table import ERRATA
 from bench.report.abstract import describe_machine
+from bench.report.claims import describe_rules
 from bench.report.controls import MOST_DRIFT, find_flags, find_noise
 from bench.report.method import Part, uses_network
 from bench.report.model import BuiltTable, Report
@@ -166,9 +167,11 @@ def _construct(report: Report) -> Iterator[str]:
         "is tested as corrected, which may be more than its authors had."
     )
     yield (
-        "Claims are in our words and rules are ours. They were fixed before the run and not blindly: what the paper "
-        "prints was known, and so were earlier runs; the paper's authors had no say in them."
+        "Claims are in our words and rules are ours. They were not made blindly: what the paper prints was known, and "
+        "so were earlier runs; the paper's authors had no say in them."
     )
+    if report.verdicts:
+        yield describe_rules(report)
     kinds = _count_energy(_tables(report))
     if kinds:
         listed = ", ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))

@@ -296,3 +296,35 @@ def test_numbers_are_shown_with_three_digits() -> None:
     shown = ["none", "a", "0", "3", "1,234", "5,640,192", "0.0123", "∞", "-2.5"]
     assert [show(value) for value in values] == shown
     assert all(a != b for a, b in pairwise(shown))
+
+
+def test_the_digest_of_a_rule_is_of_what_decides_and_not_of_words() -> None:
+    claim = RULES.claims["C35"]
+    change = msgspec.structs.replace
+    for same in (
+        change(claim, why="other words"),
+        change(claim, tests={"most": change(claim.tests["most"], what="other words")}),
+        change(claim, decisions=[change(item, says="other words") for item in claim.decisions]),
+    ):
+        assert same.digest == claim.digest
+    for other in (
+        change(claim, tests={"most": change(claim.tests["most"], holds="== 16")}),
+        change(claim, tests={"most": change(claim.tests["most"], effect=0.1)}),
+        change(claim, decisions=claim.decisions[::-1]),
+        change(claim, decisions=[change(claim.decisions[0], verdict="not supported"), claim.decisions[1]]),
+        change(claim, says="another claim"),
+    ):
+        assert other.digest != claim.digest
+    assert len({item.digest for item in RULES.claims.values()}) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("experiments", "options", "command"),
+    [
+        (["load", "storage"], " --profile paper", "ehrbench run load storage --profile paper"),
+        ([], " --profile paper", "ehrbench claims"),
+    ],
+)
+def test_the_command_is_the_run_s_own(experiments: list[str], options: str, command: str) -> None:
+    assert Claim(says="it", place="§1", experiments=experiments).show_command(options) == command
+    assert Claim(says="it", place="§1", untestable="it is not said").show_command(options) == ""
