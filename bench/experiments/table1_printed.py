@@ -105,6 +105,11 @@ TABLES: Final = (
         "standard errors a row moves a slope. A dash: the row is left out.",
         INFLUENCE_COLUMNS,
         build_influence,
+        (
+            "row",
+            "paper_tx_per_6min",
+            *(f"{name}_{rows}" for rows in (18, 17) for name in ("studentised", "outlier_p", "leverage", "cooks_d")),
+        ),
     ),
     Table(
         "table1_pairs",
@@ -112,5 +117,15 @@ TABLES: Final = (
         "same pairs, in ours. Row 1 has no such partner.",
         PAIR_COLUMNS,
         build_pairs,
+        (
+            "subset",
+            "factor",
+            "pairs",
+            "mean",
+            "least",
+            "greatest",
+            "percent_paper_tx_per_6min",
+            "percent_shared_tx_per_s",
+        ),
     ),
 )

@@ -105,7 +105,7 @@ def _rule(item: Verdict) -> str:
     if claim.untestable:
         return ""
     decisions = "".join(f"<li>{_mark_up(describe_decision(one))}</li>" for one in claim.decisions)
-    return f"{escape(claim.why)}<ol>{decisions}</ol>"
+    return f"{_mark_up(claim.why)}<ol>{decisions}</ol>"
 
 
 def _mark_up(text: str) -> str:

@@ -1,5 +1,6 @@
 """The claims of the paper and their rules as the page `paper/claims.md`: what is tested, by what, and why so."""
 
+import re
 from collections.abc import Iterator
 
 from bench.analysis.claims import Claim, Decision, Rules, RuleTest
@@ -29,10 +30,16 @@ def _blocks(rules: Rules) -> Iterator[str]:
     yield "\n".join(rows)
     for claim_id, claim in rules.claims.items():
         yield f"## {claim_id}: {escape_markdown(claim.says)}"
-        yield escape_markdown(claim.why or f"Not testable here: {claim.untestable}.")
+        yield _escape_prose(claim.why or f"Not testable here: {claim.untestable}.")
         if claim.tests:
             yield "\n".join(f"- `{name}`: {_describe_test(test)}" for name, test in claim.tests.items())
             yield "\n".join(f"{number}. {describe_decision(item)}" for number, item in enumerate(claim.decisions, 1))
+
+
+def _escape_prose(text: str) -> str:
+    """As `escape_markdown`, with code between backticks left as it is."""
+    code = re.compile(r"\\`(.+?)\\`")
+    return code.sub(lambda found: "`" + found[1].replace("\\", "") + "`", escape_markdown(text))
 
 
 def _name_experiments(claim: Claim) -> str:

@@ -217,8 +217,8 @@ def _statistical(report: Report) -> Iterator[str]:
         bounded = sum(item.low is not None and item.high is not None for item in tested)
         yield (
             f"Verdicts rest on {len(tested)} tests, {bounded} of them with an interval; they are not corrected for "
-            "their number over all claims, nor those of slopes within one, so a few at the edge of their limits may be "
-            "chance."
+            "their number over all claims, and within one only where its rule says so: a few at the edge of their "
+            "limits may be chance."
         )
         still = sum(item.outcome == "open" for item in tested)
         yield f"{still} of these tests are open: their interval has the limit in it, or too little was tried."
