@@ -162,12 +162,12 @@ CONTRAST_COLUMNS: Final = {
     "subset": Column("Rows"),
     "term": Column("Nodes"),
     "unit": Column("Unit"),
-    "less_one": Column("Less an ordering node's", "", ".4g"),
-    "less_one_low": Column("low", "", ".4g"),
-    "less_one_high": Column("high", "", ".4g"),
-    "less_half": Column("Less half of one's", "", ".4g"),
-    "less_half_low": Column("low", "", ".4g"),
-    "less_half_high": Column("high", "", ".4g"),
+    "less_one": Column("Less one", "", ".3g"),
+    "less_one_low": Column("low", "", ".3g"),
+    "less_one_high": Column("high", "", ".3g"),
+    "less_half": Column("Less half", "", ".3g"),
+    "less_half_low": Column("low", "", ".3g"),
+    "less_half_high": Column("high", "", ".3g"),
     "reading": Column("A node costs"),
 }
 
@@ -193,7 +193,7 @@ TABLES: Final = (
         "chosen by the paper: p describes, it does not test.",
         REGRESSION_COLUMNS,
         build_regression,
-        ("source", "subset", "term", "coefficient", "low", "high", "p", "unit", "percent", "share"),
+        ("source", "subset", "term", "coefficient", "low", "high", "unit", "percent", "share"),
     ),
     Table(
         "table1_contrasts",
