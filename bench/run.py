@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench.analysis.alike import describe_differences, find_differences
+from bench.analysis.claims import read_rules
 from bench.engines.base import Context
 from bench.errors import BenchError
 from bench.experiments import Experiment, find_experiment
@@ -50,6 +51,7 @@ def execute(
         "options": {"records": None if records is None else str(records), "strict": is_strict},
         "workload": _describe_workload(workload),
         **describe_environment(),
+        "rules": {name: claim.digest for name, claim in read_rules().claims.items()},
         "sittings": [],
         "calibrations": {},
         "drift": {},

@@ -6,6 +6,7 @@ that applies is 'not supported'; one that nothing here can test says why.  `benc
 """
 
 import hashlib
+import json
 import re
 import string
 import tomllib
@@ -33,7 +34,7 @@ Cell = str | int | float | bool
 Filter = dict[str, Cell | list[Cell]]
 
 
-class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One comparison: a ``column`` of those rows of a ``table`` that ``where`` selects, and what ``holds`` of it.
 
     ``what`` says in words what the number is, with its unit.  ``where`` maps columns to a value, a list of values or a
@@ -86,7 +87,7 @@ class RuleTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return found[1], found[2]
 
 
-class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A verdict for the case that all of ``holds`` hold, all of ``fails`` fail, and none of ``lacks`` holds.
 
     ``says`` is why, with their numbers: ``{name}`` is the value of a test, ``{name.low}`` its lower bound, and so on
@@ -114,12 +115,24 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     tests: dict[str, RuleTest] = {}
     decisions: list[Decision] = []
 
-    @property
-    def command(self) -> str:
-        """What shows it: measures again what the rule needs ('' if nothing here does)."""
+    def show_command(self, options: str = "") -> str:
+        """What shows it: measures again what the rule needs, with ``options`` ('' if nothing here does)."""
         if self.untestable:
             return ""
-        return f"ehrbench run {' '.join(self.experiments)}" if self.experiments else "ehrbench claims"
+        return f"ehrbench run {' '.join(self.experiments)}{options}" if self.experiments else "ehrbench claims"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of what decides: the claim, its tests and its decisions, without the words about them.
+
+        A run records it at its start, so that a report can tell a rule that has changed since.
+        """
+        content = msgspec.to_builtins({"says": self.says, "untestable": bool(self.untestable), "tests": self.tests})
+        content["decisions"] = msgspec.to_builtins(self.decisions)
+        for part, words in [*((test, "what") for test in content["tests"].values()),
+                            *((decision, "says") for decision in content["decisions"])]:  # fmt: skip
+            del part[words]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

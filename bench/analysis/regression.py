@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.analysis.paired import FAMILY_ERROR
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -27,7 +29,10 @@ Counts = Sequence[Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its standard error, its 95 % Student bounds and the two-sided p of its being 0."""
+    """A value with its standard error, its 95 % Student bounds and the two-sided p of its being 0.
+
+    The bounds hold for all of a family at once if it is one of several; p is its own.
+    """
 
     value: float
     error: float
@@ -86,10 +91,14 @@ def fit_counts(counts: Counts, values: Sequence[float]) -> Any:
     return OLS(target, design).fit()
 
 
-def estimate(fit: Any, weights: Sequence[float]) -> Estimate:
-    """The sum of coefficients (in the order of `TERMS`) times ``weights``, such as one slope less half of another."""
+def estimate(fit: Any, weights: Sequence[float], family: int = 1) -> Estimate:
+    """The sum of coefficients (in the order of `TERMS`) times ``weights``, such as one slope less half of another.
+
+    Of a ``family`` of so many that are looked at together, each has the confidence 1 - 0.05 / family (Bonferroni).
+    """
     test = fit.t_test([list(weights)])
-    return Estimate(*map(float, (test.effect[0], test.sd[0][0], *test.conf_int()[0], test.pvalue)))
+    low, high = test.conf_int(alpha=FAMILY_ERROR / family)[0]
+    return Estimate(*map(float, (test.effect[0], test.sd[0][0], low, high, test.pvalue)))
 
 
 def weigh(**weights: float) -> list[float]:

@@ -46,7 +46,10 @@ def run_ladder(context: Context, case: Case) -> list[Row]:
             random.Random(f"{context.scenario.seed}|{case.label}|{number}").shuffle(order)
             for share, rate in order:
                 label = f"{case.label}|{number}|{share}"
-                found = network.offer(label, rate, plan.seconds, plan.arrivals, attempts=1)[0]
+                is_first = share == plan.shares[0]
+                seconds = max(plan.seconds, plan.first_tx / rate if is_first else 0.0)
+                # Without its lowest rung a ladder says nothing of a network that keeps up there alone.
+                found = network.offer(label, rate, seconds, plan.arrivals, attempts=None if is_first else 1)[0]
                 if found["latency_status"] == "void":
                     found = {"status": "void", "reason": found["latency_reason"], **found}
                 rows.append({"kind": "rung", "round": number, "share": share, "rate_per_s": rate, **found})

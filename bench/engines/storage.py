@@ -120,8 +120,8 @@ def run_restart(context: Context, case: Case) -> list[Row]:
                     _load(name, path)
                     rows.append({"kind": "time", "what": name, "blocks": blocks, "transactions": FULL * blocks,
                                  "round": turn, "seconds": (time.perf_counter_ns() - begin_ns) / 1e9})  # fmt: skip
-        for blocks in (min(plan.restart_blocks), max(plan.restart_blocks)):
-            peak = measure_memory(folder / str(blocks) / "keeper" / "ledger.sqlite")
+        for blocks, (whole, _) in ways.items():
+            peak = measure_memory(whole)
             rows.append({"kind": "memory", "blocks": blocks, "transactions": FULL * blocks, "peak_bytes": peak})
     return rows
 

@@ -34,6 +34,8 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """The ladder of offered loads on real networks: ``shares`` of what a closed loop finds, ascending.
 
     Each of ``networks``, started anew, is taken up the ladder ``rounds`` times in random order, ``seconds`` a rung.
+    The lowest lasts for ``first_tx`` transactions if that is longer: whether a network keeps up at all hangs on it
+    alone, and a block more or less at its ends, 5 % of a short rung, must not decide that.
     """
 
     topologies: Topologies = msgspec.field(default_factory=lambda: [[1, 1, 1, 1], [3, 3, 5, 2]])
@@ -44,6 +46,7 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     networks: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
     rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 7
     seconds: Seconds = 2.0
+    first_tx: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
     cap_ms: Positive = 250.0
 
 

@@ -10,7 +10,7 @@ from bench.analysis.claims import UNTESTED
 from bench.analysis.verdicts import Verdict, describe
 from bench.report.abstract import PAPER, write_abstract
 from bench.report.certainty import describe_certainty
-from bench.report.claims import INTRODUCTION, count_verdicts, list_untested
+from bench.report.claims import count_verdicts, introduce, list_untested
 from bench.report.controls import find_flags
 from bench.report.errata import HEADINGS, list_errata
 from bench.report.errata import INTRODUCTION as ERRATA_INTRODUCTION
@@ -46,7 +46,7 @@ def describe_article(report: Report, facts: Facts) -> dict[str, Any]:
         "sections": [_describe_section(section, is_complete=manifest.is_complete) for section in report.sections],
         "defence": list(report.defence),
         "claims": [_describe_claim(verdict, report.flagged) for verdict in report.verdicts],
-        "claims_said": [INTRODUCTION, count_verdicts(report.verdicts), list_untested(report.verdicts)],
+        "claims_said": [introduce(report), count_verdicts(report.verdicts), list_untested(report.verdicts)],
         "threats": list_threats(report),
         "errata": {"said": ERRATA_INTRODUCTION, "headings": HEADINGS, "rows": list_errata()},
         "environment": describe_environment(manifest),
@@ -120,7 +120,7 @@ def _describe_claim(verdict: Verdict, flagged: Collection[str]) -> dict[str, Any
         "finding": verdict.says,
         "evidence": [f"{item.what}: {describe(item)}" for item in verdict.evidence if verdict.verdict != UNTESTED],
         "certainty": describe_certainty(verdict, flagged) if verdict.evidence and verdict.verdict != UNTESTED else "",
-        "command": claim.command,
+        "command": verdict.command,
     }
 
 

@@ -44,7 +44,7 @@ _FORMATS: Final = {
 _DESCRIPTIONS: Final = {
     "manifest.json": "What ran, on what, how far it came, and the SHA-256 of every other file. It holds the digest of "
     "this crate, so the crate cannot hold its: `identifier` is the digest of all that was recorded.",
-    "claims.json": "The verdicts on the paper's claims, each with its evidence, by rules that were fixed before.",
+    "claims.json": "The verdicts on the paper's claims, each with its evidence, with the digest of the rules.",
     "facts.json": "The numbers that texts cite by name, each with its source among the tables.",
     "report.html": "The whole report as one page that needs no network.",
     "report.md": "The whole report as text.",

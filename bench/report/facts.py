@@ -15,7 +15,7 @@ import msgspec
 
 from bench.analysis.claims import VERDICTS, Filter, RuleTest, Text
 from bench.analysis.evidence import Evidence, Rows, run_test, select_rows
-from bench.analysis.verdicts import show
+from bench.analysis.verdicts import find_digits, show
 from bench.errata.table import ERRATA
 from bench.files import find_packaged
 from bench.report.claims import find_rows
@@ -126,8 +126,9 @@ def _compute(rule: FactRule, find: Callable[[str], Rows | None]) -> Fact | str:
 
 def _cite(item: Evidence) -> Fact:
     source = f"tables/{item.table}.csv: {item.column}" if item.table else "printed figures of the paper"
-    low, high = ("" if bound is None else show(bound) for bound in (item.low, item.high))
-    return Fact(show(item.value), item.what, source, low, high)
+    digits = find_digits(item)
+    low, high = ("" if bound is None else show(bound, digits) for bound in (item.low, item.high))
+    return Fact(show(item.value, digits), item.what, source, low, high)
 
 
 def _describe_run(report: Report) -> dict[str, Fact]:

@@ -13,9 +13,13 @@ ROW_LIMIT: Final = 60
 #: More do not fit a page.
 PAGE_ROWS: Final = 36
 _TYPE: Final = {
-    size_pt: rf"\{name}\setlength{{\tabcolsep}}{{4pt}}"
+    size_pt: rf"\{name}\setlength{{\tabcolsep}}{{3pt}}"
     for size_pt, name in ((9, "small"), (8, "footnotesize"), (7, "scriptsize"))
 }
+#: Widths are of typical characters; a table that its font makes wider than a line is scaled down to it.
+_FIT: Final = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+#: Of a long table, which cannot be scaled, columns of texts get so much of their share.
+_SPARE: Final = 0.92
 _SENTENCE: Final = re.compile(r"(?<=[a-z)][.:]) (?=[A-Z(])")
 _PREAMBLE: Final = r"""% Every table and figure of a run, to copy from.  In this folder: pdflatex all
 \documentclass[a4paper]{article}
@@ -146,8 +150,8 @@ def _floating(parts: Mapping[str, Any], rows: Sequence[str], layout: Layout) -> 
     kind = "sidewaystable" if layout.is_sideways else "table"
     return [
         rf"\begin{{{kind}}}", r"\centering", _TYPE[layout.size_pt], parts["caption"], parts["label"],
-        rf"\begin{{tabular}}{{@{{}}{parts['format']}@{{}}}}", *parts["head"], *rows, r"\bottomrule",
-        r"\end{tabular}", rf"\end{{{kind}}}",
+        _FIT, rf"\begin{{tabular}}{{@{{}}{parts['format']}@{{}}}}", *parts["head"], *rows, r"\bottomrule",
+        r"\end{tabular}}", rf"\end{{{kind}}}",
     ]  # fmt: skip
 
 
@@ -166,7 +170,7 @@ def _column_type(column: PrintedColumn, width: int, capacity: int) -> str:
         return "r"
     if column.longest <= width:
         return "l"
-    return rf">{{\raggedright\arraybackslash}}p{{{width / capacity:.3f}\linewidth}}"
+    return rf">{{\raggedright\arraybackslash}}p{{{_SPARE * width / capacity:.3f}\linewidth}}"
 
 
 def _heading(columns: Sequence[PrintedColumn]) -> list[str]:

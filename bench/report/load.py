@@ -30,7 +30,8 @@ class Progress(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """What a report needs of ``manifest.json``.
 
-    ``noise`` is what others took of the machine, ``calibration`` the unit costs that simulations used, if any did.
+    ``noise`` is what others took of the machine, ``calibration`` the unit costs that simulations used, if any did;
+    ``rules`` has the digest of each claim's rule as it was when the run began.
     """
 
     schema_version: int
@@ -49,6 +50,8 @@ class Manifest(msgspec.Struct, frozen=True):
     versions: dict[str, Any] = {}
     git: dict[str, Any] = {}
     extensions: dict[str, dict[str, Any]] = {}
+    options: dict[str, Any] = {}
+    rules: dict[str, str] = {}
     files: dict[str, str] = {}
     record_sha256: str | None = None
 

@@ -37,7 +37,7 @@ def _blocks(report: Report) -> Iterator[str]:
     if report.defence:
         yield "## Attacks on the strongest variant"
         yield _list(report.defence)
-    yield from markdown_blocks(report.verdicts)
+    yield from markdown_blocks(report)
     for section in report.sections:
         yield from _section_blocks(section)
     yield "## Threats to validity"

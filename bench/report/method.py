@@ -49,7 +49,7 @@ def uses_network(report: Report) -> bool:
 _JUDGEMENT: Final = (
     (
         "Each claim of the paper is stated in our words with its place, and judged by a rule that names tables, "
-        "columns and limits and was fixed before the runs that it judges."
+        "columns and limits; a run records a digest of each rule when it begins."
     ),
     (
         "Verdicts are supported, supported under a condition, not supported, contradicted and not testable here; a "

@@ -12,7 +12,7 @@ from bench.analysis.claims import VERDICTS
 from bench.analysis.evidence import Evidence
 from bench.analysis.verdicts import Verdict, describe
 from bench.report.certainty import describe_certainty
-from bench.report.claims import INTRODUCTION, count_verdicts
+from bench.report.claims import count_verdicts, find_changed_rules, introduce
 from bench.report.model import Report
 from bench.report.rules import describe_decision
 
@@ -25,9 +25,14 @@ def render_claims(report: Report) -> str:
     verdicts = report.verdicts
     if not verdicts:
         return ""
-    items = "\n".join(_claim(item, report.frames, report.flagged) for item in verdicts)
+    changed = find_changed_rules(report)
+    heads = {True: "Rule, changed since the run began", False: "Rule, fixed when the run began"}
+    items = "\n".join(
+        _claim(item, report.frames, report.flagged, "Rule" if changed is None else heads[item.id in changed])
+        for item in verdicts
+    )
     return f"""<section id="claims"><h2>Claims and verdicts</h2>
-<p>{escape(INTRODUCTION)}</p>
+<p>{escape(introduce(report))}</p>
 <p><b>{len(verdicts)} claims:</b> {escape(count_verdicts(verdicts))}. Open a line for the evidence, the rule and the \
 command.</p>
 {_tools(verdicts)}
@@ -74,15 +79,15 @@ def _options(first: str, pairs: Sequence[tuple[str, str]]) -> str:
     return "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in [("", first), *pairs])
 
 
-def _claim(item: Verdict, tables: Collection[str], flagged: Collection[str]) -> str:
+def _claim(item: Verdict, tables: Collection[str], flagged: Collection[str], rule: str) -> str:
     claim = item.claim
     rows = [
         ("The paper says", f'{escape(claim.says)} <span class="unit">{escape(claim.place)}</span>'),
         ("Found", f'<b class="verdict {_kind(item)}">{item.verdict}</b> {escape(item.says)}'),
         ("How sure", escape(describe_certainty(item, flagged))),
-        ("Rule, fixed before", _rule(item)),
+        (rule, _rule(item)),
         ("Evidence", _evidence(item.evidence, tables)),
-        ("Command", f"<code>{escape(claim.command)}</code>" if claim.command else "none"),
+        ("Command", f"<code>{escape(item.command)}</code>" if item.command else "none"),
     ]
     listed = "".join(f"<dt>{label}</dt><dd>{text}</dd>\n" for label, text in rows if text)
     return f"""<details class="claim" id="claim-{item.id}" data-verdict="{_kind(item)}" \
@@ -98,7 +103,7 @@ def _rule(item: Verdict) -> str:
     if claim.untestable:
         return ""
     decisions = "".join(f"<li>{_mark_up(describe_decision(one))}</li>" for one in claim.decisions)
-    return f"{escape(claim.why)}<ol>{decisions}</ol>"
+    return f"{_mark_up(claim.why)}<ol>{decisions}</ol>"
 
 
 def _mark_up(text: str) -> str:

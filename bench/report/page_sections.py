@@ -10,6 +10,7 @@ from html import escape
 from typing import Final
 
 from bench.report.abstract import PAPER, write_abstract
+from bench.report.chart_captions import CAPTIONS
 from bench.report.chart_parts import Frames, Spec
 from bench.report.charts import CHARTS
 from bench.report.errata import HEADINGS, INTRODUCTION, list_errata
@@ -146,10 +147,14 @@ def _figure(drawn: DrawnFigure, frames: Frames) -> str:
     width = round(drawn.width_in * _PIXELS_PER_INCH)
     size = "wide" if drawn.width_in > 5 else "narrow"
     spec = CHARTS[drawn.figure.name](frames) if drawn.figure.name in CHARTS else None
-    chart, mark = (f"\n{embed(_fold(spec), 'spec')}", " data-chart") if spec else ("", "")
+    chart, mark, shown = "", "", caption
+    if spec:
+        chart, mark = f"\n{embed(_fold(spec), 'spec')}", " data-chart"
+        live = escape(CAPTIONS[drawn.figure.name])
+        shown = f'<span class="of-print">{caption}</span><span class="of-chart">{live}</span>'
     return f"""<figure class="drawing" id="figure-{name}"{mark}>
 <div class="card" tabindex="0"><img class="{size}" width="{width}" alt="{caption}" src="{source}"></div>
-<figcaption><b>Figure {drawn.number}.</b> {caption}</figcaption>{chart}
+<figcaption><b>Figure {drawn.number}.</b> {shown}</figcaption>{chart}
 </figure>"""
 
 

@@ -1,5 +1,6 @@
 """The claims of the paper and their rules as the page `paper/claims.md`: what is tested, by what, and why so."""
 
+import re
 from collections.abc import Iterator
 
 from bench.analysis.claims import Claim, Decision, Rules, RuleTest
@@ -7,10 +8,10 @@ from bench.report.tables import escape_markdown
 
 HEAD = """# Claims of the paper, and the rules that judge them
 
-In our words, with the place. Each rule was fixed before the runs that it judges: `ehrbench claims RUN` applies it to
-the tables of a run, and no verdict is typed. Decisions are tried in order; if none applies, the claim is *not
-supported* by the run; where a table, a row or a value is missing, there is no verdict. A test with an interval holds,
-or fails, with all of it, and is open in between.
+In our words, with the place. `ehrbench claims RUN` applies the rules to the tables of a run, and no verdict is typed. A
+run records a digest of each rule when it begins; its report names those that have changed since. Decisions are tried in
+order; if none applies, the claim is *not supported* by the run; where a table, a row or a value is missing, there is no
+verdict. A test with an interval holds, or fails, with all of it, and is open in between.
 
 This page is written from [`claims.toml`](claims.toml) by `ehrbench claims --rules`."""
 
@@ -29,10 +30,16 @@ def _blocks(rules: Rules) -> Iterator[str]:
     yield "\n".join(rows)
     for claim_id, claim in rules.claims.items():
         yield f"## {claim_id}: {escape_markdown(claim.says)}"
-        yield escape_markdown(claim.why or f"Not testable here: {claim.untestable}.")
+        yield _escape_prose(claim.why or f"Not testable here: {claim.untestable}.")
         if claim.tests:
             yield "\n".join(f"- `{name}`: {_describe_test(test)}" for name, test in claim.tests.items())
             yield "\n".join(f"{number}. {describe_decision(item)}" for number, item in enumerate(claim.decisions, 1))
+
+
+def _escape_prose(text: str) -> str:
+    """As `escape_markdown`, with code between backticks left as it is."""
+    code = re.compile(r"\\`(.+?)\\`")
+    return code.sub(lambda found: "`" + found[1].replace("\\", "") + "`", escape_markdown(text))
 
 
 def _name_experiments(claim: Claim) -> str:

@@ -12,6 +12,7 @@ from bench.analysis.claims import UNTESTED
 from bench.analysis.paired import HOLDS, UNRESOLVED, VIOLATED
 from bench.errata.table import ERRATA
 from bench.report.abstract import describe_machine
+from bench.report.claims import describe_rules
 from bench.report.controls import MOST_DRIFT, find_noise
 from bench.report.method import Part, uses_network
 from bench.report.model import BuiltTable, Report
@@ -154,9 +155,11 @@ def _construct(report: Report) -> Iterator[str]:
         "is tested as corrected, which may be more than its authors had."
     )
     yield (
-        "Claims are in our words and rules are ours. They were fixed before the run and not blindly: what the paper "
-        "prints was known, and so were earlier runs; the paper's authors had no say in them."
+        "Claims are in our words and rules are ours. They were not made blindly: what the paper prints was known, and "
+        "so were earlier runs; the paper's authors had no say in them."
     )
+    if report.verdicts:
+        yield describe_rules(report)
     kinds = _count_energy(report.frames.values())
     if kinds:
         listed = ", ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
@@ -199,8 +202,8 @@ def _statistical(report: Report) -> Iterator[str]:
         bounded = sum(item.low is not None and item.high is not None for item in tested)
         yield (
             f"Verdicts rest on {len(tested)} tests, {bounded} of them with an interval; they are not corrected for "
-            "their number over all claims, nor those of slopes within one, so a few at the edge of their limits may be "
-            "chance."
+            "their number over all claims, and within one only where its rule says so: a few at the edge of their "
+            "limits may be chance."
         )
         still = sum(item.outcome == "open" for item in tested)
         yield f"{still} of these tests are open: their interval has the limit in it, or too little was tried."

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from bench import experiments
 from bench.analysis.claims import UNTESTED, VERDICTS, read_rules, validate_places
-from bench.analysis.verdicts import Verdict
 from bench.errors import BenchError
 from bench.report.build import read_report
 from bench.report.claims import (
     FILE,
     cite,
     count_verdicts,
+    describe_rules,
     judge_report,
     list_untested,
     markdown_blocks,
@@ -28,6 +28,8 @@ from bench.report.terminal import new_grid, printable, write_plain, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from bench.report.model import Report
 
 _COLORS: Final = dict(zip(VERDICTS, ("green", "yellow", "magenta", "red", "dim", "dim"), strict=True))
 
@@ -48,11 +50,11 @@ def print_verdicts(folder: Path, only: Sequence[str], form: str, *, is_whole: bo
     if form == "json":
         write_plain(write_json(report, report.verdicts, rules))
     elif form == "markdown":
-        write_plain("\n\n".join(markdown_blocks(report.verdicts)) + "\n")
+        write_plain("\n\n".join(markdown_blocks(report)) + "\n")
     else:
         if banner := banner_of(report.manifest):
             write_plain(f"! {banner}\n")
-        write_text(lambda console: _fill(console, report.verdicts, is_whole=is_whole))
+        write_text(lambda console: _fill(console, report, is_whole=is_whole))
     if are_kept(folder, write_json(report, every, rules)):
         return True
     sys.stderr.write(
@@ -72,9 +74,11 @@ def are_kept(folder: Path, text: str) -> bool:
     return not (folder / FILE).exists() or read_bytes(folder / FILE) == text.encode()
 
 
-def _fill(console: "Console", verdicts: Sequence[Verdict], *, is_whole: bool) -> None:
+def _fill(console: "Console", report: "Report", *, is_whole: bool) -> None:
     """The verdicts; with all of the evidence and the rules if ``is_whole``."""
     from rich.text import Text
+
+    verdicts = report.verdicts
 
     grid = new_grid()
     grid.add_column("")
@@ -84,7 +88,7 @@ def _fill(console: "Console", verdicts: Sequence[Verdict], *, is_whole: bool) ->
         found = Text.assemble((item.verdict, _COLORS[item.verdict]), f": {printable(item.says)}")
         if is_whole:
             lines = [*map(cite, item.evidence), f"rule: {item.claim.why}" if item.claim.why else "",
-                     f"$ {item.claim.command}" if item.claim.command else ""]  # fmt: skip
+                     f"$ {item.command}" if item.command else ""]  # fmt: skip
             found.append("".join(f"\n- {printable(line)}" for line in lines if line), style="dim")
         grid.add_row(item.id, Text(f"{item.claim.says} ({item.claim.place})"), found)
     if grid.row_count:
@@ -94,3 +98,5 @@ def _fill(console: "Console", verdicts: Sequence[Verdict], *, is_whole: bool) ->
             console.print(Text(printable(f"{item.id} has no verdict: {item.says}")))
     for line in filter(None, [list_untested(verdicts), f"{len(verdicts)} claims: {count_verdicts(verdicts)}."]):
         console.print(Text(line), style="bold")
+    if verdicts:
+        console.print(Text(describe_rules(report)))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.claims import read_rules
 from bench.errors import BenchError
 from bench.experiments.base import Case, Column, Comparison, Experiment, Figure, Table
 from bench.files import write_atomic
@@ -125,7 +126,6 @@ def fake_run(tmp_path, monkeypatch):
 
 def write_tables(folder):
     """What a report writes of a run, but for its figures and pages, which take a second."""
-    from bench.analysis.claims import read_rules
     from bench.report.claims import judge_report, write_json
     from bench.report.schema import FILE, write_package
     from bench.report.tables import write_table
@@ -202,8 +202,9 @@ def table1_run(tmp_path_factory):
     """The folder of a complete run of table1 alone, from the rows of the reference run, with its report."""
     known = read_content(REFERENCE)
     content = {key: known[key] for key in ("scenario", "seed", "workload", "machine", "versions", "git", "sittings")}
+    content["rules"] = {name: claim.digest for name, claim in read_rules().claims.items()}
     content["experiments"] = {"table1": {"status": "complete", "cases": 1}}
-    made = RunDirectory.create(tmp_path_factory.mktemp("results"), "demo", content)
+    made = RunDirectory.create(tmp_path_factory.mktemp("results"), "paper", content)
     rows = read_rows(REFERENCE / "raw" / "table1.jsonl", may_be_cut=False).rows
     for case, group in groupby(rows, key=lambda row: row["case"]):
         made.append("table1", case, [{k: v for k, v in row.items() if k not in {"part", "parts"}} for row in group])

@@ -197,7 +197,7 @@ def test_a_value_may_be_divided_by_another_column_or_row() -> None:
 
 def test_figures_that_the_paper_prints_need_no_run() -> None:
     verdicts = {name: judge_claim(name, RULES.claims[name], finder()) for name in ("C28", "C29")}
-    assert {item.verdict for item in verdicts.values()} == {CONDITIONAL}
+    assert [item.verdict for item in verdicts.values()] == [CONTRADICTED, CONDITIONAL]
     assert "sum to 14" in verdicts["C28"].says
 
 
@@ -293,6 +293,54 @@ def test_the_first_decision_that_applies_is_the_verdict() -> None:
 
 def test_numbers_are_shown_with_three_digits() -> None:
     values = [None, "a", 0.0, 3.0, 1234.5, 5640192.0, 0.012345, float("inf"), -2.5]
-    shown = ["none", "a", "0", "3", "1,234", "5,640,192", "0.0123", "∞", "-2.5"]
+    shown = ["none", "a", "0", "3", "1,234", "5,640,192", "0.0123", "more than was tried", "-2.5"]
     assert [show(value) for value in values] == shown
     assert all(a != b for a, b in pairwise(shown))
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "told"),
+    [
+        (1.0003, 1.0001, 1.0005, "1.0003 (95 %: 1.0001 to 1.0005); holds: > 1"),
+        (1.00030001, 1.0003, 1.00030002, "1.0003 (95 %: 1.0003 to 1.0003); holds: > 1"),
+        (12.54, 12.1, 12.9, "12.5 (95 %: 12.1 to 12.9); holds: > 1"),
+        (1234.56, 1234.5, 1234.6, "1,234.56 (95 %: 1,234.50 to 1,234.60); holds: > 1"),
+        (3, "-inf", 4, "3 (95 %: less than was tried to 4); open: > 1"),
+        (0.9997, 0.9995, 0.9999, "0.9997 (95 %: 0.9995 to 0.9999); fails: > 1"),
+    ],
+)
+def test_ends_and_limits_that_differ_are_told_apart(value: float, low: Any, high: float, told: str) -> None:
+    found = run(cells({"x": value, "low": low, "high": high}), holds="> 1", low="low", high="high")
+    assert describe(found) == told
+
+
+def test_the_digest_of_a_rule_is_of_what_decides_and_not_of_words() -> None:
+    claim = RULES.claims["C35"]
+    change = msgspec.structs.replace
+    for same in (
+        change(claim, why="other words"),
+        change(claim, tests={"most": change(claim.tests["most"], what="other words")}),
+        change(claim, decisions=[change(item, says="other words") for item in claim.decisions]),
+    ):
+        assert same.digest == claim.digest
+    for other in (
+        change(claim, tests={"most": change(claim.tests["most"], holds="== 16")}),
+        change(claim, tests={"most": change(claim.tests["most"], effect=0.1)}),
+        change(claim, decisions=claim.decisions[::-1]),
+        change(claim, decisions=[change(claim.decisions[0], verdict="not supported"), claim.decisions[1]]),
+        change(claim, says="another claim"),
+    ):
+        assert other.digest != claim.digest
+    assert len({item.digest for item in RULES.claims.values()}) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("experiments", "options", "command"),
+    [
+        (["load", "storage"], " --profile paper", "ehrbench run load storage --profile paper"),
+        ([], " --profile paper", "ehrbench claims"),
+    ],
+)
+def test_the_command_is_the_run_s_own(experiments: list[str], options: str, command: str) -> None:
+    assert Claim(says="it", place="§1", experiments=experiments).show_command(options) == command
+    assert Claim(says="it", place="§1", untestable="it is not said").show_command(options) == ""

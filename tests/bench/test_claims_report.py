@@ -7,14 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from bench.__main__ import main
+from bench.analysis.claims import read_rules
 from bench.errata.table import ERRATA
 from bench.report import read_report
 from bench.report.abstract import write_abstract
+from bench.report.article import describe_article
 from bench.report.certainty import describe_certainty
-from bench.report.claims import judge_report
+from bench.report.claims import describe_rules, judge_report, markdown_blocks, write_json
+from bench.report.facts import gather_facts
 from bench.report.load import read_content
+from bench.report.model import Report
+from bench.report.page_claims import render_claims
 from bench.report.summary import format_bytes, format_duration
 from bench.report.threats import list_threats
 
@@ -36,7 +42,7 @@ def test_the_run_keeps_its_verdicts_with_numbers_and_intervals(folder: Path) -> 
     # As `statsmodels` and the analysis of the printed table have it: -1.561, standard error .112.
     assert (slope["low"], slope["value"], slope["high"]) == pytest.approx((-1.805, -1.561, -1.317), abs=0.001)
     assert claims["C01"]["verdict"] == "not tested in this run"
-    assert claims["C33"]["command"] == "ehrbench run table1"
+    assert claims["C33"]["command"] == "ehrbench run table1 --profile paper"
     assert "claims.json" in read_content(folder)["files"]
 
 
@@ -74,9 +80,9 @@ def test_a_claim_opens_to_all_that_a_reviewer_asks(folder: Path) -> None:
     opened = page[page.index('id="claim-C33"') : page.index('id="claim-C34"')]
     for part in (
         "The paper says", "§4.1", "Found", "if row 1 is left out", "How sure", "by a 95 % interval",
-        "Rule, fixed before",
+        "Rule, fixed when the run began",
         "<b>supported under a condition</b> if <code>slope</code>", 'href="#table-table1_regression"',
-        "<code>ehrbench run table1",
+        "<code>ehrbench run table1 --profile paper<",
     ):  # fmt: skip
         assert part in opened
     assert page.count('class="claim"') == 46
@@ -101,7 +107,7 @@ def test_the_command_prints_every_form(folder: Path, capsys: pytest.CaptureFixtu
     main(["claims", str(folder), "--only", "C35", "--verbose"])
     told = " ".join(capsys.readouterr().out.split())
     assert "contradicted: the greatest" in told
-    assert "$ ehrbench run table1" in told
+    assert "$ ehrbench run table1 --profile paper" in told
     main(["claims", str(folder), "--json"])
     assert capsys.readouterr().out == (folder / "claims.json").read_text(encoding="utf-8")
     main(["claims", str(folder), "--markdown", "--only", "C35"])
@@ -138,3 +144,44 @@ def test_bad_input_is_told_in_one_line(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def _begun_with(folder: Path, rules: dict[str, str]) -> Report:
+    report = read_report(folder)
+    return replace(report, manifest=replace_struct(report.manifest, rules=rules), verdicts=judge_report(report))
+
+
+def test_a_run_records_its_rules_when_it_begins(folder: Path) -> None:
+    recorded = read_content(folder)["rules"]
+    assert recorded == {name: claim.digest for name, claim in read_rules().claims.items()}
+    assert json.loads((folder / "claims.json").read_text(encoding="utf-8"))["rules_changed"] == []
+    report = _begun_with(folder, recorded)
+    assert describe_rules(report).startswith("The rules are those that were fixed when the run began")
+    assert describe_rules(report) in dict(list_threats(report))["Construct validity"]
+    assert "by a rule, fixed when the run began, from tables" in write_abstract(report)[0]
+
+
+def test_rules_that_changed_since_are_named_in_every_form(folder: Path) -> None:
+    """A planted change: the rules that the run had recorded for two claims are others."""
+    report = _begun_with(folder, {**read_content(folder)["rules"], "C25": "0" * 64, "C34": "0" * 64})
+    said = describe_rules(report)
+    assert said.startswith("Rules that changed after the run had begun: C25, C34 (")
+    page, text, paper = (
+        render_claims(report),
+        "\n".join(markdown_blocks(report)),
+        describe_article(report, gather_facts(report)),
+    )
+    assert said in page
+    assert said in text
+    assert said in paper["claims_said"][0]
+    assert page.count("Rule, changed since the run began") == 2
+    assert said in dict(list_threats(report))["Construct validity"]
+    assert "by a rule (2 of them changed after the run had begun) from tables" in write_abstract(report)[0]
+    assert json.loads(write_json(report, report.verdicts, read_rules()))["rules_changed"] == ["C25", "C34"]
+
+
+def test_a_run_without_a_record_of_its_rules_does_not_say_that_they_were_fixed(folder: Path) -> None:
+    report = _begun_with(folder, {})
+    assert describe_rules(report) == "The run has no record of the rules as they were when it began."
+    assert "fixed" not in "".join(markdown_blocks(report)).split("| Claim")[0]
+    assert json.loads(write_json(report, report.verdicts, read_rules()))["rules_changed"] is None

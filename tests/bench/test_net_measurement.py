@@ -231,6 +231,13 @@ def test_all_rungs_of_a_round_are_played_before_the_next_in_an_order_that_change
     assert len({step.seed for step in network.steps[1:]}) == 18, "each rung has arrivals of its own"
 
 
+def test_the_lowest_rung_alone_lasts_for_as_many_transactions_as_decide_it(ladder: Any) -> None:
+    network = FakeNetwork(400)
+    rows = [row for row in ladder(network, first_tx=500) if row["kind"] == "rung"]
+    lasted = {row["share"]: step.seconds for row, step in zip(rows, network.steps[1:], strict=True)}
+    assert lasted == {0.5: pytest.approx(500 / 200, rel=0.02), 0.9: 1.0, 1.2: 1.0}
+
+
 def test_a_rung_whose_generator_lagged_is_void_and_is_counted(ladder: Any) -> None:
     rows = ladder(FakeNetwork(400, late_ms=20.0, took_ms=80.0))
     rungs = [row for row in rows if row["kind"] == "rung"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from bench.analysis.paper_table import OUTLIER_ROW, REPEATED_ROW, read_paper_table
 from bench.analysis.regression import (
@@ -181,6 +182,15 @@ def test_a_contrast_is_the_difference_of_two_slopes_with_the_error_of_both():
     places = [TERMS.index("agents"), TERMS.index("administrators")]
     weights = np.array([1, -0.5])
     assert half.error**2 == pytest.approx(float(weights @ fit.cov_params()[np.ix_(places, places)] @ weights))
+
+
+def test_intervals_of_a_family_hold_together():
+    """Bonferroni: the half width of each grows by the ratio of the quantiles of t."""
+    fit = fit_counts(*choose(OUTLIER_ROW))
+    alone, together = (estimate(fit, weigh(agents=1.0, administrators=-0.5), family) for family in (1, 9))
+    assert (together.value, together.error, together.p) == (alone.value, alone.error, alone.p)
+    wider = stats.t.ppf(1 - 0.05 / 9 / 2, fit.df_resid) / stats.t.ppf(0.975, fit.df_resid)
+    assert together.high - together.value == pytest.approx(wider * (alone.high - alone.value))
 
 
 def test_a_row_without_which_a_slope_has_nothing_to_go_by_cannot_be_left_out():

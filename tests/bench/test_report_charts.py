@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bench import experiments
 from bench.report import page
+from bench.report.chart_captions import CAPTIONS
 from bench.report.charts import CHARTS
 from bench.report.engines import COLUMNS, ENGINES, PAIRS, column_engines, row_engines
 from bench.report.model import BuiltTable
@@ -46,6 +47,11 @@ def test_what_is_folded_comes_back(columns):
     folded = json.loads(json.dumps(fold(columns)))
     assert _unfold(folded) == list(zip(*columns, strict=True))
     assert isinstance(fold([["a"] * 8])[0], dict), "few values are named once"
+
+
+def test_every_chart_has_a_caption_of_its_own_that_names_no_panel_of_the_printed_figure():
+    assert {*CAPTIONS} == {*CHARTS}
+    assert not any(word in text for text in CAPTIONS.values() for word in ("Left", "Right", "Above", "Below"))
 
 
 @pytest.mark.parametrize("name", CHARTS)

@@ -62,9 +62,10 @@ def test_a_fragment_is_a_booktabs_table():
         "% From demo.csv; all.tex has the packages that it needs.",
         r"\begin{table}",
         r"\centering",
-        r"\small\setlength{\tabcolsep}{4pt}",
+        r"\small\setlength{\tabcolsep}{3pt}",
         r"\caption[{Speed \& size.}]{Speed \& size. More of it.}",
         r"\label{tab:demo}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         r"\begin{tabular}{@{}lrl@{}}",
         r"\toprule",
         r" & Size &  \\",
@@ -74,7 +75,7 @@ def test_a_fragment_is_a_booktabs_table():
         r"x\_y & 0.333 & yes \\",
         r"a\textbar{}b & -- & no \\",
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         r"\end{table}",
     ]
     check_structure(_write(_table(), FRAME))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis.claims import read_rules
 from bench.engines.base import Context
 from bench.errors import BenchError
 from bench.experiments.base import Case, Experiment, Row
@@ -60,6 +61,7 @@ def test_every_row_carries_its_case_and_status(lab: Any) -> None:
     assert lab.manifest["status"] == "complete"
     summary = lab.manifest["experiments"]["a"]
     assert (summary["status"], summary["cases"], summary["failed"]) == ("complete", 2, 0)
+    assert lab.manifest["rules"] == {name: claim.digest for name, claim in read_rules().claims.items()}
 
 
 def test_experiments_run_in_the_order_given_and_each_once(lab: Any) -> None:
@@ -342,6 +344,7 @@ def test_the_manifest_names_everything_that_went_in(lab: Any) -> None:
 DOCUMENTED = (Path(__file__).parents[2] / "results" / "README.md").read_text(encoding="utf-8")
 #: Objects whose keys are names (of packages, files, cases, ...), and those that are documented elsewhere.
 OF_NAMES = {
+    "rules",
     "experiments",
     "artefacts",
     "files",

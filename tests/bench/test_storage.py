@@ -200,6 +200,7 @@ def test_tables_figures_and_answer_come_from_raw_rows(tmp_path, monkeypatch: pyt
             assert not tables[table.name].duplicated(list(table.keys)).any(), table.name
     pruned = tables["storage_pruned"].iloc[-1]
     assert pruned["pruned_bytes"] < pruned["whole_bytes"]
+    assert tables["storage_pruned"]["peak_mb"].gt(0).all(), "a length without it would leave C44 without a verdict"
     assert (tables["storage_proofs"]["path_digests"] == [0, 3]).all()
     assert (tables["storage_administrators"]["tip_bytes"] == 32).all()
     for figure in experiment.figures:

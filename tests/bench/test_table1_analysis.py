@@ -97,7 +97,7 @@ def test_what_a_node_costs_beside_an_ordering_node_is_read_from_the_intervals(ke
             for term in FACTORS if term != "administrators"}  # fmt: skip
     assert read == {
         "agents": ("undecided", "less than one"),
-        "coordinators": ("undecided", "at least half of one"),
+        "coordinators": ("undecided", "undecided"),
         "contributors": ("more than an ordering node", "undecided"),
     }
     assert ((frame["less_one_low"] < frame["less_one"]) & (frame["less_one"] < frame["less_one_high"])).all()
