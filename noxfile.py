@@ -15,6 +15,7 @@ name: hashes are required, nothing is resolved, and nothing is built in isolatio
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -35,9 +36,10 @@ nox.options.sessions = ["lint", "types", "tests"]
 ROOT = Path(__file__).parent
 #: Runs below `results/` that are part of the project.
 KEPT = ("reference",)
-#: Two processes, each of which keeps to its half, and so to what modules share, until it is done.  pytest-benchmark
-#: warns that it cannot measure beside xdist, and a warning is an error here.
-IN_TWO = ("-n", "2", "--dist", "worksteal", "--benchmark-disable")
+#: One process more than there are cores, for many tests wait for real nodes; each keeps to its share of the tests, and
+#: so to what modules share, until it is done.  pytest-benchmark warns that it cannot measure beside xdist, and a warning
+#: is an error here.
+SPREAD = ("-n", str(min((os.cpu_count() or 1) + 1, 6)), "--dist", "worksteal", "--benchmark-disable")
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -80,16 +82,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests that take a moment each, in two processes."""
+    """Run the tests that take a moment each, spread over processes."""
     install_with_project(session, "tests")
-    session.run("pytest", *IN_TWO, *session.posargs)
+    session.run("pytest", *SPREAD, *session.posargs)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the slow tests, in two processes; none of them depends on how long it takes."""
+    """Run the slow tests, spread over processes; none of them depends on how long it takes."""
     install_with_project(session, "tests")
-    session.run("pytest", *IN_TWO, "-m", "slow", *session.posargs)
+    session.run("pytest", *SPREAD, "-m", "slow", *session.posargs)
 
 
 @nox.session
@@ -98,7 +100,7 @@ def long(session: nox.Session) -> None:
     install_with_project(session, "tests")
     # What only the speed limits need is tested here too: numba.
     install(session, "speed")
-    session.run("pytest", *IN_TWO, "-m", "long", *session.posargs)
+    session.run("pytest", *SPREAD, "-m", "long", *session.posargs)
 
 
 @nox.session
