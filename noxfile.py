@@ -37,8 +37,8 @@ ROOT = Path(__file__).parent
 #: Runs below `results/` that are part of the project.
 KEPT = ("reference",)
 #: One process more than there are cores, for many tests wait for real nodes; each keeps to its share of the tests, and
-#: so to what modules share, until it is done.  pytest-benchmark warns that it cannot measure beside xdist, and a warning
-#: is an error here.
+#: so to what modules share, until it is done.  pytest-benchmark warns that it cannot measure beside xdist, and here a
+#: warning is an error.
 SPREAD = ("-n", str(min((os.cpu_count() or 1) + 1, 6)), "--dist", "worksteal", "--benchmark-disable")
 
 
