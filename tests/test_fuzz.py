@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.experiments import find_experiment
+from bench.report.controls import find_noise
 from bench.report.load import parse_cases, read_manifest
 from bench.report.schema import Package, describe_table, read_package
 from bench.scenario import load_scenario
@@ -485,11 +486,13 @@ def _(data: bytes) -> object:
 
 
 @parser("manifest", lambda: [(ROOT / "results/reference/manifest.json").read_bytes()], "bench.report.load._parse",
-        "bench.report.load.read_manifest", share=0.1)  # fmt: skip
+        "bench.report.load.read_manifest", "bench.report.controls.find_noise", share=0.1)  # fmt: skip
 def _(data: bytes) -> object:
     (Home.path / "run").mkdir(exist_ok=True)
     with Home.file("run/manifest.json", data):
-        return read_manifest(Home.path / "run")
+        manifest = read_manifest(Home.path / "run")
+        find_noise(manifest)
+        return manifest
 
 
 @parser("data package", lambda: [msgspec.json.encode(Package(resources=[

@@ -17,8 +17,9 @@ from bench.experiments.base import Case, Row
 from bench.experiments.policy import declare_cases
 from bench.experiments.policy_plan import DEFENCES, Policy
 from bench.measure.calibrate import Calibration
+from bench.measure.noise import NoiseLimits
 from bench.net.sections import Net
-from bench.scenario import Noise, load_scenario
+from bench.scenario import load_scenario
 from bench.workload import build_workload, vital_signs
 from ehrcore.drive.cost import EXAMPLE
 
@@ -182,7 +183,7 @@ def test_the_rule_asks_both_kinds_for_more_than_two_per_cent(
 
 @pytest.mark.long
 def test_a_real_network_asks_as_many_as_it_is_told(tmp_path: Path) -> None:
-    noise = Noise(steal_share=1.0, foreign_cpu_share=1.0)
+    noise = NoiseLimits(steal_share=1.0, foreign_cpu_share=1.0)
     net = Net(outstanding=30, warm_s=0.3, seconds=1.0, records=3)
     scenario = msgspec.structs.replace(plan(agents=[2, 1, 1, 1], asked=[1]), net=net, noise=noise)
     context = Context(scenario, build_workload(vital_signs(1, 3, 1).records, "test"), tmp_path)
