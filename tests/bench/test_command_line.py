@@ -520,7 +520,8 @@ def test_a_run_goes_on_after_a_signal(tmp_path: Path, number: signal.Signals) ->
     assert "found a complete one" in err
 
 
-@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_run_killed_at_random_moments_again_and_again_ends_whole(tmp_path: Path, seed: int) -> None:
     """How far each go comes is chance; what must hold holds for any of them."""
     chance, place = random.Random(seed), furnish(tmp_path)

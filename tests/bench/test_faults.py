@@ -375,7 +375,7 @@ def test_what_is_promised_and_not_held_is_a_check_that_fails(cell: str, verdicts
     assert [row["holds"] for row in rows if row["kind"] == "check"] == [holds]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_crash_of_one_of_four_real_administrators_loses_nothing(tmp_path: Path) -> None:
     scenario = small()
     case = Case("net-crash-1-of-4-mid-0", "faults-net",

@@ -386,7 +386,7 @@ def test_a_put_that_fails_is_an_error(tmp_path, monkeypatch):
         assert cluster.acknowledged == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
 def test_a_real_cluster_keeps_what_it_acknowledges_and_is_gone_afterwards(tmp_path, monkeypatch):
     monkeypatch.setenv("ETCD_NAME", "another")  # settings of the user's own are not meant for it
@@ -403,7 +403,7 @@ def test_a_real_cluster_keeps_what_it_acknowledges_and_is_gone_afterwards(tmp_pa
 # -- whole parts, with the smallest counts ---------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_etcd_the_network_is_measured_all_the_same(tmp_path, short_turns, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     alone, beside = throughput.PART.measure(tmp_path)
@@ -412,7 +412,7 @@ def test_without_etcd_the_network_is_measured_all_the_same(tmp_path, short_turns
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_share_is_of_what_was_counted(tmp_path, short_turns):
     share, memory, start = nodes.PART.measure(tmp_path)
     # One signature of the author is verified by each of the four nodes at the very least.

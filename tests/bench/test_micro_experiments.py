@@ -305,8 +305,9 @@ def test_sizes_are_named_as_a_tick_says_them(size, name):
 # -- whole processes -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=getattr(pytest.mark, "slow" if name == "hashes" else "long")) for name in NAMES]
+)
 def test_an_experiment_runs_in_real_processes_and_its_tables_and_figures_can_be_made(tmp_path, name):
     scenario = replace(
         load_scenario("smoke"),

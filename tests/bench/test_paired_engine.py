@@ -352,7 +352,7 @@ def play_with_step(variants: int, step: int) -> list[Block]:
     return [block for blocks in measurement.rounds() for block in blocks]
 
 
-@pytest.mark.parametrize("variants", [2, 3, 5])
+@pytest.mark.parametrize("variants", [2, 3, pytest.param(5, marks=pytest.mark.long)])
 def test_a_step_at_any_place_of_a_block_hits_all_variants_alike(variants: int) -> None:
     for step in range(2 * variants + 3):
         logs: dict[str, float] = {}

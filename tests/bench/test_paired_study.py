@@ -172,7 +172,7 @@ def test_the_clusters_are_those_of_the_real_tables() -> None:
         process = VirtualProcess(machine, f"x|machine {number}")
         costs = {BASE: 1.0, **TRUTHS}
         variants = {name: partial(process.build, study._CALL_NS * cost) for name, cost in costs.items()}
-        measurement = PairedMeasurement([Group("study", variants)], Plan(3, seed=f"x|process {number}"), process.clock)
+        measurement = PairedMeasurement([Group("study", variants)], Plan(2, seed=f"x|process {number}"), process.clock)
         measurement.calibrate()
         shared = {"instructions": "all", "process": number}
         group = {"base": BASE, "variants": [*variants], "labels": {}, "details": {}}
@@ -182,7 +182,7 @@ def test_the_clusters_are_those_of_the_real_tables() -> None:
             for (block,) in measurement.rounds()
         ]
     expected = compare_blocks(pd.DataFrame(rows)).set_index("variant")
-    found = compare_all(measure_in_blocks(machine, "x", 9, 3)).together
+    found = compare_all(measure_in_blocks(machine, "x", 9, 2)).together
     assert {*found} == {*expected.index} - {BASE}
     for name, estimate in found.items():
         row = expected.loc[name]
@@ -226,7 +226,7 @@ def test_on_a_silent_machine_half_a_percent_is_certain_and_still_no_difference(m
     assert found[SMALL].verdict == UNRESOLVED
     assert found[LARGE].verdict == "slower"
     monkeypatch.setattr(paired, "MIN_EFFECT", 0.0)
-    mutant = of(study_machine(silent, 20, "seed"), ENGINE)
+    mutant = of(study_machine(silent, 8, "seed"), ENGINE)
     assert "silent: 0.5 % is called a difference" in find_faults(mutant)
 
 

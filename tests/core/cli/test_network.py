@@ -63,7 +63,9 @@ def heights(process, folder: Path) -> dict[str, int | None]:
     return {name: node and node["height"] for name, node in told.items()}
 
 
-@pytest.fixture(params=[(), TOPOLOGY], ids=["one-of-each", "3-3-4-2"])
+@pytest.fixture(
+    params=[pytest.param((), id="one-of-each"), pytest.param(TOPOLOGY, id="3-3-4-2", marks=pytest.mark.long)]
+)
 def network(request, started) -> Path:
     return started(*request.param)
 

@@ -176,7 +176,7 @@ def test_whatever_happens_in_whatever_order_all_invariants_hold() -> None:
     run_state_machine_as_test(Council, settings=settings(max_examples=40, stateful_step_count=60))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_at_length() -> None:
     run_state_machine_as_test(Council, settings=settings(max_examples=120, stateful_step_count=150))
 

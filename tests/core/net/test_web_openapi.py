@@ -136,7 +136,7 @@ def map_path_parameters(context, parameters):
 async def fuzz(net: Local, written: Written, folder: Path, node: str, *more: str) -> tuple[int | None, str]:
     """Exit code and words of the fuzzer, which asks the node from outside."""
     (folder / "hooks.py").write_text(HOOKS.format(tx_ids=written.tx_ids))
-    words = ["run", f"{net.plan.url(node)}/openapi.json", "--checks", ",".join(CHECKS), "--max-examples", "30"]
+    words = ["run", f"{net.plan.url(node)}/openapi.json", "--checks", ",".join(CHECKS), "--max-examples", "15"]
     words += ["--phases", "examples,coverage,fuzzing", "--generation-deterministic", "--no-color", *more]
     places = os.pathsep.join([str(folder), str(Path(__file__).parents[3])])
     process = await asyncio.create_subprocess_exec(
