@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,8 +202,8 @@ def test_many_random_schedules_with_crashes_break_nothing(size: int) -> None:
 class NoComparison(ElectedLeader):
     """Planted bug: votes for whoever asks first, whatever its log lacks."""
 
-    def _is_current(self, message: Canvass) -> bool:
-        return True
+    def _answer(self, sender: str, message: Canvass, now: int, steps: list[Step]) -> None:
+        super()._answer(sender, msgspec.structs.replace(message, stored=self._stored_term), now, steps)
 
 
 class NoVote(ElectedLeader):
