@@ -189,6 +189,8 @@ for struct in (*STRUCTS, *CUSTODY):
         lambda kind=struct: [encode(example_of(kind))],  # type: ignore[misc]
         "ehrcore.codec.decode",
         f"{WEB}.exchange.read_struct",
+        f"{WEB}.chain.post_final",
+        *(f"{WEB}.custody.post_{what}" for what in ("deposit", "release", "search", "object")),
         f"{NET}.custodians._open_page",
         write=encode,
         share=0.3,
@@ -633,7 +635,7 @@ EXEMPT = {
     "bench.run.": "after `read_manifest`",
     "bench.record.": "after `read_manifest`",
 }
-LOADERS = {"loads", "convert", "read_json", "b64decode", "load_pem_private_key", "load_der_x509_certificate",
+LOADERS = {"loads", "convert", "read_json", "read_struct", "b64decode", "load_pem_private_key", "load_der_x509_certificate",
            "load_der_x509_csr", "load_der_x509_crl", "Decoder"}  # fmt: skip
 
 
