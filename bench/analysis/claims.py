@@ -1,8 +1,8 @@
 """The claims of the paper and the rules that judge them: `paper/claims.toml`, typed and strict.
 
-A claim has *tests*, each a comparison of one number (or word) of a run's table with a limit that was fixed beforehand,
-and *decisions*, an ordered list: the first whose tests came out as it asks is the verdict.  A claim without a decision
-that applies is 'not supported'; one that nothing here can test says why.  `bench.analysis.verdicts` applies them.
+A claim has *tests*, each a comparison of one number (or word) of a run's table with a limit, and
+*decisions*, an ordered list: the first whose tests came out as it asks is the verdict.  A claim without a decision that
+applies is 'not supported'; one that nothing here can test says why.  `bench.analysis.verdicts` applies them.
 """
 
 import hashlib

@@ -27,10 +27,10 @@ def claims(
     verbose: bool,
     results: Path,
 ) -> None:
-    """Say what a run (the newest if none is named) says of the paper's claims, by rules that were fixed before.
+    """Say what a run (the newest if none is named) says of the paper's claims, by the rules of paper/claims.toml.
 
-    Verdicts are computed from the run's rows.  The exit code is 0 whatever they are; 1 if the run keeps others, which
-    were edited or made by other rules; 2 for bad input.
+    Verdicts are computed from the run's rows, and rules that have changed since it began are named.  The exit code is 0
+    whatever they are; 1 if the run keeps other verdicts, which were edited or made by other rules; 2 for bad input.
     """
     from bench.record import newest_run
     from bench.report.verdicts import print_rules, print_verdicts

@@ -22,7 +22,7 @@ from bench.errors import BenchError
 @click.option(
     "--engine",
     type=click.Choice(["sim", "net"]),
-    help="Measure table1, variants and policy over real networks, too (net), or not at all so (sim).  "
+    help="Measure table1, variants, policy and faults over real networks, too (net), or not at all so (sim).  "
     "[default: as configured]",
 )
 @click.option("--strict", is_flag=True, help="Refuse malformed record files rather than skip them.")

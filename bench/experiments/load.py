@@ -196,8 +196,9 @@ EXPERIMENT: Final = Experiment(
             _HOW + "Open loop: transactions come on a schedule, latency counts from the intended instant, to the "
             "receipt of the first, a quorum and all of the contributors. Accepted: taken and not refused by the "
             "agents; committed: in the ledgers of all; goodput: valid, and in time. A rung whose generator lagged, or "
-            "of which others took too much of the machine, is void. Medians over repeats with exact sign-test "
-            "intervals of 95 % each.",
+            "of which others took too much of the machine, is void. The lowest, on which it hangs whether a network "
+            "keeps up at all, lasts longer where the scenario says so (first_tx), and is played again where others "
+            "took too much. Medians over repeats with exact sign-test intervals of 95 % each.",
             LADDER_COLUMNS, build_ladder,
             (*COUNTS, "share", "offered_per_s", "accepted_per_s", "committed_per_s", "goodput_per_s",
              "quorum_p50_ms", "quorum_p95_ms", "quorum_p99_ms", "verdict"),

@@ -53,8 +53,9 @@ EXPERIMENT: Final = Experiment(
             "policy",
             "Fewer agents, or coordinators, of as many asked, a majority of the other kind always; medians over "
             "repeats. Every node answers whatever the policy is; who has enough drops what comes later unverified, and "
-            "blocks carry no more than that. Latency to a quorum, open loop, at one load for all rows of a kind; CPU "
-            "and messages of full blocks until all is at rest. "
+            "blocks carry no more than that. Saturated: in a closed loop of as many requests as the scenario "
+            "says; where they are few, waiting limits it as well as work. Latency to a quorum, open loop, at one load "
+            "for all rows of a kind; CPU and messages of full blocks until all is at rest. "
             "What is saved: work (CPU), waiting (latency) and messages that are resolved as less. " + _MODE,
             COLUMNS,
             build_main,

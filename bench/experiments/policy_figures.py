@@ -109,6 +109,6 @@ def _looked(frame: "pd.DataFrame") -> Iterator[str]:
     if {"ledger keepers", "nobody"} <= {*last.index}:
         cost, bad = last["ledger keepers"] - last["nobody"], frame.set_index("defence")["invalid"]["ledger keepers"]
         yield (
-            f"The second validation takes {cost:.2f} of {last['ledger keepers']:.2f} ms of each good transaction, and "
+            f"The second validation takes {cost:.2f} ms of each good transaction, and "
             f"marks {bad} that nobody before had looked at."
         )

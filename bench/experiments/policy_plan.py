@@ -47,6 +47,6 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return [count, *sorted(number for number in fewer if number < count)]
 
     def net_levels(self, who: str) -> list[int]:
-        """How many of ``who`` real networks ask."""
+        """How many of ``who`` real networks ask: all, and a majority where that is fewer."""
         count: int = getattr(self.topology(who), who)
-        return [count, majority(count)]
+        return [*dict.fromkeys((count, majority(count)))]

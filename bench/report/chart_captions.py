@@ -10,8 +10,8 @@ CAPTIONS: Final = {
     "processor's SHA instructions or without; simultaneous 95 % intervals. Dashed: SHA-256.",
     "variants_difficulty": "Each rule with each hash, by the chosen measure, on a log scale. Simulated; real nodes "
     "have a sign of their own.",
-    "variants_extrapolation": "Proof of work (SHA-256) over its difficulty, in the chosen quantity: points at the "
-    "difficulties that were simulated, or that the model alone reaches, and dashed the model. Line: proof of stake.",
+    "variants_extrapolation": "Proof of work (SHA-256) over its difficulty, in the chosen quantity: points as "
+    "simulated, or as the model alone says, and dashed the model. Line: proof of stake.",
     "variants_factors": "What share of the variance of each response each choice explains, in the chosen design.",
     "latency_stall": "Which share of the requests took at most how long, as each method sees it, with the chosen "
     "stall. Both scales are logarithmic. Simulated.",

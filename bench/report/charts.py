@@ -122,14 +122,14 @@ def draw_extrapolation(frames: Frames) -> Spec | None:
     ]
     for record in records:
         at = record["simulated"] or record["model"]
-        record["stake"] = at / record["over_stake"] if record["over_stake"] else None
+        record |= {"at": at, "stake": at / record["over_stake"] if record["over_stake"] else None}
     x = {"x": axis("difficulty_bits", "Difficulty [bits]", zero=False, padding=15)}
     told = tips(records, difficulty_bits="Bits", source="Source", model="Model", simulated="Simulated",
                 over_stake="Over stake")  # fmt: skip
     layers = [
         {"mark": {"type": "line", "strokeDash": [6, 3]}, "encoding": {**x, "y": axis("model", "", is_log=True)}},
         {"mark": "line", "encoding": {**x, "y": axis("stake", ""), "color": {"datum": "proof of stake"}}},
-        {"mark": POINT, "encoding": {**x, "y": axis("model", ""), "color": named("source", ""), "tooltip": told}},
+        {"mark": POINT, "encoding": {**x, "y": axis("at", ""), "color": named("source", ""), "tooltip": told}},
     ]
     params = [select("quantity", "Quantity", records)]
     return make_chart(records, params=params, transform=[picked("quantity")], layer=layers)

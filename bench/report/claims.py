@@ -62,7 +62,7 @@ def describe_rules(report: "Report") -> str:
         return "The rules are those that were fixed when the run began: it recorded a digest of each."
     return (
         f"Rules that changed after the run had begun: {', '.join(changed)} (it recorded a digest of each at its "
-        "begin); the verdicts on these were not fixed before, all others were."
+        "begin); their verdicts are by rules that were not fixed before it, all others by rules that were."
     )
 
 

@@ -56,6 +56,7 @@ def test_all_are_asked_first_and_a_majority_always() -> None:
     assert policy.levels("agents") == [5, 1, 3]
     assert Policy(coordinators=[1, 2, 1, 1], asked=[]).levels("coordinators") == [2], "their majority is all of them"
     assert policy.net_levels("coordinators") == [5, 3]
+    assert Policy(coordinators=[1, 2, 1, 1]).net_levels("coordinators") == [2], "no case has its name twice"
     labels = [case.label for case in declare_cases(plan(repeats=2))]
     assert labels[:4] == ["agents-0", "coordinators-0", "agents-1", "coordinators-1"]
     assert not any(label.startswith("net-") for label in labels)
