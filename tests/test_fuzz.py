@@ -635,8 +635,8 @@ EXEMPT = {
     "bench.run.": "after `read_manifest`",
     "bench.record.": "after `read_manifest`",
 }
-LOADERS = {"loads", "convert", "read_json", "read_struct", "b64decode", "load_pem_private_key", "load_der_x509_certificate",
-           "load_der_x509_csr", "load_der_x509_crl", "Decoder"}  # fmt: skip
+LOADERS = {"loads", "convert", "read_json", "read_struct", "b64decode", "load_pem_private_key",
+           "load_der_x509_certificate", "load_der_x509_csr", "load_der_x509_crl", "Decoder"}  # fmt: skip
 
 
 def is_decoding(call: ast.Call) -> bool:
