@@ -151,7 +151,7 @@ SAME = {"shared_tx_per_s": 1.0, "tx_per_s": 1.0, "latency_quorum_p50_ms": 1.0}
 @pytest.mark.parametrize(
     ("agents", "coordinators", "disks", "verdict"),
     [
-        (1.3, 1.3, 1.1, "supported"),
+        (1.3, 1.3, 1.1, "supported under a condition"),
         (1.3, 1.3, 1.0, "supported under a condition"),
         (1.3, 1.0, 1.1, "supported under a condition"),
         (1.0, 1.3, 1.1, "supported under a condition"),
