@@ -260,7 +260,7 @@ def test_the_messages_that_are_drawn_are_those_that_nodes_send() -> None:
 def test_a_finding_is_the_reference_runs_own() -> None:
     found = experiments.make_finding("C03")
     assert "claims.md#c03-" in found
-    assert "`ehrbench run hashes variants energy`" in found
+    assert "`ehrbench run hashes variants energy --profile paper`" in found
     with pytest.raises(LookupError, match="C99"):
         experiments.make_finding("C99")
 

@@ -22,7 +22,7 @@ def naive(points: list[tuple[float, float]], step: float = 0.02) -> float:
     while x <= ascending[-1][0]:
         below = max(item for item in ascending if item[0] <= x + 1e-12)
         above = next((item for item in ascending if item[0] > below[0]), below)
-        share = (x - below[0]) / (above[0] - below[0]) if above != below else 0.0
+        share = max(0.0, x - below[0]) / (above[0] - below[0]) if above != below else 0.0
         if below[1] + share * (above[1] - below[1]) > LEVEL:
             return x if x > ascending[0][0] else -math.inf
         x += step
