@@ -145,6 +145,16 @@ def test_what_is_saved_is_what_is_resolved(rows: list[Row]) -> None:
     assert set(tables["policy_ratios"].query("is_control")["verdict"]) == {"holds"}
 
 
+def test_what_real_networks_gave_is_said_beside_what_simulation_did(tables: dict[str, pd.DataFrame]) -> None:
+    nets = pd.DataFrame({"who": "agents", "asked": [5, 3], "of": 5, "committed_per_s": [200.0, 160.0],
+                         "cpu_ms_per_tx": [10.0, 11.0]})  # fmt: skip
+    lines = EXPERIMENT.answer(tables | {"policy_net": nets})
+    (line,) = (line for line in lines if line.startswith("On real networks"))
+    assert "3 of 5 agents gave 0.800 times the throughput of asking all, and 1.100 times the CPU of 10.0 ms" in line
+    alone = EXPERIMENT.answer(tables | {"policy_net": nets.iloc[:1]})
+    assert not any(line.startswith("On real networks") for line in alone), "one network has nothing beside it"
+
+
 SAME = {"shared_tx_per_s": 1.0, "tx_per_s": 1.0, "latency_quorum_p50_ms": 1.0}
 
 
